@@ -1,0 +1,6 @@
+//! Carries every paid session to its end: a live booking, a full refund, or an open case that a person knows of.
+
+pub mod clock;
+pub mod entropy;
+pub mod model;
+pub mod transport;

@@ -1,0 +1,63 @@
+//! The nouns: pure values without I/O, SQL or HTTP.
+
+pub mod booking;
+pub mod case;
+pub mod checkout;
+pub mod event;
+pub mod failure;
+pub mod id;
+pub mod lease;
+pub mod mail;
+pub mod money;
+pub mod payment;
+pub mod refund;
+pub mod run;
+pub mod step;
+pub mod time;
+
+/// A value of a closed set (a state, a kind) could not be read from its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a known {what}")]
+pub struct ParseError {
+    /// What was being read, for example `run state`.
+    pub what: &'static str,
+    /// The text as it was found.
+    pub text: String,
+}
+
+/// Declares a closed set of words with one spelling for code, tables, JSON and logs.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word as it stands in tables, JSON and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::ParseError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err($crate::model::ParseError { what: $what, text: text.to_owned() }),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
