@@ -1,0 +1,86 @@
+//! Cases: what only a person can settle, with the money at risk.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::{CaseId, EventId, PaymentId, RunId};
+use crate::model::money::Money;
+use crate::model::time::Timestamp;
+use crate::model::words;
+
+words! {
+    /// What a case is about.
+    CaseKind, "case kind" {
+        /// A paid session whose metadata or payment intent cannot be used.
+        UnusableCheckout => "unusable_checkout",
+        /// The session could neither be booked nor certainly not booked.
+        BookingUnclear => "booking_unclear",
+        /// The session was not booked and the money could not be paid back.
+        RefundFailed => "refund_failed",
+        /// The customer has the money back and the mentor's share could not be taken back.
+        TransferNotReversed => "transfer_not_reversed",
+        /// A live booking exists for a payment that was paid back.
+        BookingAfterRefund => "booking_after_refund",
+        /// A run was cancelled while money was taken and not accounted for.
+        RunCancelled => "run_cancelled",
+        /// A run ended by a failure, or keeps ending its executors.
+        RunFailed => "run_failed",
+        /// What was learnt contradicts what was known.
+        Contradiction => "contradiction",
+    }
+}
+
+words! {
+    /// Whether somebody still has to act.
+    CaseStatus, "case status" {
+        /// Waits for a person.
+        Open => "open",
+        /// Settled, with a reason.
+        Closed => "closed",
+    }
+}
+
+/// What opens a case. Opening it twice for one cause changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCase {
+    /// What it is about.
+    pub kind: CaseKind,
+    /// What caused it, in terms of the providers' ids: one case for each cause.
+    pub cause: String,
+    /// One sentence: what happened, and what state the money is in.
+    pub summary: String,
+    /// What was seen: codes, ids, the last error. No names or addresses.
+    pub detail: String,
+    /// What could be lost.
+    pub at_risk: Option<Money>,
+}
+
+/// A case as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Case {
+    /// Our id.
+    pub id: CaseId,
+    /// What it is about.
+    pub kind: CaseKind,
+    /// Whether somebody still has to act.
+    pub status: CaseStatus,
+    /// What caused it.
+    pub cause: String,
+    /// What happened, and what state the money is in.
+    pub summary: String,
+    /// What was seen.
+    pub detail: String,
+    /// What could be lost.
+    pub at_risk: Option<Money>,
+    /// The payment it is about.
+    pub payment: Option<PaymentId>,
+    /// The run it came from.
+    pub run: Option<RunId>,
+    /// The event it came from.
+    pub event: Option<EventId>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When a person was told, by e-mail or the alert webhook.
+    pub alerted_at: Option<Timestamp>,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+}

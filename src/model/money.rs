@@ -10,9 +10,8 @@ pub struct Currency([u8; 3]);
 
 /// Currencies whose amounts Stripe takes in whole units
 /// (docs.stripe.com/currencies; UGX is listed there as zero-decimal and yet charged with two decimals, as ISK is).
-const ZERO_DECIMAL: [&str; 15] = [
-    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
-];
+const ZERO_DECIMAL: [&str; 15] =
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
 const THREE_DECIMAL: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
 
 impl Currency {

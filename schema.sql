@@ -1,0 +1,178 @@
+-- The whole schema as it is now (SQLite). Times are UTC milliseconds, money is an integer in the minor unit of its
+-- currency, closed sets of words are spelt as in src/model. What must never be is made impossible by CHECK, UNIQUE
+-- or trigger, whatever the program does.
+
+CREATE TABLE meta (
+  key   TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row for each checkout session of ours.
+CREATE TABLE payments (
+  id             INTEGER PRIMARY KEY,
+  session_id     TEXT    NOT NULL UNIQUE,
+  payment_intent TEXT             UNIQUE,
+  status         TEXT    NOT NULL CHECK (status IN
+                   ('awaiting', 'paid', 'booked', 'refunding', 'refunded', 'failed', 'expired', 'attention')),
+  amount         INTEGER NOT NULL CHECK (amount >= 0),
+  currency       TEXT    NOT NULL CHECK (length(currency) = 3 AND currency = upper(currency)),
+  livemode       INTEGER NOT NULL CHECK (livemode IN (0, 1)),
+  customer_email TEXT,
+  checkout       TEXT             CHECK (checkout IS NULL OR json_valid(checkout)),
+  created_at     INTEGER NOT NULL,
+  updated_at     INTEGER NOT NULL,
+  -- Nothing paid, nothing to pay back.
+  CHECK (payment_intent IS NOT NULL OR status NOT IN ('refunding', 'refunded'))
+) STRICT;
+
+-- What came in, once for each id of its sender.
+CREATE TABLE events (
+  id          INTEGER PRIMARY KEY,
+  source      TEXT    NOT NULL CHECK (source IN ('stripe', 'stripe_connect', 'cal', 'app')),
+  external_id TEXT    NOT NULL,
+  type        TEXT    NOT NULL,
+  livemode    INTEGER NOT NULL CHECK (livemode IN (0, 1)),
+  created_at  INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  disposition TEXT    NOT NULL CHECK (disposition IN ('accepted', 'ignored', 'attention', 'quarantined')),
+  reason      TEXT,
+  payment_id  INTEGER REFERENCES payments (id),
+  body_sha256 BLOB    NOT NULL CHECK (length(body_sha256) = 32),
+  body        BLOB,
+  UNIQUE (external_id, source)
+) STRICT;
+CREATE INDEX events_payment ON events (payment_id) WHERE payment_id IS NOT NULL;
+
+-- Durable executions, one for each workflow and key.
+CREATE TABLE runs (
+  id               INTEGER PRIMARY KEY,
+  workflow         TEXT    NOT NULL,
+  key              TEXT    NOT NULL,
+  state            TEXT    NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+  -- When somebody may take it: queued, its due time; running, the end of its lease; ended, never.
+  due_at           INTEGER CHECK ((due_at IS NOT NULL) = (state IN ('queued', 'running'))),
+  owner            TEXT    CHECK ((owner IS NOT NULL) = (state = 'running')),
+  token            INTEGER NOT NULL DEFAULT 0,
+  stalls           INTEGER NOT NULL DEFAULT 0,
+  cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+  payment_id       INTEGER REFERENCES payments (id),
+  event_id         INTEGER REFERENCES events (id),
+  -- Absent where the input is the payment's checkout.
+  input            TEXT    CHECK (input IS NULL OR json_valid(input)),
+  outcome          TEXT    CHECK ((outcome IS NOT NULL) = (state = 'succeeded')),
+  failure          TEXT    CHECK ((failure IS NOT NULL) = (state = 'failed')),
+  created_at       INTEGER NOT NULL,
+  finished_at      INTEGER CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))),
+  UNIQUE (key, workflow)
+) STRICT;
+CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX runs_payment ON runs (payment_id) WHERE payment_id IS NOT NULL;
+
+-- The tries of each step of each run; the final one is what the step is remembered by.
+CREATE TABLE attempts (
+  run_id     INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  step       TEXT    NOT NULL,
+  number     INTEGER NOT NULL CHECK (number >= 1),
+  started_at INTEGER NOT NULL,
+  ended_at   INTEGER NOT NULL,
+  outcome    TEXT    NOT NULL CHECK (outcome IN ('done', 'retry', 'failed')),
+  output     TEXT    CHECK ((output IS NOT NULL) = (outcome = 'done')),
+  failure    TEXT    CHECK ((failure IS NOT NULL) = (outcome IN ('retry', 'failed'))),
+  PRIMARY KEY (run_id, step, number)
+) STRICT, WITHOUT ROWID;
+
+-- What a step has recorded never changes. (Pruning deletes whole runs.)
+CREATE TRIGGER attempts_are_final BEFORE UPDATE ON attempts
+BEGIN SELECT RAISE(ABORT, 'a recorded attempt never changes'); END;
+
+-- A run that ended well never moves again.
+CREATE TRIGGER runs_succeed_once BEFORE UPDATE OF state ON runs WHEN OLD.state = 'succeeded'
+BEGIN SELECT RAISE(ABORT, 'a succeeded run never changes'); END;
+
+-- Intents to pay money back, each recorded before Stripe is asked.
+CREATE TABLE refunds (
+  id               INTEGER PRIMARY KEY,
+  payment_id       INTEGER NOT NULL REFERENCES payments (id),
+  ordinal          INTEGER NOT NULL CHECK (ordinal >= 1),
+  generation       INTEGER NOT NULL DEFAULT 1 CHECK (generation >= 1),
+  amount           INTEGER NOT NULL CHECK (amount > 0),
+  currency         TEXT    NOT NULL,
+  reason           TEXT    NOT NULL,
+  origin           TEXT    NOT NULL CHECK (origin IN ('workflow', 'operator', 'stripe')),
+  status           TEXT    NOT NULL CHECK (status IN ('intended', 'sent', 'pending', 'succeeded', 'failed', 'canceled')),
+  reference        TEXT    NOT NULL UNIQUE,
+  request          TEXT,
+  sent_at          INTEGER,
+  stripe_refund_id TEXT UNIQUE,
+  failure          TEXT    CHECK (failure IS NULL OR json_valid(failure)),
+  created_at       INTEGER NOT NULL,
+  settled_at       INTEGER,
+  UNIQUE (payment_id, ordinal),
+  CHECK (status <> 'sent' OR (request IS NOT NULL AND sent_at IS NOT NULL)),
+  CHECK (status NOT IN ('pending', 'succeeded') OR stripe_refund_id IS NOT NULL)
+) STRICT;
+CREATE INDEX refunds_created ON refunds (created_at);
+
+-- M3: what is not failed never adds up to more than was paid, and is in its currency.
+CREATE TRIGGER refunds_within_payment_insert AFTER INSERT ON refunds BEGIN
+  SELECT RAISE(ABORT, 'refunds exceed the payment') FROM payments p WHERE p.id = NEW.payment_id AND (p.currency <> NEW.currency OR
+    p.amount < (SELECT sum(amount) FROM refunds WHERE payment_id = p.id AND status NOT IN ('failed', 'canceled')));
+END;
+CREATE TRIGGER refunds_within_payment_update AFTER UPDATE OF amount, status, payment_id, currency ON refunds BEGIN
+  SELECT RAISE(ABORT, 'refunds exceed the payment') FROM payments p WHERE p.id = NEW.payment_id AND (p.currency <> NEW.currency OR
+    p.amount < (SELECT sum(amount) FROM refunds WHERE payment_id = p.id AND status NOT IN ('failed', 'canceled')));
+END;
+
+-- What we know of the calendar.
+CREATE TABLE bookings (
+  id            INTEGER PRIMARY KEY,
+  uid           TEXT    NOT NULL UNIQUE,
+  cal_id        INTEGER NOT NULL,
+  payment_id    INTEGER REFERENCES payments (id),
+  status        TEXT    NOT NULL CHECK (status IN ('pending', 'accepted', 'cancelled', 'rejected')),
+  event_type_id INTEGER NOT NULL,
+  start_at      INTEGER NOT NULL,
+  end_at        INTEGER NOT NULL,
+  title         TEXT    NOT NULL,
+  meeting_url   TEXT,
+  host_email    TEXT,
+  created_at    INTEGER NOT NULL,
+  updated_at    INTEGER NOT NULL
+) STRICT;
+-- M2: one live booking for each payment.
+CREATE UNIQUE INDEX bookings_live ON bookings (payment_id) WHERE status IN ('pending', 'accepted');
+
+-- What only a person can settle, once for each cause.
+CREATE TABLE cases (
+  id         INTEGER PRIMARY KEY,
+  kind       TEXT    NOT NULL,
+  status     TEXT    NOT NULL CHECK (status IN ('open', 'closed')),
+  cause      TEXT    NOT NULL UNIQUE,
+  summary    TEXT    NOT NULL,
+  detail     TEXT    NOT NULL,
+  amount     INTEGER CHECK ((amount IS NULL) = (currency IS NULL)),
+  currency   TEXT,
+  payment_id INTEGER REFERENCES payments (id),
+  run_id     INTEGER,
+  event_id   INTEGER REFERENCES events (id),
+  opened_at  INTEGER NOT NULL,
+  alerted_at INTEGER,
+  closed_at  INTEGER CHECK ((closed_at IS NOT NULL) = (status = 'closed'))
+) STRICT;
+CREATE INDEX cases_open ON cases (opened_at) WHERE status = 'open';
+
+-- E-mails, rendered once.
+CREATE TABLE mails (
+  id          INTEGER PRIMARY KEY,
+  key         TEXT    NOT NULL UNIQUE,
+  kind        TEXT    NOT NULL,
+  recipient   TEXT    NOT NULL,
+  subject     TEXT    NOT NULL,
+  html        TEXT    NOT NULL,
+  text        TEXT    NOT NULL,
+  payment_id  INTEGER REFERENCES payments (id),
+  status      TEXT    NOT NULL CHECK (status IN ('queued', 'sent', 'failed')),
+  provider_id TEXT,
+  created_at  INTEGER NOT NULL,
+  sent_at     INTEGER CHECK ((sent_at IS NOT NULL) = (status = 'sent'))
+) STRICT;

@@ -1,0 +1,177 @@
+//! What one transaction is to do to the ledger, as values: planned by pure code, applied by the store.
+
+use bytes::Bytes;
+
+use crate::model::booking::NewBooking;
+use crate::model::case::NewCase;
+use crate::model::checkout::Checkout;
+use crate::model::event::{Disposition, Source};
+use crate::model::failure::Failure;
+use crate::model::id::{CaseId, MailId, RefundId};
+use crate::model::mail::NewMail;
+use crate::model::money::Money;
+use crate::model::payment::PaymentFact;
+use crate::model::refund::RefundFact;
+use crate::model::time::Timestamp;
+
+/// Everything one arrival causes, applied in one transaction or not at all.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The row that is kept.
+    pub event: NewEvent,
+    /// What follows from it, in order. Applying it again changes nothing.
+    pub changes: Vec<Change>,
+}
+
+/// An arrival to be kept.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Who sent it.
+    pub source: Source,
+    /// The sender's id.
+    pub external_id: String,
+    /// The sender's type.
+    pub kind: String,
+    /// Whether the sender calls it live.
+    pub livemode: bool,
+    /// When the sender made it.
+    pub created_at: Timestamp,
+    /// What is made of it.
+    pub disposition: Disposition,
+    /// Why, where that needs saying.
+    pub reason: Option<String>,
+    /// The raw bytes.
+    pub body: Bytes,
+    /// Their SHA-256, by which a different body under the same id is noticed.
+    pub body_sha256: [u8; 32],
+}
+
+/// One change. Within one transaction, [`Change::Payment`] (or the run's own payment) is the subject of those after it.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A checkout session is known; makes its payment or adds what is new to it.
+    Payment(NewPayment),
+    /// Something was learnt about the subject. What contradicts its status opens a case instead.
+    Learn(PaymentFact),
+    /// A run is to exist for the subject or for itself. An existing one is left alone.
+    Start(NewRun),
+    /// Unfinished runs of this workflow for the subject are to end at their next step boundary.
+    Cancel {
+        /// The workflow's name.
+        workflow: &'static str,
+    },
+    /// A case is to be open, and a person told. An existing one is left alone.
+    OpenCase(NewCase),
+    /// A person was told of a case.
+    CaseAlerted(CaseId),
+    /// Cal.com says this about a booking of the subject.
+    Booking(NewBooking),
+    /// An e-mail is to be sent. An existing one is left alone.
+    Mail(NewMail),
+    /// A mail server took an e-mail.
+    MailSent {
+        /// Which.
+        mail: MailId,
+        /// The provider's id.
+        provider_id: Option<String>,
+    },
+    /// An e-mail is given up.
+    MailFailed(MailId),
+    /// A refund's request is fixed and about to leave. `renew` starts a new generation, with a key of its own.
+    RefundSent {
+        /// Which.
+        refund: RefundId,
+        /// The body, sent the same on every try of the generation.
+        request: String,
+        /// Whether the generation before it is spent.
+        renew: bool,
+    },
+    /// Something was learnt about a refund. The subject's status follows from the sum of its refunds.
+    RefundLearned {
+        /// Which.
+        refund: RefundId,
+        /// What.
+        fact: RefundFact,
+        /// Stripe's id, once there is one.
+        stripe_refund_id: Option<String>,
+        /// Why it failed.
+        failure: Option<Failure>,
+    },
+    /// A refund that Stripe has and we had not recorded.
+    RefundAdopted {
+        /// Stripe's id.
+        stripe_refund_id: String,
+        /// How much.
+        amount: Money,
+        /// Where it stands.
+        fact: RefundFact,
+    },
+}
+
+/// A checkout session to be known.
+#[derive(Debug, Clone)]
+pub struct NewPayment {
+    /// Stripe's session.
+    pub session_id: String,
+    /// Stripe's payment intent.
+    pub payment_intent: Option<String>,
+    /// What the session came to.
+    pub amount: Money,
+    /// Whether it is real money.
+    pub livemode: bool,
+    /// Where to write to the customer, as Stripe knows it.
+    pub customer_email: Option<String>,
+    /// What is asked for; none if the metadata cannot be used.
+    pub checkout: Option<Checkout>,
+    /// What the arrival says about it.
+    pub fact: PaymentFact,
+}
+
+/// What a run is about: one run for each workflow and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunKey {
+    /// The subject payment; its checkout is the input.
+    Subject,
+    /// Anything else, by a name that stays the same when the change is applied again.
+    Text(String),
+}
+
+/// A run to be started.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// The workflow's name.
+    pub workflow: &'static str,
+    /// What it is about.
+    pub key: RunKey,
+    /// Its input as JSON; none where it is the subject's checkout.
+    pub input: Option<serde_json::Value>,
+    /// When it may first be claimed; none for at once.
+    pub due_at: Option<Timestamp>,
+}
+
+impl NewRun {
+    /// A run of `workflow` on the subject's checkout, at once.
+    pub const fn on_subject(workflow: &'static str) -> Self {
+        Self { workflow, key: RunKey::Subject, input: None, due_at: None }
+    }
+
+    /// A run of `workflow` on an input of its own, at once.
+    pub fn with_input(workflow: &'static str, key: impl Into<String>, input: serde_json::Value) -> Self {
+        Self { workflow, key: RunKey::Text(key.into()), input: Some(input), due_at: None }
+    }
+}
+
+/// What a refund is wanted for.
+#[derive(Debug, Clone)]
+pub struct RefundIntent {
+    /// The payment it is for.
+    pub payment: crate::model::id::PaymentId,
+    /// How much; none for all that is left.
+    pub amount: Option<Money>,
+    /// Why.
+    pub reason: String,
+    /// Who wants it.
+    pub origin: crate::model::refund::RefundOrigin,
+    /// How many automatic refunds an hour are let through.
+    pub ceiling: u32,
+}

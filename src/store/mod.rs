@@ -1,0 +1,222 @@
+//! The durable boundary. Every verb is one transaction: when it returns `Ok`, its effect is on disk (the commit is
+//! synced); when it returns an error, nothing was written unless the error says that it is unknown.
+//!
+//! Verbs take and return values of the model; no transaction, row or SQL leaves this module, so that a second backend
+//! can stand behind the same traits. Time comes in as an argument.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+
+use crate::model::booking::Booking;
+use crate::model::case::Case;
+use crate::model::event::Event;
+use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use crate::model::lease::Lease;
+use crate::model::mail::Mail;
+use crate::model::payment::Payment;
+use crate::model::refund::Refund;
+use crate::model::run::{End, Run};
+use crate::model::step::Attempt;
+use crate::model::time::Timestamp;
+use crate::store::change::{Change, Plan, RefundIntent};
+use crate::store::error::Error;
+
+pub mod change;
+pub mod error;
+pub mod sqlite;
+
+/// What became of an arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ingested {
+    /// It is kept, with all that it starts.
+    New {
+        /// Its row.
+        event: EventId,
+        /// The payment it is about.
+        payment: Option<PaymentId>,
+        /// Whether that payment was new.
+        payment_created: bool,
+    },
+    /// It was kept before; what it starts is there.
+    Duplicate {
+        /// The row of the first arrival.
+        event: EventId,
+        /// Whether the bodies differ. Then the first is kept and the second has no effect.
+        differs: bool,
+    },
+}
+
+/// A run together with the right to move it.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The right.
+    pub lease: Lease,
+    /// The run.
+    pub run: Run,
+    /// Its input.
+    pub input: Box<RawValue>,
+    /// The tries recorded so far, in order within each step.
+    pub journal: Vec<Attempt>,
+}
+
+/// What an executor is told when it has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// Go on.
+    Continue,
+    /// Somebody wants the run to end here.
+    CancelRequested,
+}
+
+/// What came in.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// Keeps an arrival and applies its plan. A repeated arrival only makes sure that everything it starts exists.
+    async fn ingest(&self, plan: Plan, now: Timestamp) -> Result<Ingested, Error>;
+}
+
+/// The runs.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Leases up to `want` runs that are due, the longest due first. Nobody else can finish them before `until`.
+    async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error>;
+
+    /// Extends these leases to `until`, and returns those that were lost.
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error>;
+
+    /// Remembers a final attempt and applies `changes` with it.
+    async fn record(
+        &self,
+        lease: Lease,
+        attempt: Attempt,
+        changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<Onward, Error>;
+
+    /// Applies `changes` in the middle of a step, for what must be durable before a call leaves.
+    async fn write(&self, lease: Lease, changes: Vec<Change>, now: Timestamp) -> Result<(), Error>;
+
+    /// Gives the run back until `due_at`, with the attempt that made it necessary.
+    async fn suspend(
+        &self,
+        lease: Lease,
+        attempt: Option<Attempt>,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Ends the run.
+    async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error>;
+
+    /// Asks for a run to end at its next step boundary; one that nobody holds ends at once. Whether it has ended.
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error>;
+
+    /// When the next run is due; none if there is nothing to wait for.
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
+
+    /// Changes whenever runs may have become due, through this process at once, through others within 50 ms.
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
+}
+
+/// Money, bookings, cases.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Records the wish to pay back, or returns the refund that already covers it. Refused past what was paid, and
+    /// past the ceiling of automatic refunds. Nothing is asked of Stripe.
+    async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error>;
+
+    /// A payment.
+    async fn payment(&self, id: PaymentId) -> Result<Payment, Error>;
+
+    /// A refund.
+    async fn refund(&self, id: RefundId) -> Result<Refund, Error>;
+
+    /// A case.
+    async fn case(&self, id: CaseId) -> Result<Case, Error>;
+
+    /// An e-mail.
+    async fn mail(&self, id: MailId) -> Result<Mail, Error>;
+}
+
+/// What an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A payment.
+    Payment(PaymentId),
+    /// A run without a payment.
+    Run(RunId),
+    /// An event without a payment.
+    Event(EventId),
+    /// A case without a payment.
+    Case(CaseId),
+    /// An e-mail without a payment.
+    Mail(MailId),
+}
+
+/// Everything known about one subject.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// The payment, if it is about one.
+    pub payment: Option<Payment>,
+    /// What came in about it.
+    pub events: Vec<Event>,
+    /// The runs on it, with their tries.
+    pub runs: Vec<(Run, Vec<Attempt>)>,
+    /// Its bookings.
+    pub bookings: Vec<Booking>,
+    /// Its refunds.
+    pub refunds: Vec<Refund>,
+    /// Its e-mails.
+    pub mails: Vec<Mail>,
+    /// Its cases.
+    pub cases: Vec<Case>,
+}
+
+/// How many runs stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Due and waiting to be claimed.
+    pub due: u32,
+    /// Asleep or backing off.
+    pub waiting: u32,
+    /// Being moved.
+    pub running: u32,
+    /// Ended by a failure.
+    pub failed: u32,
+    /// Open cases.
+    pub open_cases: u32,
+}
+
+/// Questions of people.
+#[async_trait]
+pub trait Views: Send + Sync {
+    /// What an id stands for: ours, a provider's, or an unambiguous beginning of one.
+    async fn resolve(&self, id: &str) -> Result<Subject, Error>;
+
+    /// Everything known about it.
+    async fn story(&self, subject: Subject) -> Result<Story, Error>;
+
+    /// The newest payments first, at most `limit`.
+    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error>;
+
+    /// An event's raw bytes.
+    async fn body(&self, event: EventId) -> Result<Vec<u8>, Error>;
+
+    /// How many runs stand where.
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;
+}
+
+/// A whole store.
+pub trait Store: Inbox + Queue + Ledger + Views {
+    /// Whether the store can be written, found out by writing.
+    fn is_writable(&self) -> futures_util::future::BoxFuture<'_, Result<(), Error>>;
+}
+
+/// A store of any kind, shared.
+pub type Shared = Arc<dyn Store>;
+
+/// How long a verb waits for other processes before it says [`Error::Busy`].
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,92 @@
+//! Opens connections with the pragmas that the promises of the store rest on.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::store::BUSY_TIMEOUT;
+use crate::store::error::Error;
+
+/// The first SQLite release without the WAL-reset race, by which a commit could be lost when another connection
+/// was at its checkpoint (sqlite.org/wal.html, "The WAL-Reset Bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
+    check_version(rusqlite::version_number())?;
+    if path.as_os_str() != ":memory:" {
+        // Made by us first, so that nobody else can read it from its first moment.
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        made.map_err(|error| cannot_open(path, &error))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    let journal: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if !matches!(journal.as_str(), "wal" | "memory") {
+        return Err(Error::Backend(format!("the file system of {} cannot hold a WAL database", path.display())));
+    }
+    conn.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )?;
+    let synchronous: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if synchronous != 2 {
+        return Err(Error::Backend("SQLite did not take synchronous=FULL".to_owned()));
+    }
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(conn)
+}
+
+pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// The file whose lock gives processes their turn at writing; none where it cannot be made.
+pub(super) fn lock_file(path: &Path) -> Option<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    OpenOptions::new().create(true).append(true).mode(0o600).open(PathBuf::from(name)).ok()
+}
+
+fn check_version(version: i32) -> Result<(), Error> {
+    if version < OLDEST_SQLITE {
+        return Err(Error::Backend(format!(
+            "SQLite {version} can lose commits; {OLDEST_SQLITE} (3.51.3) or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    Error::Full(format!("could not open {}: {error}", path.display()))
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+                Self::Full(error.to_string())
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            _ => Self::Backend(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_sqlite_has_the_wal_reset_fix_and_an_older_one_is_refused() {
+        assert!(check_version(rusqlite::version_number()).is_ok(), "{}", rusqlite::version());
+        assert!(check_version(3_050_002).is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! Runs closures on SQLite connections: grouped into commits by one writing thread, or inline for simulation.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use crate::store::error::Error;
+use crate::store::sqlite::connection;
+
+/// At most this many jobs share one commit.
+const GROUP: usize = 256;
+
+/// How the closures are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One writing thread with group commit and two reading threads.
+    Threads,
+    /// On the caller's thread, one commit each: a paused clock must not run ahead while another thread works.
+    Inline,
+}
+
+/// A unit of work that has its own savepoint in a group, and answers only once the group is committed.
+trait Job: Send {
+    fn run(&mut self, conn: &Connection) -> bool;
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+struct Closure<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, Error>>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Result<T, Error> + Send> Job for Closure<T, F> {
+    fn run(&mut self, conn: &Connection) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let result = catch_unwind(AssertUnwindSafe(|| work(conn)))
+            .unwrap_or_else(|_| Err(Error::Backend("a store verb panicked".to_owned())));
+        let good = result.is_ok();
+        self.result = Some(result);
+        good
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let result = match (self.result, committed) {
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(Error::Closed),
+        };
+        // The caller may have gone; the work is done all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The connections and who runs them.
+#[derive(Clone)]
+pub(super) struct Executor {
+    inner: Inner,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Threads { writer: mpsc::Sender<Box<dyn Job>>, reader: mpsc::Sender<Box<dyn Job>> },
+    Inline(Arc<Mutex<Connection>>),
+}
+
+impl Executor {
+    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, Error> {
+        let changes = Arc::new(watch::Sender::new(0));
+        let inner = match mode {
+            Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::writer(path)?))),
+            Mode::Threads => {
+                let (writer, jobs) = mpsc::channel();
+                let group = Group::open(path, Arc::clone(&changes))?;
+                spawn("store-writer", move || group.serve(&jobs))?;
+
+                let (reader, jobs) = mpsc::channel::<Box<dyn Job>>();
+                let jobs = Arc::new(Mutex::new(jobs));
+                for name in ["store-reader-1", "store-reader-2"] {
+                    let (conn, jobs) = (connection::reader(path)?, Arc::clone(&jobs));
+                    spawn(name, move || read(&conn, &jobs))?;
+                }
+                Inner::Threads { writer, reader }
+            }
+        };
+        Ok(Self { inner, changes })
+    }
+
+    pub(super) fn changes(&self) -> &Arc<watch::Sender<u64>> {
+        &self.changes
+    }
+
+    /// Runs `work` in a write transaction; `Ok` means that it is on disk.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        match &self.inner {
+            Inner::Threads { writer, .. } => submit(writer, work).await,
+            Inner::Inline(conn) => {
+                let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+                begin(&conn)?;
+                let result = work(&conn);
+                let end = if result.is_ok() { commit(&conn) } else { rollback(&conn) };
+                drop(conn);
+                end?;
+                self.changes.send_modify(|count| *count += 1);
+                result
+            }
+        }
+    }
+
+    /// Runs `work` on a consistent snapshot.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        match &self.inner {
+            Inner::Threads { reader, .. } => submit(reader, work).await,
+            Inner::Inline(conn) => work(&conn.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+async fn submit<T, F>(queue: &mpsc::Sender<Box<dyn Job>>, work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job: Box<dyn Job> = Box::new(Closure { work: Some(work), result: None, reply });
+    queue.send(job).map_err(|_| Error::Closed)?;
+    answer.await.unwrap_or(Err(Error::Closed))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| Error::Backend(format!("could not start {name}: {error}")))
+}
+
+fn read(conn: &Connection, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut job) = job else { return };
+        let began = conn.execute_batch("BEGIN").map_err(Error::from);
+        if began.is_ok() {
+            job.run(conn);
+            let _ = conn.execute_batch("ROLLBACK");
+        }
+        job.answer(began);
+    }
+}
+
+/// The writing thread: takes what waits, gives each its savepoint, commits once, then answers everyone.
+struct Group {
+    path: PathBuf,
+    conn: Connection,
+    /// Taken before each transaction, since SQLite's own wait for its lock is unfair between processes.
+    turn: Option<File>,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+impl Group {
+    fn open(path: &Path, changes: Arc<watch::Sender<u64>>) -> Result<Self, Error> {
+        let turn = connection::lock_file(path);
+        Ok(Self { path: path.to_owned(), conn: connection::writer(path)?, turn, changes })
+    }
+
+    fn serve(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+        while let Ok(first) = jobs.recv() {
+            let mut group = vec![first];
+            group.extend(jobs.try_iter().take(GROUP - 1));
+            if let Some(turn) = &self.turn {
+                // Without the lock file the commit is merely unfair.
+                let _ = turn.lock();
+            }
+            let outcome = self.transact(&mut group);
+            if let Some(turn) = &self.turn {
+                let _ = turn.unlock();
+            }
+            if outcome.is_ok() {
+                self.changes.send_modify(|count| *count += 1);
+            }
+            for job in group {
+                job.answer(outcome.clone());
+            }
+            if matches!(outcome, Err(Error::CommitUnknown(_) | Error::Full(_) | Error::Corrupt(_))) {
+                self.reopen();
+            }
+        }
+    }
+
+    fn transact(&self, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        begin(&self.conn)?;
+        for job in group.iter_mut() {
+            self.conn.execute_batch("SAVEPOINT job")?;
+            let end = if job.run(&self.conn) { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+            if let Err(error) = self.conn.execute_batch(end) {
+                let _ = rollback(&self.conn);
+                return Err(error.into());
+            }
+        }
+        commit(&self.conn)
+    }
+
+    /// After an I/O error a connection's view of the file is not to be trusted: it is replaced.
+    fn reopen(&mut self) {
+        match connection::writer(&self.path) {
+            Ok(conn) => self.conn = conn,
+            Err(error) => {
+                tracing::error!(tag = "Store", event = "store_reopen_failed", critical = true, error = %error);
+            }
+        }
+    }
+}
+
+fn begin(conn: &Connection) -> Result<(), Error> {
+    conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    Ok(())
+}
+
+fn commit(conn: &Connection) -> Result<(), Error> {
+    let outcome = conn.prepare_cached("COMMIT").and_then(|mut statement| statement.execute([]));
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let definite = matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::ReadOnly)
+            );
+            if rollback(conn).is_err() || !definite {
+                return Err(Error::CommitUnknown(error.to_string()));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn rollback(conn: &Connection) -> Result<(), Error> {
+    if conn.is_autocommit() { Ok(()) } else { conn.execute_batch("ROLLBACK").map_err(Error::from) }
+}

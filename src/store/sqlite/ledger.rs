@@ -1,0 +1,147 @@
+//! Payments and refunds: reads for workflows, and the wish to pay back.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::case::Case;
+use crate::model::id::{CaseId, MailId, PaymentId, RefundId};
+use crate::model::lease::Lease;
+use crate::model::mail::Mail;
+use crate::model::money::Money;
+use crate::model::payment::Payment;
+use crate::model::refund::{Refund, RefundOrigin};
+use crate::model::time::Timestamp;
+use crate::store::Ledger;
+use crate::store::change::RefundIntent;
+use crate::store::error::Error;
+use crate::store::sqlite::{Sqlite, queue, row};
+
+#[async_trait]
+impl Ledger for Sqlite {
+    async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error> {
+        self.executor
+            .write(move |conn| {
+                lease.map_or(Ok(()), |lease| queue::check_lease(conn, lease))?;
+                intend_refund(conn, &intent, now)
+            })
+            .await
+    }
+
+    async fn payment(&self, id: PaymentId) -> Result<Payment, Error> {
+        self.executor.read(move |conn| read_payment(conn, id)).await
+    }
+
+    async fn refund(&self, id: RefundId) -> Result<Refund, Error> {
+        self.executor.read(move |conn| read_refund(conn, id)).await
+    }
+
+    async fn case(&self, id: CaseId) -> Result<Case, Error> {
+        self.executor
+            .read(move |conn| {
+                one(conn, &format!("SELECT {} FROM cases c WHERE c.id = ?1", row::CASE), id.0, row::case, || {
+                    id.to_string()
+                })
+            })
+            .await
+    }
+
+    async fn mail(&self, id: MailId) -> Result<Mail, Error> {
+        self.executor
+            .read(move |conn| {
+                one(conn, &format!("SELECT {} FROM mails m WHERE m.id = ?1", row::MAIL), id.0, row::mail, || {
+                    id.to_string()
+                })
+            })
+            .await
+    }
+}
+
+pub(super) fn read_payment(conn: &Connection, id: PaymentId) -> Result<Payment, Error> {
+    one(conn, &format!("SELECT {} FROM payments p WHERE p.id = ?1", row::PAYMENT), id.0, row::payment, || {
+        id.to_string()
+    })
+}
+
+pub(super) fn read_refund(conn: &Connection, id: RefundId) -> Result<Refund, Error> {
+    one(conn, &format!("SELECT {} FROM refunds f WHERE f.id = ?1", row::REFUND), id.0, row::refund, || id.to_string())
+}
+
+fn one<T>(
+    conn: &Connection,
+    sql: &str,
+    id: i64,
+    read: fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    name: impl FnOnce() -> String,
+) -> Result<T, Error> {
+    conn.prepare_cached(sql)?.query_row([id], read).optional()?.ok_or_else(|| Error::NotFound(name()))
+}
+
+const HOLDING: &str = "SELECT f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, f.origin, f.status, \
+     f.reference, f.request, f.sent_at, f.stripe_refund_id, f.failure, f.created_at, f.settled_at FROM refunds f \
+     WHERE f.payment_id = ?1 ORDER BY f.ordinal";
+const INSERT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'intended', ?7, ?8)";
+/// Automatic refunds by hour over the last week, the current hour counted back from now as hour 0.
+const HOURLY: &str = "SELECT (?1 - created_at) / 3600000, count(*) FROM refunds \
+     WHERE origin = 'workflow' AND created_at > ?1 - 168 * 3600000 GROUP BY 1";
+
+fn intend_refund(conn: &Connection, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {
+    let payment = read_payment(conn, intent.payment)?;
+    let Some(payment_intent) = &payment.payment_intent else {
+        return Err(Error::Illegal(format!("{} was free: there is nothing to pay back", payment.id)));
+    };
+    let known: Vec<Refund> =
+        conn.prepare_cached(HOLDING)?.query_map([payment.id.0], row::refund)?.collect::<Result<_, _>>()?;
+    let held: i64 = known.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor).sum();
+    let left = Money::new(payment.amount.minor - held, payment.amount.currency);
+    let amount = intent.amount.unwrap_or(left);
+
+    // One wish for the whole is enough: whoever comes second gets the refund that is there.
+    if intent.amount.is_none()
+        && let Some(same) = known.iter().rev().find(|refund| refund.status.holds_money())
+        && (left.minor == 0 || same.settled_at.is_none())
+    {
+        return Ok(same.clone());
+    }
+    if amount.minor <= 0 || amount.currency != left.currency || amount.minor > left.minor {
+        return Err(Error::Illegal(format!("{amount} cannot be paid back: {left} of {} is left", payment.amount)));
+    }
+    if intent.origin == RefundOrigin::Workflow {
+        check_ceiling(conn, intent.ceiling, now)?;
+    }
+    let ordinal = known.len() + 1;
+    conn.prepare_cached(INSERT)?.execute(params![
+        payment.id.0,
+        i64::try_from(ordinal).unwrap_or(i64::MAX),
+        amount.minor,
+        amount.currency.code(),
+        intent.reason,
+        intent.origin.as_str(),
+        format!("{payment_intent}/{ordinal}"),
+        now.0
+    ])?;
+    read_refund(conn, RefundId(conn.last_insert_rowid()))
+}
+
+/// A burst of automatic refunds is more likely a fault than a bad hour: past the ceiling, or five times the median
+/// hour of the last week if that is more, they wait for a person.
+fn check_ceiling(conn: &Connection, ceiling: u32, now: Timestamp) -> Result<(), Error> {
+    let mut hours = [0_u32; 168];
+    let mut statement = conn.prepare_cached(HOURLY)?;
+    let counts = statement.query_map([now.0], |found| Ok((found.get::<_, i64>(0)?, found.get::<_, u32>(1)?)))?;
+    for count in counts {
+        let (hour, refunds) = count?;
+        if let Some(slot) = usize::try_from(hour).ok().and_then(|hour| hours.get_mut(hour)) {
+            *slot = refunds;
+        }
+    }
+    let this_hour = hours[0];
+    hours.sort_unstable();
+    let ceiling = ceiling.max(5 * hours[hours.len() / 2]);
+    if this_hour >= ceiling {
+        return Err(Error::Illegal(format!(
+            "{this_hour} automatic refunds within an hour is the ceiling: this one waits for a person"
+        )));
+    }
+    Ok(())
+}

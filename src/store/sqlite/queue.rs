@@ -1,0 +1,291 @@
+//! Runs: claiming, remembering, ending. Every write of an executor names its token.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::failure::Failure;
+use crate::model::id::{EventId, PaymentId, RunId};
+use crate::model::lease::Lease;
+use crate::model::run::End;
+use crate::model::step::{Attempt, Ending};
+use crate::model::time::Timestamp;
+use crate::store::change::Change;
+use crate::store::error::Error;
+use crate::store::sqlite::apply::{ALERT_WORKFLOW, Scope};
+use crate::store::sqlite::{Sqlite, ledger, row};
+use crate::store::{Claimed, Onward, Queue};
+
+const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
+const CLAIM: &str =
+    "UPDATE runs SET state = 'running', owner = ?2, due_at = ?3, token = token + 1, stalls = stalls + 1 WHERE id = ?1";
+const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
+     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, coalesce(r.input, p.checkout, 'null') \
+     FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id = ?1";
+const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure FROM attempts a \
+     WHERE a.run_id = ?1 ORDER BY a.step, a.number";
+const HELD: &str = "SELECT payment_id, event_id, cancel_requested, workflow FROM runs WHERE id = ?1 AND token = ?2 AND state = 'running'";
+const RENEW: &str = "UPDATE runs SET due_at = ?3 WHERE id = ?1 AND token = ?2 AND state = 'running'";
+const REMEMBER: &str = "INSERT INTO attempts (run_id, step, number, started_at, ended_at, outcome, output, failure) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0";
+const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
+const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
+const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
+const STATE: &str = "SELECT state, payment_id, event_id FROM runs WHERE id = ?1";
+const NEXT_DUE: &str = "SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL";
+
+#[async_trait]
+impl Queue for Sqlite {
+    async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
+        let owner = owner.to_owned();
+        self.executor.write(move |conn| claim(conn, &owner, want, now, until)).await
+    }
+
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
+        self.executor
+            .write(move |conn| {
+                let mut statement = conn.prepare_cached(RENEW)?;
+                let mut lost = Vec::new();
+                for lease in leases {
+                    if statement.execute(params![lease.run.0, lease.token, until.0])? == 0 {
+                        lost.push(lease);
+                    }
+                }
+                Ok(lost)
+            })
+            .await
+    }
+
+    async fn record(
+        &self,
+        lease: Lease,
+        attempt: Attempt,
+        changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<Onward, Error> {
+        self.executor
+            .write(move |conn| {
+                let mut held = Held::check(conn, lease, now)?;
+                remember(conn, lease.run, &attempt)?;
+                held.scope.apply(conn, changes)?;
+                Ok(if held.cancel_requested { Onward::CancelRequested } else { Onward::Continue })
+            })
+            .await
+    }
+
+    async fn write(&self, lease: Lease, changes: Vec<Change>, now: Timestamp) -> Result<(), Error> {
+        self.executor.write(move |conn| Held::check(conn, lease, now)?.scope.apply(conn, changes)).await
+    }
+
+    async fn suspend(
+        &self,
+        lease: Lease,
+        attempt: Option<Attempt>,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.executor
+            .write(move |conn| {
+                let held = Held::check(conn, lease, now)?;
+                if let Some(attempt) = &attempt {
+                    remember(conn, lease.run, attempt)?;
+                }
+                // Somebody waits for the run to end: it is due at once.
+                let due_at = if held.cancel_requested { now } else { due_at };
+                conn.prepare_cached(SUSPEND)?.execute([lease.run.0, due_at.0])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error> {
+        self.executor
+            .write(move |conn| {
+                let mut held = Held::check(conn, lease, now)?;
+                finish(conn, lease.run, &held.workflow, &mut held.scope, end)
+            })
+            .await
+    }
+
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error> {
+        self.executor
+            .write(move |conn| {
+                let (state, payment, event): (String, Option<i64>, Option<i64>) = conn
+                    .prepare_cached(STATE)?
+                    .query_row([run.0], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))
+                    .optional()?
+                    .ok_or_else(|| Error::NotFound(run.to_string()))?;
+                conn.prepare_cached(CANCEL)?.execute([run.0])?;
+                if state == "queued" {
+                    let mut scope = Scope {
+                        payment: payment.map(PaymentId),
+                        payment_created: false,
+                        event: event.map(EventId),
+                        run: Some(run),
+                        now,
+                    };
+                    finish(conn, run, "", &mut scope, End::Cancelled)?;
+                }
+                Ok(state != "running")
+            })
+            .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        self.executor
+            .read(|conn| {
+                let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([], |found| found.get(0))?;
+                Ok(due.map(Timestamp))
+            })
+            .await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.watch_other_processes();
+        self.executor.changes().subscribe()
+    }
+}
+
+fn claim(conn: &Connection, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
+    let want = i64::try_from(want).unwrap_or(i64::MAX);
+    let due: Vec<i64> =
+        conn.prepare_cached(DUE)?.query_map([now.0, want], |found| found.get(0))?.collect::<Result<_, _>>()?;
+    due.into_iter()
+        .map(|id| {
+            conn.prepare_cached(CLAIM)?.execute(params![id, owner, until.0])?;
+            let (run, input) = conn
+                .prepare_cached(READ)?
+                .query_row([id], |found| Ok((row::run(found)?, found.get::<_, String>(14)?)))?;
+            let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
+            // A run that was never claimed before has tried nothing.
+            let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
+            Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
+        })
+        .collect()
+}
+
+pub(super) fn journal(conn: &Connection, run: RunId) -> Result<Vec<Attempt>, Error> {
+    Ok(conn.prepare_cached(JOURNAL)?.query_map([run.0], row::attempt)?.collect::<Result<_, _>>()?)
+}
+
+/// What is known of a run whose lease still holds.
+struct Held {
+    scope: Scope,
+    cancel_requested: bool,
+    workflow: String,
+}
+
+impl Held {
+    /// The fence: fails once another executor has claimed the run.
+    fn check(conn: &Connection, lease: Lease, now: Timestamp) -> Result<Self, Error> {
+        conn.prepare_cached(HELD)?
+            .query_row([lease.run.0, lease.token], |found| {
+                Ok(Self {
+                    scope: Scope {
+                        payment: found.get::<_, Option<i64>>(0)?.map(PaymentId),
+                        payment_created: false,
+                        event: found.get::<_, Option<i64>>(1)?.map(EventId),
+                        run: Some(lease.run),
+                        now,
+                    },
+                    cancel_requested: found.get(2)?,
+                    workflow: found.get(3)?,
+                })
+            })
+            .optional()?
+            .ok_or(Error::LeaseLost)
+    }
+}
+
+pub(super) fn check_lease(conn: &Connection, lease: Lease) -> Result<(), Error> {
+    conn.prepare_cached(HELD)?.exists([lease.run.0, lease.token])?.then_some(()).ok_or(Error::LeaseLost)
+}
+
+fn remember(conn: &Connection, run: RunId, attempt: &Attempt) -> Result<(), Error> {
+    let (output, failure) = match &attempt.ending {
+        Ending::Done { output } => (Some(output.get()), None),
+        Ending::Retry { failure } | Ending::Failed { failure } => (None, Some(row::to_json(failure)?)),
+    };
+    conn.prepare_cached(REMEMBER)?.execute(params![
+        run.0,
+        attempt.step,
+        attempt.number,
+        attempt.started_at.0,
+        attempt.ended_at.0,
+        attempt.ending.as_str(),
+        output,
+        failure
+    ])?;
+    conn.prepare_cached(PROGRESS)?.execute([run.0])?;
+    Ok(())
+}
+
+fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end: End) -> Result<(), Error> {
+    let now = scope.now.0;
+    match end {
+        End::Succeeded(outcome) => {
+            conn.prepare_cached(FINISH)?.execute(params![run.0, "succeeded", outcome, None::<String>, now])?;
+            Ok(())
+        }
+        End::Failed(failure) => {
+            conn.prepare_cached(FINISH)?.execute(params![
+                run.0,
+                "failed",
+                None::<String>,
+                row::to_json(&failure)?,
+                now
+            ])?;
+            // An alert about an alert would never end: the case it was for stays open and says so.
+            if workflow == ALERT_WORKFLOW { Ok(()) } else { open_failed(conn, run, workflow, scope, &failure) }
+        }
+        End::Cancelled => {
+            conn.prepare_cached(FINISH)?.execute(params![run.0, "cancelled", None::<String>, None::<String>, now])?;
+            open_cancelled(conn, run, scope)
+        }
+    }
+}
+
+fn open_failed(
+    conn: &Connection,
+    run: RunId,
+    workflow: &str,
+    scope: &mut Scope,
+    failure: &Failure,
+) -> Result<(), Error> {
+    let payment = scope.payment.map(|id| ledger::read_payment(conn, id)).transpose()?;
+    let open = payment.filter(|payment| payment.status.is_open());
+    scope.open_case(
+        conn,
+        NewCase {
+            kind: CaseKind::RunFailed,
+            cause: format!("run_failed/{run}"),
+            summary: match &open {
+                Some(payment) => format!("{workflow} failed while {} is taken and not accounted for", payment.amount),
+                None => format!("{workflow} failed; no money hangs on it"),
+            },
+            detail: format!("{}: {}", failure.code, failure.message),
+            at_risk: open.map(|payment| payment.amount),
+        },
+    )
+}
+
+fn open_cancelled(conn: &Connection, run: RunId, scope: &mut Scope) -> Result<(), Error> {
+    let Some(payment) = scope.payment else { return Ok(()) };
+    let payment = ledger::read_payment(conn, payment)?;
+    if !payment.status.is_open() {
+        return Ok(());
+    }
+    scope.open_case(
+        conn,
+        NewCase {
+            kind: CaseKind::RunCancelled,
+            cause: format!("run_cancelled/{run}"),
+            summary: format!("{run} was cancelled while {} is taken and neither booked nor refunded", payment.amount),
+            detail: "look for a booking at Cal.com, then refund or retry the run".to_owned(),
+            at_risk: Some(payment.amount),
+        },
+    )
+}

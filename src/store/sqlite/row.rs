@@ -1,0 +1,217 @@
+//! Rows to values and back: the only place that knows the order of columns.
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+use serde::de::DeserializeOwned;
+
+use crate::model::booking::{Booking, NewBooking};
+use crate::model::case::Case;
+use crate::model::event::Event;
+use crate::model::id::{BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use crate::model::mail::{Mail, NewMail};
+use crate::model::money::Money;
+use crate::model::payment::Payment;
+use crate::model::refund::Refund;
+use crate::model::run::Run;
+use crate::model::step::{Attempt, Ending};
+use crate::model::time::Timestamp;
+use crate::store::error::Error;
+
+type Read<T> = rusqlite::Result<T>;
+
+fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+fn word<T>(row: &Row<'_>, column: usize) -> Read<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.get_ref(column)?.as_str()?.parse().map_err(|error| bad(column, error))
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Read<Option<T>> {
+    row.get_ref(column)?
+        .as_str_or_null()?
+        .map(|text| serde_json::from_str(text).map_err(|error| bad(column, error)))
+        .transpose()
+}
+
+fn time(row: &Row<'_>, column: usize) -> Read<Timestamp> {
+    row.get(column).map(Timestamp)
+}
+
+fn maybe_time(row: &Row<'_>, column: usize) -> Read<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+}
+
+fn money(row: &Row<'_>, amount: usize, currency: usize) -> Read<Money> {
+    Ok(Money::new(row.get(amount)?, word(row, currency)?))
+}
+
+/// A value as the text of a JSON column.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Backend(format!("could not write JSON: {error}")))
+}
+
+pub(super) const PAYMENT: &str = "p.id, p.session_id, p.payment_intent, p.status, p.amount, p.currency, p.livemode, \
+     p.customer_email, p.checkout, p.created_at, p.updated_at";
+
+pub(super) fn payment(row: &Row<'_>) -> Read<Payment> {
+    Ok(Payment {
+        id: PaymentId(row.get(0)?),
+        session_id: row.get(1)?,
+        payment_intent: row.get(2)?,
+        status: word(row, 3)?,
+        amount: money(row, 4, 5)?,
+        livemode: row.get(6)?,
+        customer_email: row.get(7)?,
+        checkout: json(row, 8)?,
+        created_at: time(row, 9)?,
+        updated_at: time(row, 10)?,
+    })
+}
+
+pub(super) const EVENT: &str = "e.id, e.source, e.external_id, e.type, e.livemode, e.created_at, e.received_at, \
+     e.disposition, e.reason, e.payment_id";
+
+pub(super) fn event(row: &Row<'_>) -> Read<Event> {
+    Ok(Event {
+        id: EventId(row.get(0)?),
+        source: word(row, 1)?,
+        external_id: row.get(2)?,
+        kind: row.get(3)?,
+        livemode: row.get(4)?,
+        created_at: time(row, 5)?,
+        received_at: time(row, 6)?,
+        disposition: word(row, 7)?,
+        reason: row.get(8)?,
+        payment: row.get::<_, Option<i64>>(9)?.map(PaymentId),
+    })
+}
+
+pub(super) const RUN: &str = "r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
+     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at";
+
+pub(super) fn run(row: &Row<'_>) -> Read<Run> {
+    Ok(Run {
+        id: RunId(row.get(0)?),
+        workflow: row.get(1)?,
+        key: row.get(2)?,
+        state: word(row, 3)?,
+        due_at: maybe_time(row, 4)?,
+        token: row.get(5)?,
+        stalls: row.get(6)?,
+        payment: row.get::<_, Option<i64>>(7)?.map(PaymentId),
+        event: row.get::<_, Option<i64>>(8)?.map(EventId),
+        cancel_requested: row.get(9)?,
+        outcome: row.get(10)?,
+        failure: json(row, 11)?,
+        created_at: time(row, 12)?,
+        finished_at: maybe_time(row, 13)?,
+    })
+}
+
+pub(super) fn attempt(row: &Row<'_>) -> Read<Attempt> {
+    let failure = || json(row, 6).and_then(|found| found.ok_or(rusqlite::Error::InvalidQuery));
+    let ending = match row.get_ref(4)?.as_str()? {
+        "done" => Ending::Done { output: json(row, 5)?.ok_or(rusqlite::Error::InvalidQuery)? },
+        "retry" => Ending::Retry { failure: failure()? },
+        _ => Ending::Failed { failure: failure()? },
+    };
+    Ok(Attempt { step: row.get(0)?, number: row.get(1)?, started_at: time(row, 2)?, ended_at: time(row, 3)?, ending })
+}
+
+pub(super) const REFUND: &str = "f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, f.origin, \
+     f.status, f.reference, f.request, f.sent_at, f.stripe_refund_id, f.failure, f.created_at, f.settled_at";
+
+pub(super) fn refund(row: &Row<'_>) -> Read<Refund> {
+    Ok(Refund {
+        id: RefundId(row.get(0)?),
+        payment: PaymentId(row.get(1)?),
+        ordinal: row.get(2)?,
+        generation: row.get(3)?,
+        amount: money(row, 4, 5)?,
+        reason: row.get(6)?,
+        origin: word(row, 7)?,
+        status: word(row, 8)?,
+        reference: row.get(9)?,
+        request: row.get(10)?,
+        sent_at: maybe_time(row, 11)?,
+        stripe_refund_id: row.get(12)?,
+        failure: json(row, 13)?,
+        created_at: time(row, 14)?,
+        settled_at: maybe_time(row, 15)?,
+    })
+}
+
+pub(super) const BOOKING: &str = "b.id, b.payment_id, b.uid, b.cal_id, b.status, b.event_type_id, b.start_at, b.end_at, \
+     b.title, b.meeting_url, b.host_email, b.created_at, b.updated_at";
+
+pub(super) fn booking(row: &Row<'_>) -> Read<Booking> {
+    Ok(Booking {
+        id: BookingId(row.get(0)?),
+        payment: row.get::<_, Option<i64>>(1)?.map(PaymentId),
+        facts: NewBooking {
+            uid: row.get(2)?,
+            cal_id: row.get(3)?,
+            status: word(row, 4)?,
+            event_type_id: row.get(5)?,
+            start: time(row, 6)?,
+            end: time(row, 7)?,
+            title: row.get(8)?,
+            meeting_url: row.get(9)?,
+            host_email: row.get(10)?,
+        },
+        created_at: time(row, 11)?,
+        updated_at: time(row, 12)?,
+    })
+}
+
+pub(super) const CASE: &str = "c.id, c.kind, c.status, c.cause, c.summary, c.detail, c.amount, c.currency, c.payment_id, \
+     c.run_id, c.event_id, c.opened_at, c.alerted_at, c.closed_at";
+
+pub(super) fn case(row: &Row<'_>) -> Read<Case> {
+    let at_risk = match row.get::<_, Option<i64>>(6)? {
+        Some(minor) => Some(Money::new(minor, word(row, 7)?)),
+        None => None,
+    };
+    Ok(Case {
+        id: CaseId(row.get(0)?),
+        kind: word(row, 1)?,
+        status: word(row, 2)?,
+        cause: row.get(3)?,
+        summary: row.get(4)?,
+        detail: row.get(5)?,
+        at_risk,
+        payment: row.get::<_, Option<i64>>(8)?.map(PaymentId),
+        run: row.get::<_, Option<i64>>(9)?.map(RunId),
+        event: row.get::<_, Option<i64>>(10)?.map(EventId),
+        opened_at: time(row, 11)?,
+        alerted_at: maybe_time(row, 12)?,
+        closed_at: maybe_time(row, 13)?,
+    })
+}
+
+pub(super) const MAIL: &str = "m.id, m.key, m.kind, m.recipient, m.subject, m.html, m.text, m.payment_id, m.status, \
+     m.provider_id, m.created_at, m.sent_at";
+
+pub(super) fn mail(row: &Row<'_>) -> Read<Mail> {
+    Ok(Mail {
+        id: MailId(row.get(0)?),
+        letter: NewMail {
+            key: row.get(1)?,
+            kind: row.get(2)?,
+            to: row.get(3)?,
+            subject: row.get(4)?,
+            html: row.get(5)?,
+            text: row.get(6)?,
+        },
+        payment: row.get::<_, Option<i64>>(7)?.map(PaymentId),
+        status: word(row, 8)?,
+        provider_id: row.get(9)?,
+        created_at: time(row, 10)?,
+        sent_at: maybe_time(row, 11)?,
+    })
+}

@@ -1,0 +1,176 @@
+//! Answers to questions of people.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::model::event::Event;
+use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
+use crate::model::payment::Payment;
+use crate::model::time::Timestamp;
+use crate::store::error::Error;
+use crate::store::sqlite::{Sqlite, queue, row};
+use crate::store::{Backlog, Story, Subject, Views};
+
+#[async_trait]
+impl Views for Sqlite {
+    async fn resolve(&self, id: &str) -> Result<Subject, Error> {
+        let id = id.to_owned();
+        self.executor.read(move |conn| resolve(conn, &id)).await
+    }
+
+    async fn story(&self, subject: Subject) -> Result<Story, Error> {
+        self.executor.read(move |conn| story(conn, subject)).await
+    }
+
+    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error> {
+        self.executor
+            .read(move |conn| {
+                let sql = format!("SELECT {} FROM payments p ORDER BY p.id DESC LIMIT ?1", row::PAYMENT);
+                Ok(conn.prepare_cached(&sql)?.query_map([limit], row::payment)?.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
+        self.executor
+            .read(move |conn| {
+                let body: Option<Option<Vec<u8>>> =
+                    conn.prepare_cached(BODY)?.query_row([event.0], |found| found.get(0)).optional()?;
+                body.flatten().ok_or_else(|| Error::NotFound(format!("body of {event}")))
+            })
+            .await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
+        self.executor
+            .read(move |conn| {
+                Ok(conn.prepare_cached(BACKLOG)?.query_row([now.0], |found| {
+                    Ok(Backlog {
+                        due: found.get(0)?,
+                        waiting: found.get(1)?,
+                        running: found.get(2)?,
+                        failed: found.get(3)?,
+                        open_cases: found.get(4)?,
+                    })
+                })?)
+            })
+            .await
+    }
+}
+
+const BODY: &str = "SELECT body FROM events WHERE id = ?1";
+const BACKLOG: &str = "SELECT \
+     (SELECT count(*) FROM runs WHERE due_at <= ?1 AND state = 'queued'), \
+     (SELECT count(*) FROM runs WHERE due_at > ?1 AND state = 'queued'), \
+     (SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND state = 'running'), \
+     (SELECT count(*) FROM runs WHERE state = 'failed'), \
+     (SELECT count(*) FROM cases WHERE status = 'open')";
+
+/// Every provider id by which a payment can be named, up to two that begin with the text.
+const BY_PROVIDER_ID: &str = "SELECT DISTINCT payment FROM ( \
+     SELECT id AS payment FROM payments WHERE session_id >= ?1 AND session_id < ?2 \
+     UNION ALL SELECT id FROM payments WHERE payment_intent >= ?1 AND payment_intent < ?2 \
+     UNION ALL SELECT payment_id FROM refunds WHERE stripe_refund_id >= ?1 AND stripe_refund_id < ?2 \
+     UNION ALL SELECT payment_id FROM bookings WHERE uid >= ?1 AND uid < ?2 AND payment_id IS NOT NULL \
+     UNION ALL SELECT payment_id FROM events WHERE external_id >= ?1 AND external_id < ?2 AND payment_id IS NOT NULL) LIMIT 2";
+const BY_EVENT_ID: &str = "SELECT id FROM events WHERE external_id >= ?1 AND external_id < ?2 LIMIT 2";
+
+fn resolve(conn: &Connection, id: &str) -> Result<Subject, Error> {
+    if let Some(own) = resolve_own(conn, id)? {
+        return Ok(own);
+    }
+    if id.len() < 4 {
+        return Err(Error::NotFound(format!("{id}: give at least four characters of a provider's id")));
+    }
+    let after = format!("{id}\u{10ffff}");
+    for (sql, make) in [
+        (BY_PROVIDER_ID, (|id| Subject::Payment(PaymentId(id))) as fn(i64) -> Subject),
+        (BY_EVENT_ID, |id| Subject::Event(EventId(id))),
+    ] {
+        let found: Vec<i64> =
+            conn.prepare_cached(sql)?.query_map([id, after.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        match found.as_slice() {
+            [] => {}
+            [one] => return Ok(make(*one)),
+            _ => return Err(Error::Illegal(format!("{id} is the beginning of more than one id"))),
+        }
+    }
+    Err(Error::NotFound(id.to_owned()))
+}
+
+/// Ids of our own: whatever belongs to a payment stands for the payment.
+fn resolve_own(conn: &Connection, id: &str) -> Result<Option<Subject>, Error> {
+    let owned: Option<(&str, i64, Subject)> = if let Ok(PaymentId(n)) = id.parse() {
+        Some(("SELECT id FROM payments WHERE id = ?1", n, Subject::Payment(PaymentId(n))))
+    } else if let Ok(RunId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM runs WHERE id = ?1", n, Subject::Run(RunId(n))))
+    } else if let Ok(EventId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM events WHERE id = ?1", n, Subject::Event(EventId(n))))
+    } else if let Ok(CaseId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM cases WHERE id = ?1", n, Subject::Case(CaseId(n))))
+    } else if let Ok(MailId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM mails WHERE id = ?1", n, Subject::Mail(MailId(n))))
+    } else if let Ok(crate::model::id::RefundId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM refunds WHERE id = ?1", n, Subject::Payment(PaymentId(0))))
+    } else if let Ok(crate::model::id::BookingId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM bookings WHERE id = ?1", n, Subject::Payment(PaymentId(0))))
+    } else {
+        None
+    };
+    let Some((sql, number, alone)) = owned else { return Ok(None) };
+    let payment: Option<Option<i64>> = conn.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
+    match payment {
+        None => Err(Error::NotFound(id.to_owned())),
+        Some(Some(payment)) => Ok(Some(Subject::Payment(PaymentId(payment)))),
+        Some(None) => Ok(Some(alone)),
+    }
+}
+
+fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
+    let (column, id) = match subject {
+        Subject::Payment(PaymentId(id)) => ("payment_id", id),
+        Subject::Run(RunId(id))
+        | Subject::Event(EventId(id))
+        | Subject::Case(CaseId(id))
+        | Subject::Mail(MailId(id)) => ("id", id),
+    };
+    let of_payment = matches!(subject, Subject::Payment(_));
+    let mut story = Story::default();
+    if let Subject::Payment(id) = subject {
+        let sql = format!("SELECT {} FROM payments p WHERE p.id = ?1", row::PAYMENT);
+        story.payment = conn.prepare_cached(&sql)?.query_row([id.0], row::payment).optional()?;
+        if story.payment.is_none() {
+            return Err(Error::NotFound(id.to_string()));
+        }
+        story.refunds = list(conn, row::REFUND, "refunds f", "payment_id", id.0, row::refund)?;
+        story.bookings = list(conn, row::BOOKING, "bookings b", "payment_id", id.0, row::booking)?;
+    }
+    if of_payment || matches!(subject, Subject::Event(_)) {
+        story.events = list::<Event>(conn, row::EVENT, "events e", column, id, row::event)?;
+    }
+    if of_payment || matches!(subject, Subject::Case(_)) {
+        story.cases = list(conn, row::CASE, "cases c", column, id, row::case)?;
+    }
+    if of_payment || matches!(subject, Subject::Mail(_)) {
+        story.mails = list(conn, row::MAIL, "mails m", column, id, row::mail)?;
+    }
+    if of_payment || matches!(subject, Subject::Run(_)) {
+        for run in list(conn, row::RUN, "runs r", column, id, row::run)? {
+            let attempts = queue::journal(conn, run.id)?;
+            story.runs.push((run, attempts));
+        }
+    }
+    Ok(story)
+}
+
+fn list<T>(
+    conn: &Connection,
+    columns: &str,
+    table: &str,
+    by: &str,
+    id: i64,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Error> {
+    let sql = format!("SELECT {columns} FROM {table} WHERE {by} = ?1 ORDER BY id LIMIT 1000");
+    Ok(conn.prepare_cached(&sql)?.query_map(params![id], read)?.collect::<Result<_, _>>()?)
+}
