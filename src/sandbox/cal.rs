@@ -1,7 +1,6 @@
 //! Cal.com's bookings, as of API version 2024-08-13.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -9,6 +8,7 @@ use crate::entropy::Entropy;
 use crate::model::time::Timestamp;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::cal_check::Ask;
+use crate::sandbox::cal_object::{end, envelope, exception, in_status, refuse, render, success};
 use crate::sandbox::call::Call;
 use crate::sandbox::fault::{Effect, Provider};
 use crate::sandbox::ledger::{Booking, CalLedger};
@@ -191,86 +191,6 @@ fn mark_absent(booking: &mut Booking, call: &Call) -> Result<(), String> {
     Ok(())
 }
 
-fn end(booking: &Booking) -> Timestamp {
-    booking.start.plus(Duration::from_secs(u64::from(booking.minutes) * 60))
-}
-
-fn in_status(booking: &Booking, name: &str, now: Timestamp) -> bool {
-    let live = booking.status == "accepted";
-    match name.trim() {
-        "upcoming" => live && end(booking) >= now,
-        "past" => live && end(booking) < now,
-        "cancelled" => !live,
-        _ => false,
-    }
-}
-
-fn render(booking: &Booking) -> Value {
-    let url = format!("https://app.cal.com/video/{}", booking.uid);
-    let host = 70_000 + booking.event_type_id % 10_000;
-    let mut body = json!({
-        "id": booking.id,
-        "uid": booking.uid,
-        "title": format!("Mentor Session between Mentor {host} and {}", booking.attendee_name),
-        "description": "",
-        "hosts": [{ "id": host, "name": format!("Mentor {host}"), "email": format!("mentor-{host}@example.com"),
-            "username": format!("mentor-{host}"), "timeZone": "America/Detroit" }],
-        "status": booking.status,
-        "start": booking.start.to_string(),
-        "end": end(booking).to_string(),
-        "duration": booking.minutes,
-        "eventTypeId": booking.event_type_id,
-        "eventType": { "id": booking.event_type_id, "slug": "mentor-session-30" },
-        "meetingUrl": url,
-        "location": url,
-        "absentHost": booking.host_absent,
-        "createdAt": booking.created_at.to_string(),
-        "updatedAt": booking.cancelled_at.unwrap_or(booking.created_at).to_string(),
-        "rating": null,
-        "icsUid": format!("{}@Cal.com", booking.uid),
-        "attendees": [{ "name": booking.attendee_name, "email": booking.attendee_email,
-            "timeZone": booking.attendee_time_zone, "language": "en", "absent": booking.attendee_absent,
-            "phoneNumber": booking.attendee_phone }],
-        "guests": [],
-        "bookingFieldsResponses": { "name": booking.attendee_name, "email": booking.attendee_email, "guests": [] },
-        "metadata": booking.metadata,
-    });
-    if booking.status == "cancelled" {
-        body["cancellationReason"] = json!(booking.cancellation_reason.as_deref().unwrap_or_default());
-    }
-    body
-}
-
-fn success(status: u16, data: &Value) -> Answer {
-    Answer::json(status, &json!({ "status": "success", "data": data }))
-}
-
-fn refuse(call: &Call, status: u16, message: &str) -> Answer {
-    envelope(status, exception(status), message, Some(call))
-}
-
-fn envelope(status: u16, code: &str, message: &str, call: Option<&Call>) -> Answer {
-    let mut body = json!({ "status": "error", "error": { "code": code, "message": message } });
-    if let Some(call) = call {
-        body["timestamp"] = json!(call.at.to_string());
-        body["path"] = json!(format!("/v2{}", call.target()));
-    }
-    Answer::json(status, &body)
-}
-
-fn exception(status: u16) -> &'static str {
-    match status {
-        400 => "BadRequestException",
-        401 => "UnauthorizedException",
-        403 => "ForbiddenException",
-        404 => "NotFoundException",
-        409 => "ConflictException",
-        422 => "UnprocessableEntityException",
-        429 => "ThrottlerException",
-        _ => "InternalServerErrorException",
-    }
-}
-
 impl StandIn for Cal {
     const PROVIDER: Provider = Provider::Cal;
 
@@ -434,10 +354,10 @@ mod tests {
         assert_eq!(create(&trial, &booking("zoe+cal-create-down@example.edu")).await.0, 503);
         assert_eq!(found(&trial, "attendeeEmail=zoe%2Bcal-create-down@example.edu").await, 0);
 
-        let hang = booking("zoe+cal-hang-once@example.edu").to_string();
+        let hanging = booking("zoe+cal-hang-once@example.edu").to_string();
         let json = [("content-type", "application/json")];
-        let hung = trial.try_post("/cal/v2/bookings", &hang, &json).await;
-        assert!(matches!(hung, Err(Error::TimedOut { sent: true, .. })), "{hung:?}");
+        let silent = trial.try_post("/cal/v2/bookings", &hanging, &json).await;
+        assert!(matches!(silent, Err(Error::TimedOut { sent: true, .. })), "{silent:?}");
         assert_eq!(trial.sandbox.ledger().cal.bookings.len(), 0);
 
         let lost = booking("zoe+cal-lost@example.edu");
@@ -446,7 +366,7 @@ mod tests {
         assert_eq!(create(&trial, &lost).await.0, 400);
         assert_eq!(found(&trial, "attendeeEmail=zoe%2Bcal-lost@example.edu").await, 1);
         assert_eq!(
-            trial.try_post("/cal/v2/bookings", &hang, &json).await.unwrap().status,
+            trial.try_post("/cal/v2/bookings", &hanging, &json).await.unwrap().status,
             400,
             "the slot is gone by now"
         );

@@ -15,7 +15,7 @@ pub struct Ledger {
     pub stripe: StripeLedger,
     /// Cal.com's.
     pub cal: CalLedger,
-    /// PostHog's.
+    /// `PostHog`'s.
     pub posthog: PosthogLedger,
     /// The mail provider's.
     pub mail: MailLedger,
@@ -222,7 +222,7 @@ pub struct Booking {
     pub cancelled_at: Option<Timestamp>,
 }
 
-/// PostHog's books.
+/// `PostHog`'s books.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PosthogLedger {
     /// Without duplicates: by day, event, person and uuid.

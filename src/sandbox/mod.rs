@@ -1,4 +1,4 @@
-//! Stand-ins for Stripe, Cal.com, PostHog, Resend and the alert webhook: stateful, deterministic, and faulty on demand.
+//! Stand-ins for Stripe, Cal.com, `PostHog`, Resend and the alert webhook: stateful, deterministic, and faulty on demand.
 //!
 //! One router serves them all: `/stripe/v1/…`, `/cal/v2/…`, `/posthog/…`, `/resend/…`, `/alerts`, and `/sandbox/…` to look
 //! inside. Serve it on a port, or call it in process.
@@ -44,6 +44,7 @@ mod alert;
 mod answer;
 mod cal;
 mod cal_check;
+mod cal_object;
 mod call;
 mod control;
 pub mod fault;

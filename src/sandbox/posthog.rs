@@ -1,4 +1,4 @@
-//! PostHog's capture.
+//! `PostHog`'s capture.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const SINGLE_LIMIT: usize = 2 * 1024 * 1024;
 /// What must agree for two events to be one.
 type Identity = (i64, String, String, String);
 
-/// PostHog.
+/// `PostHog`.
 #[derive(Debug)]
 pub(super) struct Posthog {
     events: BTreeMap<Identity, Capture>,

@@ -13,7 +13,7 @@ use crate::sandbox::fault::{Effect, Faults, Provider};
 use crate::sandbox::lock;
 use crate::sandbox::log::Log;
 
-const HANG: Duration = Duration::from_secs(3600);
+const HANG: Duration = Duration::from_hours(1);
 
 /// A fault that happens inside the provider, not on the wire.
 #[derive(Debug, Clone, Copy)]

@@ -46,7 +46,8 @@ pub(super) struct Books {
     pub(super) drawn: BTreeMap<String, i64>,
     /// Accounts that cannot take transfers.
     pub(super) incapable: BTreeSet<String>,
-    disputed: BTreeSet<String>,
+    /// The newest word on the dispute of each charge: when, and whether it keeps the money.
+    disputes: BTreeMap<String, (Timestamp, bool)>,
 }
 
 impl Books {
@@ -64,7 +65,7 @@ impl Books {
         match kind.split_once('.').map(|(family, _)| family) {
             Some("checkout") => self.session(kind, &object, at),
             Some("payment_intent") => self.intent(&object, at),
-            Some("charge") => self.dispute(&object),
+            Some("charge") => self.dispute(&object, at),
             Some("refund") => self.refund(&object, at),
             _ => self.account(&object),
         }
@@ -130,7 +131,7 @@ impl Books {
         if intent.charge.is_none() {
             let charge = charge.unwrap_or_else(|| format!("ch_{tail}"));
             "succeeded".clone_into(&mut intent.status);
-            intent.disputed = self.disputed.contains(&charge);
+            intent.disputed = self.disputes.get(&charge).is_some_and(|(_, open)| *open);
             self.charges.insert(charge.clone(), id.to_owned());
             intent.charge = Some(charge);
             *self.balance.entry(intent.currency.clone()).or_default() += intent.amount;
@@ -162,15 +163,14 @@ impl Books {
         self.transfers.insert(transfer.id.clone(), transfer);
     }
 
-    fn dispute(&mut self, object: &Value) {
+    fn dispute(&mut self, object: &Value, at: Timestamp) {
         let Some(charge) = reference(&object["charge"]) else { return };
         let status = object["status"].as_str().unwrap_or_default();
         let open = !status.starts_with("warning") && !matches!(status, "won" | "prevented");
-        if open {
-            self.disputed.insert(charge.clone());
-        } else {
-            self.disputed.remove(&charge);
+        if self.disputes.get(&charge).is_some_and(|(newest, _)| *newest > at) {
+            return;
         }
+        self.disputes.insert(charge.clone(), (at, open));
         if let Some(intent) = self.charges.get(&charge).and_then(|id| self.intents.get_mut(id)) {
             intent.disputed = open;
         }
