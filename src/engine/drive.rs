@@ -1,0 +1,87 @@
+//! Moves one claimed run as far as it goes.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use crate::engine::ctx::{Ctx, Stop, Surroundings, panic_message};
+use crate::engine::registry::Registry;
+use crate::model::failure::Failure;
+use crate::model::run::End;
+use crate::store::Claimed;
+use crate::store::error::Error;
+
+/// Claims in a row that recorded nothing, after which a run is taken for poison.
+const MOST_STALLS: u32 = 5;
+
+/// How long a run waits that panicked outside its steps.
+const PANIC_PAUSE: Duration = Duration::from_secs(5);
+
+/// Moves `claimed` until it ends, sleeps, or is lost. An error says that the store could not be written; the lease
+/// runs out and the run is taken again.
+pub async fn drive(
+    surroundings: &Surroundings,
+    registry: &Registry,
+    claimed: Claimed,
+    deadline: Arc<Mutex<Instant>>,
+) -> Result<(), Error> {
+    let (lease, run, input) = (claimed.lease, claimed.run.clone(), claimed.input.clone());
+    let (store, clock) = (&surroundings.store, &surroundings.clock);
+    let ctx = Ctx::new(surroundings, claimed, deadline);
+
+    let end = if run.cancel_requested {
+        End::Cancelled
+    } else if run.stalls > MOST_STALLS {
+        let message = format!("{MOST_STALLS} executors took the run and recorded nothing");
+        End::Failed(Failure::unknown("poison", message))
+    } else if let Some(workflow) = registry.get(&run.workflow) {
+        let story = AssertUnwindSafe(workflow.run(&ctx, input.get())).catch_unwind();
+        let told = tokio::select! {
+            biased;
+            told = story => Some(told),
+            () = ctx.stopped.notified() => None,
+        };
+        match told {
+            Some(Ok(Ok(outcome))) => End::Succeeded(outcome.to_owned()),
+            Some(Ok(Err(failure))) => End::Failed(failure),
+            Some(Err(panic)) => {
+                tracing::error!(
+                    tag = "SideEffects", event = "workflow_panicked", runId = %run.id, workflow = run.workflow,
+                    error = panic_message(&panic),
+                );
+                return store.suspend(lease, None, clock.now().plus(PANIC_PAUSE), clock.now()).await;
+            }
+            None => match ctx.take_stop() {
+                Some(Stop::Suspend { attempt, due_at }) => {
+                    return store.suspend(lease, attempt, due_at, clock.now()).await;
+                }
+                Some(Stop::Cancelled) => End::Cancelled,
+                Some(Stop::Nondeterministic(message)) => End::Failed(Failure::unknown("nondeterminism", message)),
+                Some(Stop::Store(error)) => return Err(error),
+                Some(Stop::LeaseLost) | None => return Err(Error::LeaseLost),
+            },
+        }
+    } else {
+        End::Failed(Failure::permanent("unknown_workflow", format!("this program has no workflow {}", run.workflow)))
+    };
+
+    log_end(&run, &end);
+    store.finish(lease, end, clock.now()).await
+}
+
+fn log_end(run: &crate::model::run::Run, end: &End) {
+    let (id, workflow) = (run.id, &run.workflow);
+    match end {
+        End::Succeeded(outcome) => {
+            tracing::info!(tag = "SideEffects", event = "run_finished", runId = %id, workflow, outcome);
+        }
+        End::Failed(failure) => tracing::error!(
+            tag = "SideEffects", event = "run_failed", critical = true, runId = %id, workflow,
+            code = failure.code, error = failure.message,
+        ),
+        End::Cancelled => tracing::warn!(tag = "SideEffects", event = "run_cancelled", runId = %id, workflow),
+    }
+}

@@ -1,0 +1,167 @@
+//! Claims due runs and moves them: subscribe, look, wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::ctx::Surroundings;
+use crate::engine::drive::drive;
+use crate::engine::registry::Registry;
+use crate::model::id::RunId;
+use crate::model::lease::Lease;
+use crate::store::Claimed;
+use crate::store::error::Error;
+
+/// The longest wait without a look, should every wake-up be missed.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long to wait when the store cannot be read or written.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long runs in flight are given to reach a record when the worker is to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Moves up to `concurrency` runs at once.
+pub struct Worker {
+    surroundings: Surroundings,
+    registry: Arc<Registry>,
+    owner: String,
+    permits: Arc<Semaphore>,
+    concurrency: u32,
+    held: Mutex<BTreeMap<RunId, Held>>,
+}
+
+struct Held {
+    lease: Lease,
+    deadline: Arc<Mutex<Instant>>,
+    /// Dropping the run's future when its lease is lost.
+    lost: CancellationToken,
+}
+
+impl Worker {
+    /// A worker with an identity of its own.
+    pub fn new(surroundings: Surroundings, registry: Arc<Registry>, concurrency: usize) -> Self {
+        let owner = surroundings.entropy.hex(32);
+        let permits = Arc::new(Semaphore::new(concurrency));
+        let concurrency = u32::try_from(concurrency).unwrap_or(u32::MAX);
+        Self { surroundings, registry, owner, permits, concurrency, held: Mutex::default() }
+    }
+
+    /// Works until `stop`, then lets what is in flight finish for a while and returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let this = Arc::new(self);
+        let tasks = TaskTracker::new();
+        let renewer = tokio::spawn(Arc::clone(&this).keep_leases());
+        tracing::info!(tag = "Worker", event = "worker_started", owner = this.owner, concurrency = this.concurrency);
+
+        let mut changes = this.surroundings.store.changes();
+        while !stop.is_cancelled() {
+            changes.mark_unchanged();
+            let wait = match this.claim_due(&tasks, &stop).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(tag = "Worker", event = "claim_failed", critical = true, error = %error);
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+
+        tasks.close();
+        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+            tracing::warn!(tag = "Worker", event = "drain_timed_out", message = "leases run out and the runs are taken again");
+        }
+        renewer.abort();
+        tracing::info!(tag = "Worker", event = "worker_stopped", owner = this.owner);
+    }
+
+    /// Starts what is due, as far as there is room. Returns how long there is nothing to do.
+    async fn claim_due(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Duration, Error> {
+        loop {
+            let permit = tokio::select! {
+                permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
+                () = stop.cancelled() => return Ok(Duration::ZERO),
+            };
+            let now = self.surroundings.clock.now();
+            match self.surroundings.store.next_due().await? {
+                None => return Ok(LONGEST_WAIT),
+                Some(due) if due > now => return Ok(due.since(now).min(LONGEST_WAIT)),
+                Some(_) => {}
+            }
+            let mut permits = vec![permit];
+            while let Ok(more) = Arc::clone(&self.permits).try_acquire_owned() {
+                permits.push(more);
+            }
+            let deadline = Instant::now() + self.surroundings.lease;
+            let until = now.plus(self.surroundings.lease);
+            let claimed = self.surroundings.store.claim(&self.owner, permits.len(), now, until).await?;
+            if claimed.is_empty() {
+                return Ok(Duration::ZERO);
+            }
+            for (claimed, permit) in claimed.into_iter().zip(permits) {
+                tasks.spawn(Arc::clone(self).drive(claimed, deadline, permit));
+            }
+        }
+    }
+
+    async fn drive(self: Arc<Self>, claimed: Claimed, deadline: Instant, permit: OwnedSemaphorePermit) {
+        let (lease, deadline, lost) = (claimed.lease, Arc::new(Mutex::new(deadline)), CancellationToken::new());
+        self.held().insert(lease.run, Held { lease, deadline: Arc::clone(&deadline), lost: lost.clone() });
+        let outcome = tokio::select! {
+            outcome = drive(&self.surroundings, &self.registry, claimed, deadline) => outcome,
+            () = lost.cancelled() => Err(Error::LeaseLost),
+        };
+        self.held().remove(&lease.run);
+        drop(permit);
+        match outcome {
+            Ok(()) => {}
+            Err(Error::LeaseLost) => {
+                tracing::warn!(tag = "Worker", event = "lease_lost", runId = %lease.run, token = lease.token);
+            }
+            Err(error) => tracing::error!(
+                tag = "Worker", event = "run_not_recorded", critical = true, runId = %lease.run, error = %error,
+                message = "the lease runs out and the run is taken again",
+            ),
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep_leases(self: Arc<Self>) {
+        let length = self.surroundings.lease;
+        loop {
+            tokio::time::sleep(length / 4).await;
+            let leases: Vec<Lease> = self.held().values().map(|held| held.lease).collect();
+            if leases.is_empty() {
+                continue;
+            }
+            let renewed = Instant::now() + length;
+            let until = self.surroundings.clock.now().plus(length);
+            match self.surroundings.store.renew(leases.clone(), until).await {
+                Ok(lost) => {
+                    for lease in leases {
+                        let held = self.held();
+                        let Some(held) = held.get(&lease.run).filter(|held| held.lease.token == lease.token) else { continue };
+                        if lost.contains(&lease) {
+                            held.lost.cancel();
+                        } else {
+                            *held.deadline.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(tag = "Worker", event = "renew_failed", critical = true, error = %error),
+            }
+        }
+    }
+}
