@@ -57,13 +57,21 @@ pub enum Error {
     /// The answer was larger than [`MAX_BODY`]: the request has taken effect.
     #[error("answer larger than {MAX_BODY} bytes")]
     TooLarge,
+    /// Held back on this side, by a gate: nothing was sent.
+    #[error("not sent: {code}, ask again in {} ms", retry_after.as_millis())]
+    Refused {
+        /// A stable word for the cause: `breaker_open`, `paused`, `rate_limited`, `saturated`.
+        code: &'static str,
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
 }
 
 impl Error {
     /// Whether the request may have reached the other side and taken effect.
     pub const fn may_have_happened(&self) -> bool {
         match self {
-            Self::Connect(_) => false,
+            Self::Connect(_) | Self::Refused { .. } => false,
             Self::TimedOut { sent, .. } => *sent,
             Self::Reset(_) | Self::TooLarge => true,
         }

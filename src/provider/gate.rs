@@ -1,0 +1,191 @@
+//! Stands before one provider: how many calls at once, how many a second, and none while it is down.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::transport::{Error, Request, Response, Transport};
+
+/// How much one provider is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Calls in flight.
+    pub concurrency: usize,
+    /// Calls a second over time; none for no limit.
+    pub per_second: Option<u32>,
+    /// Calls at once after a pause.
+    pub burst: u32,
+}
+
+impl Limits {
+    /// Live accounts are allowed 100 calls a second, and 25 for each endpoint (docs.stripe.com/rate-limits).
+    pub const STRIPE: Self = Self { concurrency: 32, per_second: Some(20), burst: 20 };
+    /// An OAuth client is allowed 500 calls a minute (cal.com/docs/api-reference/v2).
+    pub const CAL: Self = Self { concurrency: 16, per_second: Some(8), burst: 40 };
+    /// No limit is documented for ingestion.
+    pub const POSTHOG: Self = Self { concurrency: 32, per_second: Some(200), burst: 200 };
+    /// Five calls a second for each team (resend.com/docs).
+    pub const MAIL: Self = Self { concurrency: 5, per_second: Some(5), burst: 5 };
+    /// For the sandbox, which has none.
+    pub const NONE: Self = Self { concurrency: 1024, per_second: None, burst: 1 };
+}
+
+/// Failures in a row after which a provider counts as down.
+const TRIP: u32 = 8;
+/// How long it is left alone before one call tries again.
+const COOL_DOWN: Duration = Duration::from_secs(15);
+
+struct State {
+    /// What the rate has left, and when that was so.
+    tokens: f64,
+    counted_at: Instant,
+    failures: u32,
+    /// Closed until then.
+    closed_until: Option<Instant>,
+}
+
+/// A transport with limits and a breaker of its own.
+pub struct Gate {
+    inner: Arc<dyn Transport>,
+    limits: Limits,
+    places: Semaphore,
+    state: Mutex<State>,
+}
+
+impl Gate {
+    /// Stands before `inner`.
+    pub fn new(inner: Arc<dyn Transport>, limits: Limits) -> Self {
+        let state =
+            State { tokens: f64::from(limits.burst), counted_at: Instant::now(), failures: 0, closed_until: None };
+        Self { inner, limits, places: Semaphore::new(limits.concurrency), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses while the breaker is open; after the cool-down lets one probe through and holds the others.
+    fn check_open(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        let now = Instant::now();
+        match state.closed_until {
+            Some(until) if until > now => {
+                Err(Error::Refused { code: "breaker_open", retry_after: until.saturating_duration_since(now) })
+            }
+            Some(_) => {
+                state.closed_until = Some(now + COOL_DOWN);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes one token; how long until it is there.
+    fn take_token(&self) -> Duration {
+        let Some(rate) = self.limits.per_second.map(f64::from) else { return Duration::ZERO };
+        let mut state = self.state();
+        let now = Instant::now();
+        let grown = now.saturating_duration_since(state.counted_at).as_secs_f64() * rate;
+        state.tokens = (state.tokens + grown).min(f64::from(self.limits.burst)) - 1.0;
+        state.counted_at = now;
+        if state.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-state.tokens / rate) }
+    }
+
+    fn note(&self, outcome: &Result<Response, Error>) {
+        let down = match outcome {
+            Ok(answer) => answer.status.is_server_error(),
+            Err(Error::Refused { .. }) => return,
+            Err(_) => true,
+        };
+        let mut state = self.state();
+        if down {
+            state.failures = state.failures.saturating_add(1);
+            if state.failures >= TRIP {
+                state.closed_until = Some(Instant::now() + COOL_DOWN);
+            }
+        } else {
+            state.failures = 0;
+            state.closed_until = None;
+        }
+        if let Ok(answer) = outcome
+            && answer.status == http::StatusCode::TOO_MANY_REQUESTS
+            && let Some(wait) = crate::provider::retry_after::retry_after(&answer.headers)
+        {
+            state.closed_until = Some(Instant::now() + wait.min(COOL_DOWN));
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Gate {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        self.check_open()?;
+        let _place = self.places.acquire().await;
+        let wait = self.take_token();
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let outcome = self.inner.send(request).await;
+        self.note(&outcome);
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::provider::script::{Script, answer};
+
+    fn request() -> Request {
+        Request {
+            method: Method::GET,
+            url: "http://p.test/".parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_spaced_by_the_rate_once_the_burst_is_used() {
+        let gate = Gate::new(Script::new([]), Limits { concurrency: 8, per_second: Some(10), burst: 5 });
+        let start = Instant::now();
+        for _ in 0..25 {
+            gate.send(request()).await.unwrap();
+        }
+        assert_eq!(start.elapsed().as_millis() / 100, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_is_down_is_left_alone_and_probed_once() {
+        let gate = Gate::new(Script::new((0..TRIP + 1).map(|_| answer(503, &[], ""))), Limits::NONE);
+        for _ in 0..TRIP {
+            gate.send(request()).await.unwrap();
+        }
+        assert!(matches!(gate.send(request()).await, Err(Error::Refused { code: "breaker_open", .. })));
+        tokio::time::advance(COOL_DOWN).await;
+        assert_eq!(gate.send(request()).await.unwrap().status, 503);
+        assert!(gate.send(request()).await.is_err(), "the probe failed: closed again");
+        tokio::time::advance(COOL_DOWN).await;
+        assert_eq!(gate.send(request()).await.unwrap().status, 200);
+        assert_eq!(gate.send(request()).await.unwrap().status, 200, "open again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_definite_refusal_never_trips_the_breaker_and_retry_after_holds() {
+        let gate = Gate::new(Script::new((0..20).map(|_| answer(400, &[], ""))), Limits::NONE);
+        for _ in 0..20 {
+            assert_eq!(gate.send(request()).await.unwrap().status, 400);
+        }
+        let gate = Gate::new(Script::new([answer(429, &[("retry-after", "3")], "")]), Limits::NONE);
+        gate.send(request()).await.unwrap();
+        assert!(gate.send(request()).await.is_err());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(gate.send(request()).await.is_ok());
+    }
+}

@@ -1,0 +1,65 @@
+//! SMTP, by lettre.
+
+use std::time::Duration;
+
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::failure::FailureKind;
+use crate::model::mail::NewMail;
+use crate::provider::ProviderName;
+use crate::provider::error::{Call, Error};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A mail server. `smtps://` is TLS from the start, `smtp://` needs `?tls=required` for STARTTLS, as lettre has it.
+#[derive(Clone)]
+pub struct Smtp(AsyncSmtpTransport<Tokio1Executor>);
+
+impl Smtp {
+    /// A client for the server at `url`, for example `smtps://user:password@host:465`.
+    pub fn new(url: &SecretString) -> Result<Self, lettre::transport::smtp::Error> {
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())?;
+        Ok(Self(builder.timeout(Some(TIMEOUT)).build()))
+    }
+
+    pub(crate) async fn send(&self, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {
+        let call = Call::change(ProviderName::Smtp, "emails.send");
+        let message = compose(from, letter).map_err(|why| call.invalid("unsendable_mail", &why))?;
+        match self.0.send(message).await {
+            Ok(_) => Ok(None),
+            Err(error) => {
+                let (kind, code) = if error.is_permanent() {
+                    let auth = error.status().is_some_and(|status| status.to_string() == "535");
+                    if auth { (FailureKind::Transient, "credentials") } else { (FailureKind::Permanent, "refused") }
+                } else if error.is_transient() {
+                    (FailureKind::Transient, "refused_for_now")
+                } else {
+                    // Lost somewhere between the greeting and the answer to the last dot.
+                    (FailureKind::Unknown, "connection_lost")
+                };
+                Err(call.failed(kind, code, &format!("{call}: {error}"), &[letter.to.as_str()]))
+            }
+        }
+    }
+}
+
+fn compose(from: &str, letter: &NewMail) -> Result<Message, String> {
+    if [&letter.to, &letter.subject, &letter.key].iter().any(|value| value.contains(['\r', '\n'])) {
+        return Err("a header value holds a line break".to_owned());
+    }
+    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|_| "an address cannot be read".to_owned());
+    let host = from.rsplit('@').next().unwrap_or("discuno").trim_end_matches('>');
+    let mut message = Message::builder()
+        .from(mailbox(from)?)
+        .to(mailbox(&letter.to)?)
+        .subject(&letter.subject)
+        .message_id(Some(format!("<{}@{host}>", letter.key.replace('/', "."))))
+        .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+        .map_err(|error| error.to_string())?;
+    let name = HeaderName::new_from_ascii_str("Resend-Idempotency-Key");
+    message.headers_mut().insert_raw(HeaderValue::new(name, letter.key.clone()));
+    Ok(message)
+}

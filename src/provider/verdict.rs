@@ -1,0 +1,193 @@
+//! The one place that says what an answer, or its absence, means.
+//!
+//! | outcome | of a change | of a read |
+//! |---|---|---|
+//! | no connection, gate closed | transient: nothing was sent | transient |
+//! | time-out, connection lost | unknown | transient |
+//! | 5xx | unknown | transient |
+//! | 429, Stripe 409 and 424, Resend 409 in progress | transient | transient |
+//! | 401, 403 | transient, code `credentials`: it is ours to mend, so work waits and nothing is compensated | the same |
+//! | other 4xx | permanent; Cal.com: only if on its short list | the same |
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::failure::FailureKind;
+use crate::provider::ProviderName;
+use crate::provider::error::{Call, Error};
+use crate::provider::retry_after::retry_after;
+use crate::transport::{self, Response};
+
+/// A spent mail quota does not come back within a backoff.
+const QUOTA_WAIT: Duration = Duration::from_secs(3600);
+
+pub(crate) fn verdict(
+    call: Call,
+    outcome: Result<Response, transport::Error>,
+    private: &[&str],
+) -> Result<Response, Error> {
+    let answer = match outcome {
+        Ok(answer) if answer.status.is_success() => return Ok(answer),
+        Ok(answer) => answer,
+        Err(error) => return Err(no_answer(call, &error)),
+    };
+    let status = answer.status.as_u16();
+    let said = Said::read(&answer);
+    let (kind, code) = classify(call, status, &said, &answer);
+    let message = format!("{call}: {} ({status}): {}", code, said.message);
+    let mut error = call.failed(kind, &code, &message, private).after(retry_after(&answer.headers));
+    if code == "quota" {
+        error = error.after(Some(QUOTA_WAIT));
+    }
+    error.failure.status = Some(status);
+    error.replayed = header(&answer, "idempotent-replayed") == Some("true");
+    error.request_id = header(&answer, "request-id").map(str::to_owned);
+    Err(error)
+}
+
+fn no_answer(call: Call, error: &transport::Error) -> Error {
+    let kind = if error.may_have_happened() { call.in_doubt() } else { FailureKind::Transient };
+    let (code, wait) = match error {
+        transport::Error::Connect(_) => ("no_connection", None),
+        transport::Error::TimedOut { .. } => ("timeout", None),
+        transport::Error::Reset(_) => ("connection_lost", None),
+        transport::Error::TooLarge => ("answer_too_large", None),
+        transport::Error::Refused { code, retry_after } => (*code, Some(*retry_after)),
+    };
+    call.failed(kind, code, &format!("{call}: {error}"), &[]).after(wait)
+}
+
+fn classify(call: Call, status: u16, said: &Said, answer: &Response) -> (FailureKind, String) {
+    let code = said.code.clone().unwrap_or_else(|| format!("http_{status}"));
+    let should_retry = header(answer, "stripe-should-retry");
+    match (call.provider, status) {
+        (_, 401 | 403) => (FailureKind::Transient, "credentials".to_owned()),
+        (ProviderName::Resend, 429) if code.contains("quota") => (FailureKind::Transient, "quota".to_owned()),
+        (_, 429) => (FailureKind::Transient, "rate_limited".to_owned()),
+        (ProviderName::Posthog, 503) => (FailureKind::Transient, code),
+        (_, 500..) => (call.in_doubt(), code),
+        (_, 408) => (call.in_doubt(), code),
+        (ProviderName::Cal, _) => cal_refusal(status, &said.message),
+        (ProviderName::Stripe, 409 | 424) => (FailureKind::Transient, code),
+        (ProviderName::Stripe, 400) if matches!(code.as_str(), "rate_limit" | "lock_timeout") => {
+            (FailureKind::Transient, code)
+        }
+        (ProviderName::Stripe, _) if should_retry == Some("true") => (FailureKind::Transient, code),
+        (ProviderName::Resend, 409) if code == "concurrent_idempotent_requests" => (FailureKind::Transient, code),
+        _ => (FailureKind::Permanent, code),
+    }
+}
+
+/// A short list of Cal.com's refusals counts as definite. Any other is tried again and then shown to a person: it never
+/// starts a refund by itself, since its meaning is not known.
+fn cal_refusal(status: u16, message: &str) -> (FailureKind, String) {
+    let message = message.to_lowercase();
+    let has = |part: &str| message.contains(part);
+    let code = match status {
+        400 if has("already has booking") || has("already has a booking") || has("not available") => "slot_taken",
+        409 => "slot_taken",
+        400 if has("in the past") => "in_the_past",
+        400 if has("can't be booked") || has("out of bounds") => "out_of_bounds",
+        400 if has("phone") => "phone_invalid",
+        400 if has("max") && has("booking") => "not_bookable",
+        404 => "event_type_missing",
+        422 => "not_bookable",
+        _ => return (FailureKind::Transient, "unrecognised_refusal".to_owned()),
+    };
+    (FailureKind::Permanent, code.to_owned())
+}
+
+/// What the body says, in whichever of the providers' shapes.
+struct Said {
+    code: Option<String>,
+    message: String,
+}
+
+impl Said {
+    fn read(answer: &Response) -> Self {
+        let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
+            return Self { code: None, message: String::from_utf8_lossy(&answer.body).chars().take(300).collect() };
+        };
+        let error = &body["error"];
+        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let code = text(&error["code"]).or_else(|| text(&error["type"])).or_else(|| text(&body["name"]));
+        let message = text(&error["message"]).or_else(|| text(&body["message"])).unwrap_or_default();
+        Self { code, message }
+    }
+}
+
+fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
+    answer.headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::script::answer;
+
+    fn kind(call: Call, status: u16, body: &str) -> (FailureKind, String) {
+        let error = verdict(call, answer(status, &[], body), &[]).unwrap_err();
+        (error.failure.kind, error.failure.code)
+    }
+
+    const REFUND: Call = Call::change(ProviderName::Stripe, "refunds.create");
+    const BOOK: Call = Call::change(ProviderName::Cal, "bookings.create");
+
+    #[test]
+    fn stripe_answers_mean_what_the_table_says() {
+        use FailureKind::{Permanent, Transient, Unknown};
+        let body =
+            |code: &str| format!(r#"{{"error":{{"type":"invalid_request_error","code":"{code}","message":"m"}}}}"#);
+        for (status, code, expected) in [
+            (400, "charge_disputed", Permanent),
+            (402, "card_declined", Permanent),
+            (404, "resource_missing", Permanent),
+            (409, "idempotency_key_in_use", Transient),
+            (424, "external_dependency_failed", Transient),
+            (429, "rate_limit", Transient),
+            (401, "api_key_expired", Transient),
+            (500, "api_error", Unknown),
+            (503, "api_error", Unknown),
+        ] {
+            assert_eq!(kind(REFUND, status, &body(code)).0, expected, "{status} {code}");
+        }
+        assert_eq!(kind(Call::read(ProviderName::Stripe, "refunds.list"), 500, "").0, Transient);
+    }
+
+    #[test]
+    fn only_listed_refusals_of_cal_are_definite() {
+        use FailureKind::{Permanent, Transient, Unknown};
+        let body = |message: &str| format!(r#"{{"status":"error","error":{{"code":"X","message":"{message}"}}}}"#);
+        for (status, message, expected, code) in [
+            (400, "User either already has booking at this time or is not available", Permanent, "slot_taken"),
+            (400, "Attempting to book a meeting in the past.", Permanent, "in_the_past"),
+            (400, "The event type can't be booked at the start time provided.", Permanent, "out_of_bounds"),
+            (400, "Invalid phone number format. Please use international format.", Permanent, "phone_invalid"),
+            (404, "Event type with id 1 not found.", Permanent, "event_type_missing"),
+            (409, "booking_conflict", Permanent, "slot_taken"),
+            (400, "something new", Transient, "unrecognised_refusal"),
+            (418, "teapot", Transient, "unrecognised_refusal"),
+            (403, "forbidden", Transient, "credentials"),
+            (500, "There was an error", Unknown, "X"),
+        ] {
+            assert_eq!(kind(BOOK, status, &body(message)), (expected, code.to_owned()), "{status} {message}");
+        }
+    }
+
+    #[test]
+    fn silence_after_sending_a_change_is_unknown_and_before_it_is_not() {
+        let lost = verdict(REFUND, Err(transport::Error::Reset("eof".to_owned())), &[]).unwrap_err();
+        assert_eq!(lost.failure.kind, FailureKind::Unknown);
+        let refused = verdict(REFUND, Err(transport::Error::Connect("refused".to_owned())), &[]).unwrap_err();
+        assert_eq!(refused.failure.kind, FailureKind::Transient);
+    }
+
+    #[test]
+    fn a_replayed_answer_and_a_wait_are_noticed() {
+        let headers = [("idempotent-replayed", "true"), ("retry-after", "7")];
+        let error = verdict(REFUND, answer(500, &headers, "{}"), &[]).unwrap_err();
+        assert!(error.replayed);
+        assert_eq!(error.failure.retry_after(), Some(Duration::from_secs(7)));
+    }
+}
