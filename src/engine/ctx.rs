@@ -177,7 +177,9 @@ impl Ctx {
             }
             Recall::Known(Ending::Retry { failure } | Ending::Failed { failure }) => return Err(failure),
             Recall::Drifted(left) => {
-                return self.stop(Stop::Nondeterministic(format!("{left} recorded steps were not asked for before {name}"))).await;
+                return self
+                    .stop(Stop::Nondeterministic(format!("{left} recorded steps were not asked for before {name}")))
+                    .await;
             }
             Recall::New => {}
         }

@@ -78,7 +78,11 @@ impl Worker {
 
         tasks.close();
         if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
-            tracing::warn!(tag = "Worker", event = "drain_timed_out", message = "leases run out and the runs are taken again");
+            tracing::warn!(
+                tag = "Worker",
+                event = "drain_timed_out",
+                message = "leases run out and the runs are taken again"
+            );
         }
         renewer.abort();
         tracing::info!(tag = "Worker", event = "worker_stopped", owner = this.owner);
@@ -152,7 +156,9 @@ impl Worker {
                 Ok(lost) => {
                     for lease in leases {
                         let held = self.held();
-                        let Some(held) = held.get(&lease.run).filter(|held| held.lease.token == lease.token) else { continue };
+                        let Some(held) = held.get(&lease.run).filter(|held| held.lease.token == lease.token) else {
+                            continue;
+                        };
                         if lost.contains(&lease) {
                             held.lost.cancel();
                         } else {

@@ -21,7 +21,7 @@ words! {
         Refunding => "refunding",
         /// The whole amount is back.
         Refunded => "refunded",
-        /// The delayed method did not pay. Nothing was taken.
+        /// The delayed method did not pay, or a free session could not be booked. Nothing was taken.
         Failed => "failed",
         /// The session ran out unpaid. Nothing was taken.
         Expired => "expired",
@@ -49,6 +49,8 @@ words! {
         Refunded => "refunded",
         /// A refund that Stripe had accepted has failed, or was withdrawn.
         RefundFailed => "refund_failed",
+        /// Nothing was due, and the session cannot be booked: there is nothing to pay back.
+        NothingToRefund => "nothing_to_refund",
         /// A case was opened about it.
         CaseOpened => "case_opened",
     }
@@ -70,7 +72,9 @@ impl PaymentStatus {
         use PaymentFact as F;
         Ok(match (self, fact) {
             (Self::Awaiting | Self::Failed | Self::Expired, F::Paid) => Self::Paid,
-            (Self::Awaiting | Self::Expired, F::PaymentFailed) => Self::Failed,
+            (Self::Awaiting | Self::Expired, F::PaymentFailed) | (Self::Paid | Self::Attention, F::NothingToRefund) => {
+                Self::Failed
+            }
             (Self::Awaiting, F::Expired) => Self::Expired,
             (Self::Paid | Self::Attention, F::Booked) => Self::Booked,
             (Self::Paid | Self::Booked | Self::Attention, F::RefundAccepted) => Self::Refunding,
@@ -79,7 +83,16 @@ impl PaymentStatus {
             | (Self::Refunding | Self::Refunded, F::Booked) => return Err(Contradiction { from: self, fact }),
             (Self::Refunding | Self::Refunded, F::RefundFailed)
             | (Self::Awaiting | Self::Paid | Self::Refunding | Self::Attention, F::CaseOpened) => Self::Attention,
-            (_, F::Unpaid | F::Paid | F::PaymentFailed | F::Expired | F::RefundFailed | F::CaseOpened)
+            (
+                _,
+                F::Unpaid
+                | F::Paid
+                | F::PaymentFailed
+                | F::Expired
+                | F::RefundFailed
+                | F::NothingToRefund
+                | F::CaseOpened,
+            )
             | (Self::Booked, F::Booked)
             | (Self::Refunding | Self::Refunded, F::RefundAccepted)
             | (Self::Refunded, F::Refunded) => self,

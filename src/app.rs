@@ -1,0 +1,143 @@
+//! The composition root: a configuration becomes a store, providers, workflows, a server and a worker.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::clock::Clock;
+use crate::config::{Config, Mode};
+use crate::engine::ctx::Surroundings;
+use crate::engine::registry::Registry;
+use crate::engine::worker::Worker;
+use crate::entropy::Entropy;
+use crate::provider::Providers;
+use crate::provider::alert::AlertHook;
+use crate::provider::cal::Cal;
+use crate::provider::gate::{Gate, Limits};
+use crate::provider::mail::Mailer;
+use crate::provider::posthog::PostHog;
+use crate::provider::resend::Resend;
+use crate::provider::smtp::Smtp;
+use crate::provider::stripe::Stripe;
+use crate::store::Shared;
+use crate::store::sqlite::{self, Sqlite};
+use crate::transport::Transport;
+use crate::transport::http::Http;
+use crate::web::Web;
+use crate::workflow::{self, Means};
+
+/// A whole deployment, put together and not yet running.
+pub struct App {
+    /// The store.
+    pub store: Shared,
+    /// The time.
+    pub clock: Clock,
+    /// The configuration it was made from.
+    pub config: Config,
+    entropy: Entropy,
+}
+
+/// What a deployment is made of besides its configuration.
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// Chance.
+    pub entropy: Entropy,
+    /// How the store runs.
+    pub store: sqlite::Mode,
+}
+
+impl Parts {
+    /// The machine's own.
+    pub fn system() -> Self {
+        Self { clock: Clock::System, entropy: Entropy::from_os(), store: sqlite::Mode::Threads }
+    }
+}
+
+impl App {
+    /// Opens the store.
+    pub fn open(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let store = Sqlite::open(&config.db, parts.store, config.mode.as_str())
+            .with_context(|| format!("could not open the database {}", config.db.display()))?;
+        Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
+    }
+
+    /// What the routes work with.
+    pub fn web(&self) -> Web {
+        Web {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            stripe_secrets: self.config.stripe.webhook_secrets.clone().into(),
+            tolerance: self.config.signature_tolerance,
+            live: self.config.mode == Mode::Live,
+            witness: None,
+        }
+    }
+
+    /// A worker that reaches the providers over HTTP.
+    pub fn worker(&self) -> anyhow::Result<Worker> {
+        let http = Http::new().context("could not set up the HTTP client")?;
+        self.worker_over(&(Arc::new(http) as Arc<dyn Transport>))
+    }
+
+    /// A worker that reaches the providers over `transport`.
+    pub fn worker_over(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Worker> {
+        let registry = Arc::new(self.registry(transport)?);
+        Ok(Worker::new(self.surroundings(), registry, self.config.concurrency))
+    }
+
+    /// Where runs are executed.
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            retry_base: self.config.retry_base,
+            lease: self.config.lease,
+        }
+    }
+
+    /// The workflows, on providers behind `transport`.
+    pub fn registry(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Registry> {
+        let config = &self.config;
+        let means = Means {
+            store: Arc::clone(&self.store),
+            providers: providers(config, transport)?,
+            mail_from: config.mail.from.clone().unwrap_or_default(),
+            alert_email: config.mail.alert_email.clone(),
+            settle_after: config.settle_after,
+            refund_ceiling: config.refund_ceiling,
+        };
+        Ok(workflow::registry(&Arc::new(means)))
+    }
+}
+
+fn providers(config: &Config, transport: &Arc<dyn Transport>) -> anyhow::Result<Providers> {
+    let gated = |limits: Limits| -> Arc<dyn Transport> {
+        let limits = if config.sandboxed { Limits::NONE } else { limits };
+        Arc::new(Gate::new(Arc::clone(transport), limits))
+    };
+    let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
+    let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
+    let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
+    let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
+        (Some(key), _) => Some(Mailer::Resend(Resend::new(
+            gated(Limits::MAIL),
+            config.mail.resend_base.clone(),
+            key.to_secret_string(),
+        ))),
+        (None, Some(url)) => Some(Mailer::Smtp(Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?)),
+        (None, None) => None,
+    };
+    Ok(Providers {
+        stripe: Stripe::new(gated(Limits::STRIPE), config.stripe.api_base.clone(), stripe_key.to_secret_string()),
+        cal: Cal::new(gated(Limits::CAL), config.cal.api_url.clone(), cal_id, cal_key.to_secret_string()),
+        posthog: config
+            .posthog
+            .key
+            .as_ref()
+            .map(|key| PostHog::new(gated(Limits::POSTHOG), config.posthog.host.clone(), key.to_secret_string())),
+        mail,
+        alert: config.alert_webhook_url.clone().map(|url| AlertHook::new(gated(Limits::NONE), url)),
+    })
+}

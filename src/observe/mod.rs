@@ -1,0 +1,88 @@
+//! The log: one JSON object a line, or one line for people on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::clock::Clock;
+use crate::observe::line::Line;
+use crate::observe::rotate::Rotating;
+
+mod line;
+pub mod mask;
+mod rotate;
+
+/// Where the log goes.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A level, or directives as `tracing` has them: `info`, `debug,hyper=warn`.
+    pub level: String,
+    /// A file that always gets JSON, rotated by size.
+    pub file: Option<PathBuf>,
+    /// Whether standard error gets the log too: for people on a terminal, as JSON otherwise.
+    pub stderr: bool,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The level cannot be read.
+    #[error("`{0}` is not a log level")]
+    Level(String),
+    /// The file cannot be opened.
+    #[error("could not open the log file {0}: {1}")]
+    File(PathBuf, std::io::Error),
+    /// A log was started before.
+    #[error("a log is running already")]
+    Running,
+}
+
+/// Starts the process's log.
+pub fn init(settings: &Settings, clock: Clock) -> Result<(), Error> {
+    let mut sinks: Vec<Sink> = Vec::new();
+    if settings.stderr {
+        let people = std::io::stderr().is_terminal();
+        let colour = people && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        sinks.push(Sink { people, colour, out: Arc::new(Mutex::new(std::io::stderr())) });
+    }
+    if let Some(path) = &settings.file {
+        let file = Rotating::open(path).map_err(|error| Error::File(path.clone(), error))?;
+        sinks.push(Sink { people: false, colour: false, out: Arc::new(Mutex::new(file)) });
+    }
+    let filter = EnvFilter::try_new(format!("warn,discuno={}", settings.level))
+        .or_else(|_| EnvFilter::try_new(&settings.level))
+        .map_err(|_| Error::Level(settings.level.clone()))?;
+    let subscriber = Registry::default().with(filter).with(Writer { clock, sinks });
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Running)
+}
+
+/// A subscriber that writes JSON lines into `buffer`, whatever their level.
+pub fn subscriber_into(buffer: Arc<Mutex<Vec<u8>>>, clock: Clock) -> impl Subscriber + Send + Sync {
+    Registry::default().with(Writer { clock, sinks: vec![Sink { people: false, colour: false, out: buffer }] })
+}
+
+struct Sink {
+    people: bool,
+    colour: bool,
+    out: Arc<Mutex<dyn Write + Send>>,
+}
+
+struct Writer {
+    clock: Clock,
+    sinks: Vec<Sink>,
+}
+
+impl<S: Subscriber> Layer<S> for Writer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let line = Line::read(event, self.clock.now());
+        for sink in &self.sinks {
+            let text = if sink.people { line.for_people(sink.colour) } else { line.json() };
+            // A log that cannot be written is no reason to stop.
+            let _ = sink.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes());
+        }
+    }
+}

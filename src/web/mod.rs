@@ -1,0 +1,103 @@
+//! The HTTP server: webhooks in, health out. The caller binds the listener and decides when to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::store::Shared;
+
+mod health;
+mod problem;
+mod webhook;
+
+/// The largest body that is taken.
+const MOST_BYTES: usize = 1024 * 1024;
+/// How long a client may take for its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many connections are held at once; more wait in the kernel.
+const MOST_CONNECTIONS: usize = 1024;
+/// How long answers in flight are given when the server is to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Web {
+    /// The store.
+    pub store: Shared,
+    /// The time.
+    pub clock: Clock,
+    /// The secrets of the platform's Stripe endpoint.
+    pub stripe_secrets: Arc<[Secret]>,
+    /// How old a signature may be.
+    pub tolerance: Duration,
+    /// Whether this deployment is for real money.
+    pub live: bool,
+    /// Told of every event that is taken: how `dev` lets the sandbox know what was paid.
+    pub witness: Option<Arc<dyn Fn(&[u8]) + Send + Sync>>,
+}
+
+/// Every route.
+pub fn router(web: Web) -> Router {
+    Router::new()
+        .route("/webhooks/stripe", post(webhook::stripe))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(web)
+}
+
+/// Serves `router` until `stop`, then finishes what is in flight.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(64);
+    let (connections, tasks) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), TaskTracker::new());
+    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: the others go on, and this one is tried again.
+                    tracing::error!(tag = "Web", event = "accept_failed", error = %error);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        tasks.spawn(async move {
+            // A client that goes away is its own business.
+            let _ = watched.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    let drained = async {
+        graceful.shutdown().await;
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(tag = "Web", event = "drain_timed_out");
+    }
+}

@@ -1,0 +1,197 @@
+//! `POST /webhooks/stripe`: 200 once the event and all that it starts are on disk, never before.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use crate::ingress::{Rejected, stripe};
+use crate::model::event::Disposition;
+use crate::model::payment::PaymentFact;
+use crate::signature;
+use crate::store::Ingested;
+use crate::store::change::{Change, Plan};
+use crate::store::error::Error;
+use crate::web::Web;
+use crate::web::problem::Problem;
+
+/// How long a client may take for its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Stripe asks again by itself; this keeps other senders from asking at once.
+const RETRY_AFTER_SECS: u32 = 5;
+
+const TAG: &str = "CheckoutWebhook";
+
+pub(super) async fn stripe(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
+    let headers = request.headers().clone();
+    let body = read(request).await?;
+    let plan = accept(&web, &headers, body).map_err(|rejected| {
+        tracing::warn!(tag = TAG, event = "webhook_rejected", code = rejected.code(), error = %rejected);
+        Problem::new(StatusCode::BAD_REQUEST, rejected.code(), rejected.to_string())
+    })?;
+
+    let note = Note::of(&plan);
+    let body = plan.event.body.clone();
+    match web.store.ingest(plan, web.clock.now()).await {
+        Ok(ingested) => {
+            if let Some(witness) = &web.witness {
+                witness(&body);
+            }
+            note.log(&ingested);
+            let duplicate = matches!(ingested, Ingested::Duplicate { .. });
+            Ok(Json(json!({ "received": true, "duplicate": duplicate })))
+        }
+        Err(error) => Err(not_committed(&note, &error)),
+    }
+}
+
+async fn read(request: Request<Body>) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than 1 MiB"))
+        }
+        Ok(Err(rejection)) => Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", rejection.body_text())),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")),
+    }
+}
+
+fn accept(web: &Web, headers: &HeaderMap, body: Bytes) -> Result<Plan, Rejected> {
+    let header = headers.get("stripe-signature").map(|value| value.to_str().unwrap_or_default());
+    signature::verify_stripe(header, &body, &web.stripe_secrets, web.tolerance, web.clock.now())?;
+    stripe::plan(body, web.live)
+}
+
+/// Nothing is promised: the sender is to come again.
+fn not_committed(note: &Note, error: &Error) -> Problem {
+    tracing::error!(
+        tag = TAG, event = "webhook_not_stored", critical = true, sessionId = note.session, eventId = note.event,
+        code = error.code(), error = %error,
+    );
+    let mut problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        error.code(),
+        "the event could not be stored and was not acknowledged: send it again",
+    );
+    problem.retry_after_secs = Some(RETRY_AFTER_SECS);
+    problem
+}
+
+/// What the log says of an arrival, kept from its plan.
+struct Note {
+    event: String,
+    kind: String,
+    disposition: Disposition,
+    reason: Option<String>,
+    session: Option<String>,
+    payment_intent: Option<String>,
+    paid: bool,
+}
+
+impl Note {
+    fn of(plan: &Plan) -> Self {
+        let payment = plan.changes.iter().find_map(|change| match change {
+            Change::Payment(payment) => Some(payment),
+            _ => None,
+        });
+        Self {
+            event: plan.event.external_id.clone(),
+            kind: plan.event.kind.clone(),
+            disposition: plan.event.disposition,
+            reason: plan.event.reason.clone(),
+            session: payment.map(|payment| payment.session_id.clone()),
+            payment_intent: payment.and_then(|payment| payment.payment_intent.clone()),
+            paid: payment.is_some_and(|payment| payment.fact == PaymentFact::Paid),
+        }
+    }
+
+    fn log(&self, ingested: &Ingested) {
+        let (session, intent, event) = (&self.session, &self.payment_intent, &self.event);
+        tracing::info!(
+            tag = TAG,
+            event = "webhook_received",
+            sessionId = session,
+            paymentIntentId = intent,
+            eventId = event,
+            kind = self.kind
+        );
+        match ingested {
+            Ingested::Duplicate { differs: true, .. } => tracing::warn!(
+                tag = TAG,
+                event = "duplicate_differs",
+                eventId = event,
+                message = "another body came under a known event id; the first is kept",
+            ),
+            Ingested::Duplicate { .. } => {
+                tracing::info!(
+                    tag = TAG,
+                    event = "payment_already_exists",
+                    sessionId = session,
+                    paymentIntentId = intent,
+                    eventId = event
+                );
+            }
+            Ingested::New { payment, payment_created, .. } => {
+                self.log_new(payment.map(|id| id.to_string()), *payment_created)
+            }
+        }
+        tracing::info!(tag = TAG, event = "webhook_response_sent", sessionId = session, eventId = event);
+    }
+
+    fn log_new(&self, payment: Option<String>, created: bool) {
+        let (session, intent, event) = (&self.session, &self.payment_intent, &self.event);
+        match self.disposition {
+            Disposition::Quarantined => tracing::error!(
+                tag = TAG,
+                event = "event_quarantined",
+                critical = true,
+                eventId = event,
+                reason = self.reason,
+            ),
+            Disposition::Attention => {
+                let name = if intent.is_none() { "missing_payment_intent_id" } else { "missing_required_metadata" };
+                tracing::error!(
+                    tag = TAG,
+                    event = name,
+                    critical = true,
+                    paymentId = payment,
+                    sessionId = session,
+                    paymentIntentId = intent,
+                    eventId = event,
+                    reason = self.reason,
+                );
+            }
+            Disposition::Ignored => {
+                tracing::info!(
+                    tag = TAG,
+                    event = "event_ignored",
+                    eventId = event,
+                    kind = self.kind,
+                    reason = self.reason
+                );
+            }
+            Disposition::Accepted if created => {
+                tracing::info!(
+                    tag = TAG,
+                    event = "payment_record_created",
+                    paymentId = payment,
+                    sessionId = session,
+                    paymentIntentId = intent
+                );
+            }
+            Disposition::Accepted if self.paid => {
+                tracing::info!(
+                    tag = TAG,
+                    event = "payment_already_exists",
+                    paymentId = payment,
+                    sessionId = session,
+                    paymentIntentId = intent
+                );
+            }
+            Disposition::Accepted => {}
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Bookings at Cal.com: made once, found again, told apart from other people's.
+
+use std::collections::BTreeMap;
+
+use crate::model::booking::{BookingStatus, NewBooking};
+use crate::model::checkout::Checkout;
+use crate::model::failure::Failure;
+use crate::model::time::Timestamp;
+use crate::provider::cal::{Cal, CalBooking, NewBooking as Wanted};
+
+/// The metadata key by which a booking of ours is found again.
+const PAYMENT: &str = "paymentId";
+
+/// The live booking of this order, if Cal.com has one.
+pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<NewBooking>, Failure> {
+    let found = cal.bookings(order.event_type_id, &order.attendee.email, order.start).await?;
+    let ours = |booking: &CalBooking| {
+        booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
+    };
+    Ok(found.into_iter().filter(ours).map(|booking| facts(booking, order)).find(|booking| booking.status.is_live()))
+}
+
+/// Books, or adopts the booking that an earlier try made. `fresh` says that there was certainly no earlier try.
+pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timestamp) -> Result<NewBooking, Failure> {
+    if !fresh && let Some(booking) = find(cal, order).await? {
+        return Ok(booking);
+    }
+    if order.start <= now {
+        return Err(Failure::permanent("in_the_past", "the session's start has passed"));
+    }
+    let wanted = Wanted {
+        start: order.start,
+        event_type_id: order.event_type_id,
+        attendee: &order.attendee,
+        metadata: BTreeMap::from([
+            (PAYMENT, order.reference()),
+            ("sessionId", order.session_id.as_str()),
+            ("mentorUserId", order.mentor_user_id.as_str()),
+        ]),
+    };
+    let mut made = cal.create_booking(&wanted, true).await;
+    if made.as_ref().is_err_and(|error| error.code() == "phone_invalid") {
+        made = cal.create_booking(&wanted, false).await;
+    }
+    match made {
+        Ok(booking) => Ok(facts(booking, order)),
+        // The slot may be taken by our own earlier try.
+        Err(error) if error.code() == "slot_taken" => find(cal, order).await?.ok_or_else(|| error.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether nothing but a person can tell what the failure means.
+pub(super) fn needs_a_person(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "unrecognised_refusal" | "credentials")
+}
+
+fn facts(booking: CalBooking, order: &Checkout) -> NewBooking {
+    NewBooking {
+        uid: booking.uid,
+        cal_id: booking.id,
+        status: match booking.status.as_str() {
+            "accepted" => BookingStatus::Accepted,
+            "cancelled" => BookingStatus::Cancelled,
+            "rejected" => BookingStatus::Rejected,
+            _ => BookingStatus::Pending,
+        },
+        event_type_id: order.event_type_id,
+        start: booking.start,
+        end: booking.end,
+        title: booking.title,
+        meeting_url: booking.meeting_url,
+        host_email: booking.hosts.into_iter().find_map(|host| host.email),
+    }
+}

@@ -1,0 +1,157 @@
+//! A paid checkout, carried to its end: a live booking, a full refund, or an open case.
+
+use std::sync::Arc;
+
+use crate::engine::ctx::Ctx;
+use crate::engine::policy::Policy;
+use crate::engine::registry::{Outcome, Workflow};
+use crate::model::booking::NewBooking;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::checkout::Checkout;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::payment::PaymentFact;
+use crate::model::refund::RefundStatus;
+use crate::model::time::Timestamp;
+use crate::store::change::{Change, NewRun};
+use crate::workflow::{Means, booking, letter, refund, settle, track};
+
+/// Books what was paid for, or pays it back.
+pub struct ProcessCheckout(pub Arc<Means>);
+
+impl Workflow for ProcessCheckout {
+    const NAME: &'static str = crate::ingress::stripe::CHECKOUT_WORKFLOW;
+    type Input = Checkout;
+
+    async fn run(&self, ctx: &Ctx, order: Checkout) -> Result<Outcome, Failure> {
+        self.track_payment(ctx, &order).await?;
+
+        let refused = match self.book(ctx, &order).await {
+            Ok(Ok(booking)) => {
+                let letters = letter::booking_confirmed(&order, &booking).into_iter().map(Change::Mail).collect();
+                ctx.commit("send-confirmation-emails", letters).await.ok();
+                return Ok("booked");
+            }
+            Ok(Err(refused)) => refused,
+            Err(unclear) => {
+                ctx.commit("alert-admin", vec![Change::OpenCase(booking_unclear(&order, &unclear))]).await?;
+                return Ok("case_opened");
+            }
+        };
+
+        if order.payment_intent.is_none() {
+            ctx.commit("update-payment-status", vec![Change::Learn(PaymentFact::NothingToRefund)]).await?;
+            let letter = letter::booking_failed(&order, &refused, &Ok(None));
+            ctx.commit("send-failure-email", vec![Change::Mail(letter)]).await.ok();
+            return Ok("not_booked");
+        }
+
+        let refund = ctx
+            .step("refund-payment", Policy::MONEY, async |step| refund::pay_back(&self.0, &step, &order).await)
+            .await;
+        if let Err(failure) = &refund {
+            tracing::error!(
+                tag = "SideEffects", event = "refund_failed", critical = true, runId = %ctx.run().id,
+                sessionId = order.session_id, paymentIntentId = order.reference(), code = failure.code,
+                error = failure.message,
+            );
+            ctx.commit("alert-admin", vec![Change::OpenCase(refund_failed(&order, &refused, failure))]).await?;
+        }
+        ctx.step("update-payment-status", Policy::DEFAULT, async |step| {
+            self.status_after(step.now(), refund.as_ref()).into_iter().for_each(|change| step.also(change));
+            Ok(())
+        })
+        .await?;
+        let letter = letter::booking_failed(&order, &refused, &refund.clone().map(Some));
+        ctx.commit("send-failure-email", vec![Change::Mail(letter)]).await.ok();
+        Ok(if refund.is_ok() { "compensated" } else { "case_opened" })
+    }
+}
+
+impl ProcessCheckout {
+    /// Tried once, shortly: the booking does not wait for analytics. What fails goes on in a run of its own.
+    async fn track_payment(&self, ctx: &Ctx, order: &Checkout) -> Result<(), Failure> {
+        let capture = track::payment_succeeded(order);
+        let tracked =
+            ctx.step("track-payment-posthog", Policy::ONCE, async |_| track::send(&self.0, &capture).await).await;
+        if tracked.is_err() {
+            let later = NewRun::with_input(track::NAME, format!("track/{}", capture.uuid), track::input(&capture));
+            ctx.commit("track-payment-later", vec![Change::Start(later)]).await?;
+        }
+        Ok(())
+    }
+
+    /// A booking; or a refusal that is certain; or an error where neither is known.
+    async fn book(&self, ctx: &Ctx, order: &Checkout) -> Result<Result<NewBooking, Failure>, Failure> {
+        let booked = ctx
+            .step("create-calcom-booking", Policy::DEFAULT, async |step| {
+                let booking = booking::ensure(&self.0.providers.cal, order, step.fresh, step.now()).await?;
+                step.also(Change::Booking(booking.clone()));
+                step.also(Change::Learn(PaymentFact::Booked));
+                Ok(booking)
+            })
+            .await;
+        let failure = match booked {
+            Ok(booking) => return Ok(Ok(booking)),
+            Err(failure) if failure.kind == FailureKind::Permanent => return Ok(Err(failure)),
+            Err(failure) if booking::needs_a_person(&failure) => return Err(failure),
+            Err(failure) => failure,
+        };
+        // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read.
+        let found = ctx
+            .step("find-lost-booking", Policy::MONEY, async |step| {
+                let found = booking::find(&self.0.providers.cal, order).await?;
+                if let Some(booking) = &found {
+                    step.also(Change::Booking(booking.clone()));
+                    step.also(Change::Learn(PaymentFact::Booked));
+                }
+                Ok(found)
+            })
+            .await?;
+        Ok(found.ok_or(failure))
+    }
+
+    fn status_after(&self, now: Timestamp, refund: Result<&RefundStatus, &Failure>) -> Vec<Change> {
+        match refund {
+            Err(_) => vec![Change::Learn(PaymentFact::CaseOpened)],
+            Ok(status) => {
+                let fact = match status {
+                    RefundStatus::Succeeded => PaymentFact::Refunded,
+                    _ => PaymentFact::RefundAccepted,
+                };
+                let mut check = NewRun::on_subject(settle::NAME);
+                check.due_at = Some(now.plus(self.0.settle_after));
+                vec![Change::Learn(fact), Change::Start(check)]
+            }
+        }
+    }
+}
+
+fn refund_failed(order: &Checkout, refused: &Failure, failure: &Failure) -> NewCase {
+    let certainty = if failure.is_definite() { "could not be paid back" } else { "may or may not have been paid back" };
+    NewCase {
+        kind: CaseKind::RefundFailed,
+        cause: format!("refund_failed/{}", order.reference()),
+        summary: format!("{} was taken, the session is not booked, and the money {certainty}", order.amount),
+        detail: format!(
+            "session {}; booking: {} ({}); refund: {} ({}). Look at the payment in Stripe, then refund it there or with discuno",
+            order.session_id, refused.code, refused.message, failure.code, failure.message
+        ),
+        at_risk: Some(order.amount),
+    }
+}
+
+fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {
+    NewCase {
+        kind: CaseKind::BookingUnclear,
+        cause: format!("booking_unclear/{}", order.reference()),
+        summary: format!(
+            "{} was taken and nobody can tell whether the session is booked; nothing was refunded",
+            order.amount
+        ),
+        detail: format!(
+            "session {}; event type {} at {}: {} ({}). Look at the calendar in Cal.com, then retry the run or refund",
+            order.session_id, order.event_type_id, order.start, failure.code, failure.message
+        ),
+        at_risk: Some(order.amount),
+    }
+}

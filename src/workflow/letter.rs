@@ -1,0 +1,152 @@
+//! The words of every e-mail. They follow what truly happened, name the currency, and give times in the reader's zone.
+
+use crate::model::booking::{BookingStatus, NewBooking};
+use crate::model::case::Case;
+use crate::model::checkout::Checkout;
+use crate::model::failure::Failure;
+use crate::model::mail::NewMail;
+use crate::model::refund::RefundStatus;
+
+/// What is said to be the end of the matter with the money: `Ok(None)` where nothing was paid.
+pub type Repayment = Result<Option<RefundStatus>, Failure>;
+
+/// The session is booked: to the attendee, and to the mentor where Cal.com gave an address.
+pub fn booking_confirmed(order: &Checkout, booking: &NewBooking) -> Vec<NewMail> {
+    let attendee = &order.attendee;
+    let minutes = booking.end.since(booking.start).as_secs() / 60;
+    let place = booking.meeting_url.as_deref().map(|url| format!("Where: {url}"));
+    let pending = booking.status == BookingStatus::Pending;
+    let (subject, first) = if pending {
+        (
+            "Booking Requested - Waiting for Your Mentor",
+            "Your session is requested. Your mentor still has to confirm it.",
+        )
+    } else {
+        ("Booking Confirmed - Your Session is Scheduled", "Your session is booked.")
+    };
+    let mut lines = vec![
+        format!("Hello {},", attendee.name),
+        first.to_owned(),
+        format!("What: {}", booking.title),
+        format!("With: {}", order.mentor_username),
+        format!("When: {}, {minutes} minutes", booking.start.in_zone(&attendee.time_zone)),
+    ];
+    lines.extend(place.clone());
+    lines.push(if order.payment_intent.is_some() {
+        format!("Paid: {}", order.amount)
+    } else {
+        "Paid: nothing was due".to_owned()
+    });
+    let mut mails = vec![mail("booking-confirmed", order.reference(), &attendee.email, subject, &lines)];
+    if let Some(host) = &booking.host_email {
+        let mut lines = vec![
+            format!("Hello {},", order.mentor_username),
+            format!("{} has booked a session with you.", attendee.name),
+            format!("What: {}", booking.title),
+            format!("When: {}, {minutes} minutes", booking.start.in_zone("UTC")),
+        ];
+        lines.extend(place);
+        lines.push("Please prepare and check your calendar.".to_owned());
+        let subject = "New Booking - You have a scheduled session";
+        mails.push(mail("booking-confirmed-mentor", order.reference(), host, subject, &lines));
+    }
+    mails
+}
+
+/// The session could not be booked; what is said of the money follows its real state.
+pub fn booking_failed(order: &Checkout, refused: &Failure, repayment: &Repayment) -> NewMail {
+    let reason = match refused.code.as_str() {
+        "slot_taken" => "the time was taken by somebody else in the meantime",
+        "in_the_past" => "the time had already passed when your payment arrived",
+        "out_of_bounds" => "the mentor no longer offers this time",
+        "event_type_missing" | "not_bookable" => "the mentor no longer offers this session",
+        _ => "the calendar did not accept it",
+    };
+    let money = match repayment {
+        Ok(None) => "Nothing was charged.".to_owned(),
+        Ok(Some(RefundStatus::Succeeded)) => {
+            format!("We have refunded {} in full. It reaches your account within 5-10 business days.", order.amount)
+        }
+        Ok(Some(_)) => format!(
+            "Your refund of {} is being processed. We will see it through; you need not do anything.",
+            order.amount
+        ),
+        Err(_) => format!(
+            "Your payment of {} could not be returned automatically yet. Our team has been alerted, will settle it by \
+             hand and write to you. You need not do anything.",
+            order.amount
+        ),
+    };
+    let lines = [
+        format!("Hello {},", order.attendee.name),
+        format!(
+            "We could not book your session with {} on {}: {reason}.",
+            order.mentor_username,
+            order.start.in_zone(&order.attendee.time_zone)
+        ),
+        money,
+        "We are sorry for the trouble.".to_owned(),
+        "The Discuno Team".to_owned(),
+    ];
+    mail("booking-failed", order.reference(), &order.attendee.email, "Booking Failed - Action Required", &lines)
+}
+
+/// A delayed payment did not arrive.
+pub fn payment_failed(order: &Checkout) -> NewMail {
+    let lines = [
+        format!("Hello {},", order.attendee.name),
+        format!(
+            "Your bank did not complete the payment of {} for your session with {} on {}.",
+            order.amount,
+            order.mentor_username,
+            order.start.in_zone(&order.attendee.time_zone)
+        ),
+        "Nothing was taken, and the session is not booked. You are welcome to book it again.".to_owned(),
+        "The Discuno Team".to_owned(),
+    ];
+    mail("payment-failed", &order.session_id, &order.attendee.email, "Payment Failed - Session Not Booked", &lines)
+}
+
+/// A case, for the people on call.
+pub fn case_opened(case: &Case, to: &str) -> NewMail {
+    let subject = match case.kind {
+        crate::model::case::CaseKind::RefundFailed => "URGENT: Manual Refund Required".to_owned(),
+        kind => format!("ALERT: {kind} - {}", case.id),
+    };
+    let lines = [
+        case.summary.clone(),
+        format!("At risk: {}", case.at_risk.map_or_else(|| "no money".to_owned(), |money| money.to_string())),
+        format!("Payment: {}", case.payment.map_or_else(|| "none".to_owned(), |id| id.to_string())),
+        format!("Seen: {}", case.detail),
+        format!("Opened: {}", case.opened_at),
+        format!("Next: discuno show {}", case.id),
+    ];
+    mail("case", &case.cause, to, &subject, &lines)
+}
+
+fn mail(kind: &str, reference: &str, to: &str, subject: &str, lines: &[String]) -> NewMail {
+    let html = lines.iter().map(|line| format!("<p>{}</p>", escape(line))).collect::<Vec<_>>().join("\n");
+    NewMail {
+        key: format!("{kind}/{reference}"),
+        kind: kind.replace('-', "_"),
+        to: to.to_owned(),
+        subject: subject.to_owned(),
+        html,
+        text: lines.join("\n\n"),
+    }
+}
+
+/// Names come from strangers.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+        out
+    })
+}

@@ -1,0 +1,254 @@
+//! Paying back: recorded before Stripe is asked, read back whenever the answer is not known.
+
+use std::time::Duration;
+
+use crate::engine::ctx::Step;
+use crate::model::checkout::Checkout;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::money::Money;
+use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::provider::Error;
+use crate::provider::stripe::{self, REFERENCE, RefundRequest};
+use crate::store::change::{Change, RefundIntent};
+use crate::workflow::Means;
+
+/// Stripe may forget a key 24 hours after its first use: before that, a new one is taken.
+const KEY_LIFE: Duration = Duration::from_secs(23 * 3600);
+
+/// Requests made in one try, each after a definite refusal of the one before.
+const MOST_REQUESTS: u32 = 4;
+
+/// Pays the whole amount of `order` back, or says why not. `Ok` is what Stripe says of the refund.
+pub(super) async fn pay_back(means: &Means, step: &Step<'_>, order: &Checkout) -> Result<RefundStatus, Failure> {
+    let intent = RefundIntent {
+        payment: step.payment()?,
+        amount: None,
+        reason: "the session could not be booked".to_owned(),
+        origin: RefundOrigin::Workflow,
+        ceiling: means.refund_ceiling,
+    };
+    let refund = means.store.intend_refund(Some(step.lease()), intent, step.now()).await;
+    let refund = refund.map_err(|error| step.store_failure(error))?;
+    let asking = Asking { means, step, payment_intent: order.reference(), refund };
+    match asking.refund.status {
+        RefundStatus::Pending | RefundStatus::Succeeded => Ok(asking.refund.status),
+        RefundStatus::Intended => asking.first_time().await,
+        RefundStatus::Sent => asking.again().await,
+        RefundStatus::Failed | RefundStatus::Canceled => {
+            Err(Failure::permanent("refund_failed", "an earlier refund of this payment failed"))
+        }
+    }
+}
+
+struct Asking<'a> {
+    means: &'a Means,
+    step: &'a Step<'a>,
+    payment_intent: &'a str,
+    refund: Refund,
+}
+
+impl Asking<'_> {
+    async fn first_time(mut self) -> Result<RefundStatus, Failure> {
+        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
+        let charge = intent.charge.as_ref();
+        if charge.is_some_and(|charge| charge.disputed) {
+            return self
+                .give_up(Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded"))
+                .await;
+        }
+        if charge.is_some_and(|charge| charge.amount_refunded > 0) {
+            return self.adopt_what_is_there().await;
+        }
+        let request = RefundRequest {
+            payment_intent: self.payment_intent.to_owned(),
+            amount: self.refund.amount.minor,
+            refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0),
+            reverse_transfer: intent.transfer_data.is_some(),
+            reference: self.refund.reference.clone(),
+        };
+        self.record_request(request.encode(), false).await?;
+        self.ask().await
+    }
+
+    /// Stripe was asked before and the answer is not known: read before asking again.
+    async fn again(mut self) -> Result<RefundStatus, Failure> {
+        if let Some(found) = self.find().await? {
+            return self.settle(&found).await;
+        }
+        let expired = self.refund.sent_at.is_none_or(|sent| self.step.now().since(sent) >= KEY_LIFE);
+        if expired {
+            let request = self.refund.request.clone().unwrap_or_default();
+            self.record_request(request, true).await?;
+        }
+        self.ask().await
+    }
+
+    async fn ask(mut self) -> Result<RefundStatus, Failure> {
+        for _ in 0..MOST_REQUESTS {
+            let body = self.refund.request.clone().unwrap_or_default();
+            let answer = self.means.providers.stripe.create_refund(&body, &self.refund.idempotency_key()).await;
+            let error = match answer {
+                Ok(refund) => return self.settle(&refund).await,
+                Err(error) => error,
+            };
+            match Next::after(&error, &body) {
+                Next::Wait => return Err(error.into()),
+                Next::WaitWithNewKey => {
+                    if let Some(found) = self.find().await? {
+                        return self.settle(&found).await;
+                    }
+                    self.record_request(body, true).await?;
+                    return Err(Failure { kind: FailureKind::Transient, ..error.into() });
+                }
+                Next::AskFor(request) => {
+                    if let Some(found) = self.find().await? {
+                        return self.settle(&found).await;
+                    }
+                    self.record_request(request, true).await?;
+                }
+                Next::Adopt => return self.adopt_what_is_there().await,
+                Next::GiveUp => return self.give_up(error.into()).await,
+            }
+        }
+        Err(Failure::transient("refused_again", "stripe refused every form of the refund for now"))
+    }
+
+    /// Makes the request durable before it leaves.
+    async fn record_request(&mut self, request: String, renew: bool) -> Result<(), Failure> {
+        let refund = self.refund.id;
+        self.step.commit(vec![Change::RefundSent { refund, request, renew }]).await?;
+        self.refund = self.means.store.refund(refund).await.map_err(|error| self.step.store_failure(error))?;
+        Ok(())
+    }
+
+    /// The refund that carries our mark, if Stripe has it.
+    async fn find(&self) -> Result<Option<stripe::Refund>, Error> {
+        let all = self.means.providers.stripe.refunds_of(self.payment_intent).await?;
+        Ok(all.into_iter().find(|refund| refund.metadata.get(REFERENCE) == Some(&self.refund.reference)))
+    }
+
+    async fn settle(self, found: &stripe::Refund) -> Result<RefundStatus, Failure> {
+        let fact = fact(found);
+        let failure = matches!(fact, RefundFact::Failed | RefundFact::Canceled).then(|| {
+            let why = found.failure_reason.as_deref().unwrap_or("no reason given");
+            Failure::permanent("refund_failed", format!("stripe says the refund is {fact}: {why}"))
+        });
+        let learned = Change::RefundLearned {
+            refund: self.refund.id,
+            fact,
+            stripe_refund_id: Some(found.id.clone()),
+            failure: failure.clone(),
+        };
+        if let Some(failure) = failure {
+            self.step.commit(vec![learned]).await?;
+            return Err(failure);
+        }
+        self.step.also(learned);
+        Ok(if fact == RefundFact::Succeeded { RefundStatus::Succeeded } else { RefundStatus::Pending })
+    }
+
+    /// Money went back by another way (Stripe's dashboard, another program): what is there is taken over, and what is
+    /// left is refunded by the next try.
+    async fn adopt_what_is_there(self) -> Result<RefundStatus, Failure> {
+        let all = self.means.providers.stripe.refunds_of(self.payment_intent).await?;
+        let currency = self.refund.amount.currency;
+        let whole = self.refund.amount.minor;
+        let superseded = Failure::permanent("refunded_elsewhere", "the payment was refunded at stripe by another way");
+        let mut changes = vec![Change::RefundLearned {
+            refund: self.refund.id,
+            fact: RefundFact::Failed,
+            stripe_refund_id: None,
+            failure: Some(superseded),
+        }];
+        let (mut settled, mut back) = (0, 0);
+        for refund in &all {
+            let fact = fact(refund);
+            if fact == RefundFact::Succeeded {
+                settled += refund.amount;
+            }
+            if matches!(fact, RefundFact::Succeeded | RefundFact::Pending) {
+                back += refund.amount;
+            }
+            let amount = Money::new(refund.amount, currency);
+            changes.push(Change::RefundAdopted { stripe_refund_id: refund.id.clone(), amount, fact });
+        }
+        self.step.commit(changes).await?;
+        if settled >= whole {
+            Ok(RefundStatus::Succeeded)
+        } else if back >= whole {
+            Ok(RefundStatus::Pending)
+        } else {
+            Err(Failure::transient(
+                "partly_refunded_elsewhere",
+                format!("{back} of {whole} was refunded by another way"),
+            ))
+        }
+    }
+
+    /// The refusal is recorded with the refund before the step fails.
+    async fn give_up(self, failure: Failure) -> Result<RefundStatus, Failure> {
+        self.step
+            .commit(vec![Change::RefundLearned {
+                refund: self.refund.id,
+                fact: RefundFact::Failed,
+                stripe_refund_id: None,
+                failure: Some(failure.clone()),
+            }])
+            .await?;
+        Err(failure)
+    }
+}
+
+/// What a refusal of Stripe leaves to be done.
+enum Next {
+    /// Nothing is known, or nothing happened: the next try reads, then asks with the same key.
+    Wait,
+    /// The refusal is stored under the key and its cause may pass.
+    WaitWithNewKey,
+    /// The same wish in another form, under a new key.
+    AskFor(String),
+    /// The money is back already.
+    Adopt,
+    /// No repeat will help.
+    GiveUp,
+}
+
+impl Next {
+    fn after(error: &Error, body: &str) -> Self {
+        let message = error.failure.message.to_lowercase();
+        let without = |flag: &str| {
+            let kept: Vec<&str> = body.split('&').filter(|pair| !pair.starts_with(flag)).collect();
+            kept.join("&")
+        };
+        match error.failure.kind {
+            FailureKind::Unknown | FailureKind::Transient if error.replayed => Self::WaitWithNewKey,
+            FailureKind::Unknown | FailureKind::Transient => Self::Wait,
+            FailureKind::Permanent if error.code() == "charge_already_refunded" => Self::Adopt,
+            FailureKind::Permanent if error.code() == "balance_insufficient" && !body.contains("reverse_transfer") => {
+                Self::WaitWithNewKey
+            }
+            FailureKind::Permanent
+                if message.contains("no application fee") && body.contains("refund_application_fee") =>
+            {
+                Self::AskFor(without("refund_application_fee"))
+            }
+            // The customer comes first: the mentor's share may be short, gone back by hand, or never have moved.
+            FailureKind::Permanent
+                if body.contains("reverse_transfer")
+                    && (message.contains("transfer") || error.code() == "balance_insufficient") =>
+            {
+                Self::AskFor(without("reverse_transfer"))
+            }
+            FailureKind::Permanent => Self::GiveUp,
+        }
+    }
+}
+
+fn fact(refund: &stripe::Refund) -> RefundFact {
+    match refund.status.as_deref() {
+        Some("succeeded") => RefundFact::Succeeded,
+        Some("failed") => RefundFact::Failed,
+        Some("canceled") => RefundFact::Canceled,
+        _ => RefundFact::Pending,
+    }
+}
