@@ -1,0 +1,168 @@
+//! `discuno demo`: the whole of it on a temporary database, from recorded webhooks to the providers' ledgers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use discuno::clock::Clock;
+use discuno::config::{Config, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::model::payment::{Payment, PaymentStatus};
+use discuno::sandbox::ledger::Ledger;
+use discuno::store::{Shared, Story, Subject};
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::dev::Playground;
+use crate::exit::Exit;
+use crate::output::{self, Table};
+use crate::replay::{Sender, fixture};
+use crate::runtime::start_log;
+
+/// The recorded webhooks, in the binary so that the demo needs nothing.
+const FIXTURE: &str = include_str!("../fixtures/stripe.json");
+/// How long everything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What waits longer than this waits on purpose: for analytics that are down, for the next look after a refund.
+const SOON: Duration = Duration::from_secs(3);
+
+/// Show everything at work: needs nothing, leaves nothing behind
+///
+/// Starts a server, a worker and stand-ins for the providers on a temporary database, replays fixtures/stripe.json,
+/// prints what became of every payment with the providers' ledgers beside ours, and exits 0 only if every paid session
+/// ended rightly.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Keep the log here (JSON lines)
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let dir = std::env::temp_dir().join(format!("discuno-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).with_context(|| format!("could not make {}", dir.display()))?;
+    let outcome = play(dir.join("demo.db"), args.log_file).await;
+    std::fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
+    outcome
+}
+
+async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let adjust = |config: &mut Config| {
+        config.retry_base = Duration::from_millis(50);
+        config.settle_after = Duration::from_millis(500);
+        config.log_file = log_file;
+    };
+    let playground = Playground::open(db, anywhere, anywhere, adjust).await?;
+    start_log(&playground.app.config, false)?;
+    let (store, sandbox) = (Arc::clone(&playground.app.store), playground.sandbox.clone());
+    let sender =
+        Sender::new(&format!("http://{}", playground.listen), Secret::new(SANDBOX_STRIPE_SECRET), Clock::System)?;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(playground.run(stop.clone()));
+
+    let mut events: Vec<Value> = serde_json::from_str(FIXTURE).context("fixtures/stripe.json")?;
+    fixture::move_to(&mut events, Clock::System.now());
+    let bodies = events.iter().map(|event| Ok(serde_json::to_vec(event)?.into())).collect::<anyhow::Result<_>>()?;
+    let tally = sender.send_all(bodies, None, 1).await?;
+    let settled = settle(&store).await?;
+    stop.cancel();
+    running.await??;
+
+    let right = print(&store, &sandbox.ledger()).await?;
+    output::note("");
+    tally.print()?;
+    if !settled {
+        output::note("some runs did not come to their end in time");
+    }
+    Ok(if right && settled && tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+}
+
+/// Waits until nothing is due within the next minutes. Whether that happened in time.
+async fn settle(store: &Shared) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut changes = store.changes();
+    while Instant::now() < deadline {
+        changes.mark_unchanged();
+        let now = Clock::System.now();
+        if store.next_due().await?.is_none_or(|due| due > now.plus(SOON)) {
+            return Ok(true);
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
+    }
+    Ok(false)
+}
+
+async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {
+    let mut table =
+        Table::new(["payment", "scenario", "amount", "became", "booked at cal.com", "refunded at stripe", "told", ""]);
+    let mut all_right = true;
+    let mut payments = store.payments(1000).await?;
+    payments.reverse();
+    for payment in payments {
+        let story = store.story(Subject::Payment(payment.id)).await?;
+        let verdict = Verdict::of(&payment, &story, theirs);
+        all_right &= verdict.right;
+        table.row([
+            payment.id.to_string(),
+            scenario(&payment),
+            payment.amount.to_string(),
+            payment.status.to_string(),
+            if verdict.booked == 0 { "-".to_owned() } else { format!("{} live", verdict.booked) },
+            if verdict.refunded == 0 {
+                "-".to_owned()
+            } else {
+                discuno::model::money::Money::new(verdict.refunded, payment.amount.currency).to_string()
+            },
+            verdict.told,
+            if verdict.right { "right" } else { "WRONG" }.to_owned(),
+        ]);
+    }
+    table.print()?;
+    Ok(all_right)
+}
+
+/// The fixture says what each purchase is there to show.
+fn scenario(payment: &Payment) -> String {
+    payment
+        .checkout
+        .as_ref()
+        .map_or_else(|| "unusable metadata".to_owned(), |order| order.mentor_username.replace('-', " "))
+}
+
+/// One payment, held against the ledgers of the providers.
+struct Verdict {
+    booked: usize,
+    refunded: i64,
+    told: String,
+    right: bool,
+}
+
+impl Verdict {
+    fn of(payment: &Payment, story: &Story, theirs: &Ledger) -> Self {
+        let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
+        let booked = theirs
+            .cal
+            .bookings
+            .iter()
+            .filter(|booking| {
+                booking.status == "accepted" && booking.metadata.get("paymentId").is_some_and(|id| id == reference)
+            })
+            .count();
+        let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
+        let open_case = story.cases.iter().any(|case| case.closed_at.is_none() && case.alerted_at.is_some());
+        let paid = payment.amount.minor;
+        let right = match payment.status {
+            PaymentStatus::Booked => booked == 1 && refunded == 0,
+            PaymentStatus::Refunded | PaymentStatus::Refunding => booked == 0 && refunded == paid,
+            PaymentStatus::Attention => booked == 0 && refunded == 0 && open_case,
+            PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => booked == 0 && refunded == 0,
+            PaymentStatus::Paid => false,
+        };
+        let mails = story.mails.iter().filter(|mail| mail.sent_at.is_some()).count();
+        let told = format!("{mails} e-mails{}", if open_case { ", on-call" } else { "" });
+        Self { booked, refunded, told, right }
+    }
+}

@@ -1,0 +1,50 @@
+//! Exit statuses: the only place that knows numbers.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use discuno::config::Problems;
+use discuno::store::error::Error as StoreError;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done, or already so.
+    Done,
+    /// Findings were reported.
+    Findings,
+}
+
+/// Prints what went wrong, once, and gives the status.
+pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
+    match outcome {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Findings) => ExitCode::from(9),
+        // Whoever reads our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "discuno: {error:#}");
+            ExitCode::from(status(&error))
+        }
+    }
+}
+
+fn status(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<Problems>().is_some() || error.downcast_ref::<Usage>().is_some() {
+        return 2;
+    }
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::NotFound(_)) => 3,
+        Some(StoreError::Illegal(_)) => 5,
+        _ => 1,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The command was not used as it is meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);

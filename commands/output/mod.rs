@@ -1,0 +1,37 @@
+//! What commands print: data on standard output, messages on standard error.
+
+use std::io::{IsTerminal, Write};
+
+mod table;
+
+pub(crate) use table::Table;
+
+/// A line of data.
+pub(crate) fn line(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{}", plain(text))
+}
+
+/// A message to the person.
+pub(crate) fn note(text: &str) {
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
+}
+
+/// Whether a person looks at standard output.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Text from outside without what could steer a terminal: control and bidirectional characters are shown as `\u{…}`.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        let steers = (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if steers {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}

@@ -1,0 +1,156 @@
+//! Recorded events, made ready to be sent again.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use discuno::model::time::Timestamp;
+use serde_json::Value;
+
+/// Keys whose whole numbers are Unix seconds.
+const SECONDS: [&str; 5] = ["created", "expires_at", "arrival_date", "available_on", "current_deadline"];
+
+/// One event, an array of events, or one event a line.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} holds no events", path.display()))
+}
+
+fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
+    let events: Vec<Value> = match serde_json::from_str(text) {
+        Ok(Value::Array(events)) => events,
+        Ok(event) => vec![event],
+        Err(whole) => text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()
+            .map_err(|_| whole)
+            .context("neither JSON nor JSON lines")?,
+    };
+    if events.is_empty() {
+        bail!("the list is empty");
+    }
+    for (number, event) in events.iter().enumerate() {
+        if !is_stripe(event) {
+            bail!("event {} is not a Stripe event: it has no id, type and data", number + 1);
+        }
+    }
+    Ok(events)
+}
+
+fn is_stripe(event: &Value) -> bool {
+    event["id"].is_string() && event["type"].is_string() && event["data"]["object"].is_object()
+}
+
+/// Moves every date so that the newest event was made at `now`: a session that lay ahead lies ahead again.
+pub(crate) fn move_to(events: &mut [Value], now: Timestamp) {
+    let newest = events.iter().filter_map(|event| event["created"].as_i64()).max();
+    let Some(newest) = newest else { return };
+    let shift = now.as_secs() - newest;
+    events.iter_mut().for_each(|event| shift_times(event, "", shift));
+}
+
+fn shift_times(value: &mut Value, key: &str, shift: i64) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(key, value)| shift_times(value, key, shift)),
+        Value::Array(items) => items.iter_mut().for_each(|item| shift_times(item, key, shift)),
+        Value::Number(number) if SECONDS.contains(&key) => {
+            if let Some(moved) = number.as_i64().map(|seconds| seconds.saturating_add(shift)) {
+                *value = moved.into();
+            }
+        }
+        Value::String(text) => {
+            if let Ok(Timestamp(millis)) = text.parse() {
+                *text = Timestamp(millis.saturating_add(shift.saturating_mul(1000))).to_string();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The same events once more, as other purchases: their Stripe ids get an ending, their sessions an event type of their
+/// own, so that they meet neither each other's rows nor each other's slots.
+pub(crate) fn another(events: &[Value], round: u64) -> Vec<Value> {
+    let mut copy = events.to_vec();
+    if round > 0 {
+        copy.iter_mut().for_each(|event| rename(event, "", round));
+    }
+    copy
+}
+
+fn rename(value: &mut Value, key: &str, round: u64) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(key, value)| rename(value, key, round)),
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, key, round)),
+        Value::String(text) if ["evt_", "cs_", "pi_"].iter().any(|prefix| text.starts_with(prefix)) => {
+            text.push_str(&format!("r{round}"));
+        }
+        Value::String(text) if key == "eventTypeId" => {
+            if let Ok(number) = text.parse::<u64>() {
+                *text = (number + round * 1_000_000).to_string();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sets `a.b.c=value` in an event; the value is JSON, or text where it is not.
+pub(crate) fn set(event: &mut Value, assignment: &str) -> anyhow::Result<()> {
+    let (path, value) = assignment.split_once('=').context("--set takes path=value")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    let mut place = event;
+    for key in path.split('.') {
+        place = match (place, key.parse::<usize>()) {
+            (Value::Array(items), Ok(index)) => {
+                items.get_mut(index).with_context(|| format!("--set {path}: there is no item {index}"))?
+            }
+            (Value::Object(map), _) => map.entry(key).or_insert(Value::Null),
+            _ => bail!("--set {path}: {key} is not inside an object or a list"),
+        };
+    }
+    *place = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"id":"evt_1","type":"t","created":1000,"data":{"object":{"id":"cs_1","metadata":{"startTime":"1970-01-01T00:20:00Z","eventTypeId":"7"}}}}"#;
+
+    #[test]
+    fn one_event_a_list_and_lines_are_read_alike() {
+        assert_eq!(parse(EVENT).unwrap().len(), 1);
+        assert_eq!(parse(&format!("[{EVENT},{EVENT}]")).unwrap().len(), 2);
+        assert_eq!(parse(&format!("{EVENT}\n\n{EVENT}\n")).unwrap().len(), 2);
+        for bad in ["", "[]", "{}", "nonsense", r#"{"id":1}"#] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moving_keeps_the_distance_between_dates() {
+        let mut events = parse(EVENT).unwrap();
+        move_to(&mut events, Timestamp::from_secs(5000));
+        assert_eq!(events[0]["created"], 5000);
+        assert_eq!(events[0]["data"]["object"]["metadata"]["startTime"], "1970-01-01T01:26:40.000Z");
+    }
+
+    #[test]
+    fn another_round_is_another_purchase() {
+        let events = another(&parse(EVENT).unwrap(), 2);
+        assert_eq!(events[0]["id"], "evt_1r2");
+        assert_eq!(events[0]["data"]["object"]["metadata"]["eventTypeId"], "2000007");
+    }
+
+    #[test]
+    fn a_path_is_set_and_a_wrong_one_is_an_error() {
+        let mut event = parse(EVENT).unwrap().remove(0);
+        set(&mut event, "data.object.amount_total=5000").unwrap();
+        set(&mut event, "data.object.metadata.startTime=soon").unwrap();
+        assert_eq!(event["data"]["object"]["amount_total"], 5000);
+        assert_eq!(event["data"]["object"]["metadata"]["startTime"], "soon");
+        assert!(set(&mut event, "created.x=1").is_err());
+        assert!(set(&mut event, "novalue").is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! `discuno replay`: recorded events, sent again as their sender would.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use discuno::clock::Clock;
+use discuno::config::{Config, Mode, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::entropy::Entropy;
+use discuno::signature::sign_stripe;
+use discuno::transport::http::Http;
+use discuno::transport::{Error, Request, Transport};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::exit::{Exit, Usage};
+use crate::output::Table;
+
+pub(crate) mod fixture;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Send recorded events again, freshly signed, with their dates moved to now
+///
+/// Example: discuno replay fixtures/stripe.json
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Files with one event, a list of events, or one event a line
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8480")]
+    to: String,
+    /// Send everything N times, each time as other purchases
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u64,
+    /// Events a second [default: as fast as they are answered]
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// Requests in flight; 1 keeps the order
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    concurrency: usize,
+    /// Send each event N more times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    duplicate: usize,
+    /// Send in random order
+    #[arg(long)]
+    shuffle: bool,
+    /// Change every event first, for example data.object.amount_total=9900
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Leave the dates as they are recorded
+    #[arg(long)]
+    keep_times: bool,
+    /// Send although the configuration is for real money
+    #[arg(long)]
+    live: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let config = Config::from_environment(&std::collections::BTreeMap::new())?;
+    if config.mode == Mode::Live && !args.live {
+        return Err(Usage("the configuration is for real money: replaying needs --live".to_owned()).into());
+    }
+    let clock = Clock::System;
+    let mut events = Vec::new();
+    for file in &args.files {
+        events.extend(fixture::read(file)?);
+    }
+    if !args.keep_times {
+        fixture::move_to(&mut events, clock.now());
+    }
+    for assignment in &args.set {
+        events.iter_mut().try_for_each(|event| fixture::set(event, assignment))?;
+    }
+    let mut bodies: Vec<Arc<[u8]>> = Vec::new();
+    for round in 0..args.times {
+        for event in fixture::another(&events, round) {
+            let body: Arc<[u8]> = serde_json::to_vec(&event)?.into();
+            bodies.extend(std::iter::repeat_n(body, args.duplicate + 1));
+        }
+    }
+    if args.shuffle {
+        let entropy = Entropy::from_os();
+        for left in (1..bodies.len()).rev() {
+            let pick = entropy.below(left as u64 + 1);
+            bodies.swap(left, usize::try_from(pick).unwrap_or(left));
+        }
+    }
+
+    let secret = config.stripe.webhook_secrets.first().cloned().unwrap_or_else(|| Secret::new(SANDBOX_STRIPE_SECRET));
+    let sender = Sender::new(&args.to, secret, clock)?;
+    let tally = sender.send_all(bodies, args.rate, args.concurrency).await?;
+    tally.print()?;
+    Ok(if tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+}
+
+/// Signs and posts.
+pub(crate) struct Sender {
+    http: Http,
+    url: url::Url,
+    secret: Secret,
+    clock: Clock,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Tally {
+    accepted: u64,
+    duplicate: u64,
+    pub(crate) rejected: u64,
+    reasons: Vec<String>,
+    answers: Vec<Duration>,
+}
+
+enum Answer {
+    Accepted,
+    Duplicate,
+    Rejected(String),
+}
+
+impl Sender {
+    pub(crate) fn new(to: &str, secret: Secret, clock: Clock) -> anyhow::Result<Self> {
+        let base = to.trim_end_matches('/');
+        let url = format!("{base}/webhooks/stripe").parse().with_context(|| format!("{to} is not an address"))?;
+        Ok(Self { http: Http::new()?, url, secret, clock })
+    }
+
+    pub(crate) async fn send_all(
+        self,
+        bodies: Vec<Arc<[u8]>>,
+        rate: Option<u32>,
+        concurrency: usize,
+    ) -> anyhow::Result<Tally> {
+        let bar = progress(bodies.len());
+        let (this, places) = (Arc::new(self), Arc::new(Semaphore::new(concurrency.max(1))));
+        let (mut tasks, mut tally) = (JoinSet::new(), Tally::default());
+        let mut next = Instant::now();
+        for body in bodies {
+            if let Some(rate) = rate.filter(|rate| *rate > 0) {
+                tokio::time::sleep_until(next).await;
+                next += Duration::from_secs(1) / rate;
+            }
+            let place = Arc::clone(&places).acquire_owned().await?;
+            let sender = Arc::clone(&this);
+            tasks.spawn(async move {
+                let start = Instant::now();
+                let answer = sender.send(&body).await;
+                drop(place);
+                (answer, start.elapsed())
+            });
+            while let Some(done) = tasks.try_join_next() {
+                tally.count(done?)?;
+                bar.inc(1);
+            }
+        }
+        while let Some(done) = tasks.join_next().await {
+            tally.count(done?)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(tally)
+    }
+
+    async fn send(&self, body: &[u8]) -> anyhow::Result<Answer> {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        headers.insert("stripe-signature", sign_stripe(body, &self.secret, self.clock.now()).parse()?);
+        let request = Request {
+            method: http::Method::POST,
+            url: self.url.clone(),
+            headers,
+            body: bytes::Bytes::copy_from_slice(body),
+            timeout: TIMEOUT,
+        };
+        let answer = match self.http.send(request).await {
+            Ok(answer) => answer,
+            Err(Error::Connect(_)) => {
+                anyhow::bail!("nobody answers at {}: start a server with `discuno dev` or `discuno serve`", self.url)
+            }
+            Err(error) => return Ok(Answer::Rejected(error.to_string())),
+        };
+        let said: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        Ok(if !answer.status.is_success() {
+            Answer::Rejected(format!("{}: {}", answer.status, said["detail"].as_str().unwrap_or("no reason given")))
+        } else if said["duplicate"] == true {
+            Answer::Duplicate
+        } else {
+            Answer::Accepted
+        })
+    }
+}
+
+impl Tally {
+    fn count(&mut self, (answer, took): (anyhow::Result<Answer>, Duration)) -> anyhow::Result<()> {
+        self.answers.push(took);
+        match answer? {
+            Answer::Accepted => self.accepted += 1,
+            Answer::Duplicate => self.duplicate += 1,
+            Answer::Rejected(reason) => {
+                self.rejected += 1;
+                if !self.reasons.contains(&reason) && self.reasons.len() < 5 {
+                    self.reasons.push(reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        let mut sorted = self.answers.clone();
+        sorted.sort_unstable();
+        let at = |share: usize| {
+            let index = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
+            sorted.get(index).map_or_else(|| "-".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1000.0))
+        };
+        let mut table = Table::new(["sent", "accepted", "duplicate", "rejected", "p50", "p99"]);
+        table.row([
+            self.answers.len().to_string(),
+            self.accepted.to_string(),
+            self.duplicate.to_string(),
+            self.rejected.to_string(),
+            at(50),
+            at(99),
+        ]);
+        table.print()?;
+        for reason in &self.reasons {
+            crate::output::note(&format!("rejected: {reason}"));
+        }
+        Ok(())
+    }
+}
+
+fn progress(events: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(events as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} events, {per_sec}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,71 @@
+//! The runtime of a command, its log, and the signals that end it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use discuno::clock::Clock;
+use discuno::config::Config;
+use discuno::observe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Exit;
+
+/// Runs a command to its end.
+pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Flags that stand for settings.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Overrides {
+    /// The database file [default: discuno.db, or DISCUNO_DB]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// The configuration with these flags on top.
+    pub(crate) fn config(&self, more: &[(&str, Option<String>)]) -> anyhow::Result<Config> {
+        let mut flags = BTreeMap::new();
+        if let Some(db) = &self.db {
+            flags.insert("DISCUNO_DB".to_owned(), db.display().to_string());
+        }
+        for (name, value) in more {
+            if let Some(value) = value {
+                flags.insert((*name).to_owned(), value.clone());
+            }
+        }
+        Ok(Config::from_environment(&flags)?)
+    }
+}
+
+/// Starts the log on standard error, and in a file if one is configured.
+pub(crate) fn start_log(config: &Config, stderr: bool) -> anyhow::Result<()> {
+    let settings = observe::Settings { level: config.log_level.clone(), file: config.log_file.clone(), stderr };
+    observe::init(&settings, Clock::System).context("could not start the log")
+}
+
+/// Cancelled by SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for first in [true, false] {
+            let number = tokio::select! { _ = term.recv() => 143, _ = int.recv() => 130 };
+            if !first {
+                std::process::exit(number);
+            }
+            tracing::info!(tag = "Process", event = "stopping", message = "finishing what is in flight");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}

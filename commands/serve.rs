@@ -1,0 +1,57 @@
+//! `discuno serve`: takes webhooks.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use discuno::app::{App, Parts};
+use discuno::config::Problems;
+use discuno::web;
+use tokio::net::TcpListener;
+
+use crate::exit::Exit;
+use crate::runtime::{Overrides, start_log, stop_signal};
+
+/// Take webhooks and keep them with all that they start
+///
+/// Answers 200 only once an event is on disk. With --worker the same process also carries the runs to their end.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Work in this process too
+    #[arg(long)]
+    worker: bool,
+    /// Where to listen [default: 127.0.0.1:8480, or DISCUNO_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let config = args.overrides.config(&[("DISCUNO_LISTEN", args.listen.map(|listen| listen.to_string()))])?;
+    start_log(&config, true)?;
+    let mut missing = config.missing_for_serve();
+    if args.worker {
+        missing.extend(config.missing_for_worker());
+    }
+    if !missing.is_empty() {
+        return Err(Problems(missing).into());
+    }
+    let stop = stop_signal()?;
+    let app = App::open(config, Parts::system())?;
+    let listener = TcpListener::bind(app.config.listen)
+        .await
+        .with_context(|| format!("could not listen on {}", app.config.listen))?;
+    let worker = args.worker.then(|| app.worker()).transpose()?;
+    tracing::info!(
+        tag = "Process", event = "serving", listen = %listener.local_addr()?, mode = app.config.mode.as_str(),
+        db = %app.config.db.display(), worker = args.worker,
+    );
+    let working = async {
+        if let Some(worker) = worker {
+            worker.run(stop.clone()).await;
+        }
+    };
+    tokio::join!(web::serve(listener, web::router(app.web()), stop.cancelled()), working);
+    tracing::info!(tag = "Process", event = "stopped");
+    Ok(Exit::Done)
+}

@@ -1,0 +1,132 @@
+//! `discuno show`: one story in the order of time.
+
+use discuno::app::{App, Parts};
+use discuno::model::event::Source;
+use discuno::model::step::Ending;
+use discuno::model::time::Timestamp;
+use discuno::observe::mask;
+use discuno::store::Story;
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::output::{self, Table};
+use crate::runtime::Overrides;
+
+/// Show everything about a payment, run, event, refund, booking, e-mail or case
+///
+/// Takes any id: ours (pay_1, run_7, case_2), a provider's (pi_…, cs_…, evt_…, re_…, a Cal.com uid), or an unambiguous
+/// beginning of one.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Any id
+    id: String,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let app = App::open(args.overrides.config(&[])?, Parts::system())?;
+    let subject = app.store.resolve(&args.id).await?;
+    let story = app.store.story(subject).await?;
+    if args.json {
+        let runs: Vec<_> =
+            story.runs.iter().map(|(run, attempts)| json!({ "run": run, "attempts": attempts })).collect();
+        let document = json!({
+            "payment": story.payment, "events": story.events, "runs": runs, "bookings": story.bookings,
+            "refunds": story.refunds, "mails": story.mails, "cases": story.cases,
+        });
+        output::line(&serde_json::to_string_pretty(&document)?)?;
+        return Ok(Exit::Done);
+    }
+    if output::is_terminal()
+        && let Some(payment) = &story.payment
+    {
+        let session = &payment.session_id;
+        output::line(&format!(
+            "{}  {}  {}  {}\nsession {session}  intent {}\n",
+            payment.id,
+            payment.amount,
+            payment.status,
+            if payment.livemode { "live" } else { "test" },
+            payment.payment_intent.as_deref().unwrap_or("none"),
+        ))?;
+    }
+    let mut table = Table::new(["time", "what", "detail"]);
+    for (time, what, detail) in timeline(&story) {
+        table.row([time.to_string(), what, detail]);
+    }
+    table.print()?;
+    Ok(Exit::Done)
+}
+
+type Moment = (Timestamp, String, String);
+
+fn timeline(story: &Story) -> Vec<Moment> {
+    let mut moments: Vec<Moment> = Vec::new();
+    for event in &story.events {
+        let from = if event.source == Source::Stripe { "stripe" } else { event.source.as_str() };
+        let why = event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        moments.push((
+            event.received_at,
+            format!("{} from {from}", event.id),
+            format!("{} {} {}{why}", event.kind, event.external_id, event.disposition),
+        ));
+    }
+    for (run, attempts) in &story.runs {
+        moments.push((run.created_at, format!("{} started", run.id), run.workflow.clone()));
+        for attempt in attempts {
+            let took = attempt.ended_at.since(attempt.started_at).as_millis();
+            let how = match &attempt.ending {
+                Ending::Done { .. } => "done".to_owned(),
+                Ending::Retry { failure } => format!("to be retried, {}: {}", failure.kind, failure.message),
+                Ending::Failed { failure } => format!("failed, {}: {}", failure.kind, failure.message),
+            };
+            moments.push((
+                attempt.ended_at,
+                format!("{} step", run.id),
+                format!("{} try {} ({took} ms) {how}", attempt.step, attempt.number),
+            ));
+        }
+        if let Some(finished) = run.finished_at {
+            moments.push((finished, format!("{} {}", run.id, run.state), run.outcome.clone().unwrap_or_default()));
+        } else if let Some(due) = run.due_at {
+            moments.push((due, format!("{} {}", run.id, run.state), "due then".to_owned()));
+        }
+    }
+    for booking in &story.bookings {
+        let facts = &booking.facts;
+        moments.push((
+            booking.created_at,
+            format!("{} booked", booking.id),
+            format!("{} for {}, now {}", facts.uid, facts.start, facts.status),
+        ));
+    }
+    for refund in &story.refunds {
+        let stripe = refund.stripe_refund_id.as_deref().unwrap_or("not at stripe");
+        moments.push((
+            refund.created_at,
+            format!("{} refund", refund.id),
+            format!("{} by {} ({stripe}), now {}", refund.amount, refund.origin, refund.status),
+        ));
+    }
+    for mail in &story.mails {
+        moments.push((
+            mail.created_at,
+            format!("{} e-mail", mail.id),
+            format!("{} to {}, now {}", mail.letter.subject, mask::email(&mail.letter.to), mail.status),
+        ));
+    }
+    for case in &story.cases {
+        let told = case.alerted_at.map_or_else(|| "nobody told yet".to_owned(), |at| format!("told at {at}"));
+        moments.push((
+            case.opened_at,
+            format!("{} {}", case.id, case.status),
+            format!("{}: {} ({told})", case.kind, case.summary),
+        ));
+    }
+    moments.sort_by_key(|(time, _, _)| *time);
+    moments
+}
