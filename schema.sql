@@ -71,6 +71,7 @@ CREATE INDEX runs_payment ON runs (payment_id) WHERE payment_id IS NOT NULL;
 -- The tries of each step of each run; the final one is what the step is remembered by.
 CREATE TABLE attempts (
   run_id     INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  seq        INTEGER NOT NULL,
   step       TEXT    NOT NULL,
   number     INTEGER NOT NULL CHECK (number >= 1),
   started_at INTEGER NOT NULL,

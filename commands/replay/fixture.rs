@@ -47,7 +47,9 @@ pub(crate) fn move_to(events: &mut [Value], now: Timestamp) {
     let newest = events.iter().filter_map(|event| event["created"].as_i64()).max();
     let Some(newest) = newest else { return };
     let shift = now.as_secs() - newest;
-    events.iter_mut().for_each(|event| shift_times(event, "", shift));
+    for event in events {
+        shift_times(event, "", shift);
+    }
 }
 
 fn shift_times(value: &mut Value, key: &str, shift: i64) {
@@ -73,7 +75,9 @@ fn shift_times(value: &mut Value, key: &str, shift: i64) {
 pub(crate) fn another(events: &[Value], round: u64) -> Vec<Value> {
     let mut copy = events.to_vec();
     if round > 0 {
-        copy.iter_mut().for_each(|event| rename(event, "", round));
+        for event in &mut copy {
+            rename(event, "", round);
+        }
     }
     copy
 }
@@ -83,7 +87,8 @@ fn rename(value: &mut Value, key: &str, round: u64) {
         Value::Object(map) => map.iter_mut().for_each(|(key, value)| rename(value, key, round)),
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, key, round)),
         Value::String(text) if ["evt_", "cs_", "pi_"].iter().any(|prefix| text.starts_with(prefix)) => {
-            text.push_str(&format!("r{round}"));
+            text.push('r');
+            text.push_str(&round.to_string());
         }
         Value::String(text) if key == "eventTypeId" => {
             if let Ok(number) = text.parse::<u64>() {

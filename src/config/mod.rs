@@ -267,7 +267,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        whole().ok_or_else(|| Problems(problems))
+        whole().ok_or(Problems(problems))
     }
 
     /// A configuration whose providers are the sandbox at `base`, with throw-away secrets.

@@ -234,7 +234,9 @@ impl Ctx {
     /// A step that only changes the ledger.
     pub async fn commit(&self, name: &str, changes: Vec<Change>) -> Result<(), Failure> {
         self.step(name, Policy::DEFAULT, async |step| {
-            changes.into_iter().for_each(|change| step.also(change));
+            for change in changes {
+                step.also(change);
+            }
             Ok(())
         })
         .await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +18,7 @@ use crate::store::Claimed;
 use crate::store::error::Error;
 
 /// The longest wait without a look, should every wake-up be missed.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How long to wait when the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -34,6 +34,8 @@ pub struct Worker {
     permits: Arc<Semaphore>,
     concurrency: u32,
     held: Mutex<BTreeMap<RunId, Held>>,
+    /// A run is held: leases have to be kept.
+    holding: Notify,
 }
 
 struct Held {
@@ -49,7 +51,7 @@ impl Worker {
         let owner = surroundings.entropy.hex(32);
         let permits = Arc::new(Semaphore::new(concurrency));
         let concurrency = u32::try_from(concurrency).unwrap_or(u32::MAX);
-        Self { surroundings, registry, owner, permits, concurrency, held: Mutex::default() }
+        Self { surroundings, registry, owner, permits, concurrency, held: Mutex::default(), holding: Notify::new() }
     }
 
     /// Works until `stop`, then lets what is in flight finish for a while and returns.
@@ -120,6 +122,7 @@ impl Worker {
     async fn drive(self: Arc<Self>, claimed: Claimed, deadline: Instant, permit: OwnedSemaphorePermit) {
         let (lease, deadline, lost) = (claimed.lease, Arc::new(Mutex::new(deadline)), CancellationToken::new());
         self.held().insert(lease.run, Held { lease, deadline: Arc::clone(&deadline), lost: lost.clone() });
+        self.holding.notify_one();
         let outcome = tokio::select! {
             outcome = drive(&self.surroundings, &self.registry, claimed, deadline) => outcome,
             () = lost.cancelled() => Err(Error::LeaseLost),
@@ -145,6 +148,9 @@ impl Worker {
     async fn keep_leases(self: Arc<Self>) {
         let length = self.surroundings.lease;
         loop {
+            if self.held().is_empty() {
+                self.holding.notified().await;
+            }
             tokio::time::sleep(length / 4).await;
             let leases: Vec<Lease> = self.held().values().map(|held| held.lease).collect();
             if leases.is_empty() {

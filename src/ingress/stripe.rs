@@ -78,7 +78,7 @@ pub fn plan(body: Bytes, live: bool) -> Result<Plan, Rejected> {
         );
         return Ok(Plan { event, changes: Vec::new() });
     }
-    let object = envelope.data.map(|data| data.object).unwrap_or(Value::Null);
+    let object = envelope.data.map_or(Value::Null, |data| data.object);
     let fact = match event.kind.as_str() {
         "checkout.session.completed" => match text(&object, "payment_status") {
             Some("paid" | "no_payment_required") => PaymentFact::Paid,
@@ -130,7 +130,7 @@ fn session(object: &Value, fact: PaymentFact, created_at: Timestamp, live: bool)
                 Ok(checkout)
             }
         });
-    let payment = Change::Payment(NewPayment {
+    let payment = Change::Payment(Box::new(NewPayment {
         session_id: session_id.to_owned(),
         payment_intent: payment_intent.clone(),
         amount: amount.unwrap_or(Money::new(0, Currency::USD)),
@@ -140,7 +140,7 @@ fn session(object: &Value, fact: PaymentFact, created_at: Timestamp, live: bool)
             .map(str::to_owned),
         checkout: checkout.as_ref().ok().cloned(),
         fact,
-    });
+    }));
 
     match (fact, checkout) {
         (PaymentFact::Paid, Ok(_)) => {

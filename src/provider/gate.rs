@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_is_down_is_left_alone_and_probed_once() {
-        let gate = Gate::new(Script::new((0..TRIP + 1).map(|_| answer(503, &[], ""))), Limits::NONE);
+        let gate = Gate::new(Script::new((0..=TRIP).map(|_| answer(503, &[], ""))), Limits::NONE);
         for _ in 0..TRIP {
             gate.send(request()).await.unwrap();
         }

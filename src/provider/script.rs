@@ -17,6 +17,7 @@ pub(crate) struct Script {
     pub(crate) delay: Duration,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands in lists beside errors")]
 pub(crate) fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Response, Error> {
     Ok(Response {
         status: http::StatusCode::from_u16(status).unwrap(),
@@ -28,25 +29,6 @@ pub(crate) fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) 
 impl Script {
     pub(crate) fn new(answers: impl IntoIterator<Item = Result<Response, Error>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
-    }
-
-    pub(crate) fn sent(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-
-    pub(crate) fn times(&self) -> Vec<Instant> {
-        self.seen.lock().unwrap().iter().map(|(at, _)| *at).collect()
-    }
-
-    /// `POST https://host/path`, the headers one by line in order of their names, an empty line, the body.
-    pub(crate) fn wire(&self, index: usize) -> String {
-        let seen = self.seen.lock().unwrap();
-        let request = &seen[index].1;
-        let mut headers: Vec<String> =
-            request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
-        headers.sort();
-        let body = String::from_utf8_lossy(&request.body);
-        format!("{} {}\n{}\n{body}", request.method, request.url, headers.concat())
     }
 }
 

@@ -50,7 +50,7 @@ pub struct NewEvent {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A checkout session is known; makes its payment or adds what is new to it.
-    Payment(NewPayment),
+    Payment(Box<NewPayment>),
     /// Something was learnt about the subject. What contradicts its status opens a case instead.
     Learn(PaymentFact),
     /// A run is to exist for the subject or for itself. An existing one is left alone.

@@ -58,7 +58,7 @@ pub struct Claimed {
     pub run: Run,
     /// Its input.
     pub input: Box<RawValue>,
-    /// The tries recorded so far, in order within each step.
+    /// The tries recorded so far, in the order in which they ended.
     pub journal: Vec<Attempt>,
 }
 

@@ -31,6 +31,9 @@ const MOST_CONNECTIONS: usize = 1024;
 /// How long answers in flight are given when the server is to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Is shown the raw bytes of events.
+pub type Witness = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// What the routes work with.
 #[derive(Clone)]
 pub struct Web {
@@ -45,7 +48,7 @@ pub struct Web {
     /// Whether this deployment is for real money.
     pub live: bool,
     /// Told of every event that is taken: how `dev` lets the sandbox know what was paid.
-    pub witness: Option<Arc<dyn Fn(&[u8]) + Send + Sync>>,
+    pub witness: Option<Witness>,
 }
 
 /// Every route.

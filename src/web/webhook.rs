@@ -135,7 +135,7 @@ impl Note {
                 );
             }
             Ingested::New { payment, payment_created, .. } => {
-                self.log_new(payment.map(|id| id.to_string()), *payment_created)
+                self.log_new(payment.map(|id| id.to_string()), *payment_created);
             }
         }
         tracing::info!(tag = TAG, event = "webhook_response_sent", sessionId = session, eventId = event);

@@ -1,1 +1,7 @@
-fn main() {}
+//! Black-box tests, linked once.
+
+mod checkout_faults;
+mod scenarios;
+mod style;
+mod support;
+mod webhook;

@@ -31,7 +31,7 @@ impl Scope {
 
     fn apply_one(&mut self, conn: &Connection, change: Change) -> Result<(), Error> {
         match change {
-            Change::Payment(new) => self.put_payment(conn, new),
+            Change::Payment(new) => self.put_payment(conn, *new),
             Change::Learn(fact) => self.learn(conn, fact),
             Change::Start(new) => self.start(conn, new),
             Change::Cancel { workflow } => self.cancel(conn, workflow),

@@ -25,11 +25,11 @@ const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, 
      r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, coalesce(r.input, p.checkout, 'null') \
      FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id = ?1";
 const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure FROM attempts a \
-     WHERE a.run_id = ?1 ORDER BY a.step, a.number";
+     WHERE a.run_id = ?1 ORDER BY a.seq";
 const HELD: &str = "SELECT payment_id, event_id, cancel_requested, workflow FROM runs WHERE id = ?1 AND token = ?2 AND state = 'running'";
 const RENEW: &str = "UPDATE runs SET due_at = ?3 WHERE id = ?1 AND token = ?2 AND state = 'running'";
-const REMEMBER: &str = "INSERT INTO attempts (run_id, step, number, started_at, ended_at, outcome, output, failure) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const REMEMBER: &str = "INSERT INTO attempts (run_id, seq, step, number, started_at, ended_at, outcome, output, failure) \
+     VALUES (?1, (SELECT count(*) FROM attempts WHERE run_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0";
 const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";

@@ -1,0 +1,217 @@
+//! The eleven scenarios of the brief, on the real code.
+
+use discuno::model::failure::FailureKind;
+use discuno::model::payment::PaymentStatus;
+use discuno::model::refund::RefundStatus;
+use discuno::model::run::RunState;
+use discuno::model::step::Ending;
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use serde_json::{Value, json};
+
+use crate::support::{Event, World};
+
+#[tokio::test(start_paused = true)]
+async fn webhook_happy_path() {
+    let world = World::new();
+    let (status, answer) = world.send(&Event::paid("zoe@example.edu")).await;
+    assert_eq!((status, &answer["received"], &answer["duplicate"]), (200, &json!(true), &json!(false)));
+    world.settle().await;
+
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+    world.assert_money_is_right("happy path").await;
+    let theirs = world.ledger();
+    assert_eq!(theirs.cal.bookings.len(), 1);
+    assert_eq!(theirs.posthog.events.len(), 1);
+    let subjects: Vec<&str> = theirs.mail.mails.iter().map(|mail| mail.subject.as_str()).collect();
+    assert!(subjects.contains(&"Booking Confirmed - Your Session is Scheduled"), "{subjects:?}");
+    let letter = theirs.mail.mails.iter().find(|mail| mail.subject.starts_with("Booking Confirmed")).unwrap();
+    assert!(
+        letter.text.as_deref().unwrap().contains("10:00 EST (America/New_York)"),
+        "{}",
+        letter.text.as_deref().unwrap()
+    );
+    assert!(letter.text.as_deref().unwrap().contains("50.00 USD"), "{}", letter.text.as_deref().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhook_idempotency() {
+    let world = World::new();
+    let event = Event::paid("zoe@example.edu");
+    world.send(&event).await;
+    world.settle().await;
+    let (status, answer) = world.send(&event).await;
+    assert_eq!((status, &answer["duplicate"]), (200, &json!(true)));
+    let (status, _) = world.send(&event.clone().id("evt_another_id_for_the_same_session")).await;
+    assert_eq!(status, 200);
+    world.settle().await;
+
+    let story = world.story().await;
+    let checkouts = story.runs.iter().filter(|(run, _)| run.workflow == "process-checkout-side-effects").count();
+    assert_eq!((checkouts, story.events.len(), story.bookings.len()), (1, 2, 1));
+    assert_eq!(world.ledger().cal.bookings.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_validation_keeps_a_paid_session_and_opens_a_case() {
+    let required = [
+        "mentorUserId",
+        "eventTypeId",
+        "startTime",
+        "attendeeName",
+        "attendeeEmail",
+        "attendeeTimeZone",
+        "mentorUsername",
+        "mentorFee",
+        "menteeFee",
+        "mentorAmount",
+        "mentorStripeAccountId",
+    ];
+    let missing = required.iter().map(|key| (*key, Value::Null));
+    let wrong = [
+        ("eventTypeId", json!("x")),
+        ("startTime", json!("soon")),
+        ("mentorFee", json!("-1")),
+        ("mentorAmount", json!(" ")),
+    ];
+    for (key, value) in missing.chain(wrong) {
+        let world = World::new();
+        let (status, _) = world.send(&Event::paid("zoe@example.edu").metadata(key, value)).await;
+        assert_eq!(status, 200, "{key}");
+        world.settle().await;
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention, "{key}");
+        assert!(story.cases.len() == 1 && story.cases[0].alerted_at.is_some(), "{key}");
+        assert!(story.cases[0].summary.contains(key), "{}", story.cases[0].summary);
+        assert_eq!(world.ledger().alerts.posts.len(), 1, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn payment_intent_validation_opens_a_case_for_a_paid_session_without_one() {
+    let world = World::new();
+    let (status, _) = world.send(&Event::paid("zoe@example.edu").session("payment_intent", Value::Null)).await;
+    assert_eq!(status, 200);
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Attention);
+    assert!(world.ledger().cal.bookings.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_steps_succeed() {
+    let world = World::new();
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle().await;
+    let story = world.story().await;
+    for (run, attempts) in &story.runs {
+        assert_eq!(run.state, RunState::Succeeded, "{}", run.workflow);
+        assert!(attempts.iter().all(|attempt| attempt.number == 1), "{}", run.workflow);
+    }
+    assert_eq!(world.steps().await, ["track-payment-posthog", "create-calcom-booking", "send-confirmation-emails"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn posthog_down_continues_and_is_caught_up_later_with_the_original_time() {
+    let world = World::new();
+    world.sandbox.inject(Fault::new(Provider::Posthog, Effect::ErrorBefore { status: 503 }).times(5));
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+    let events = world.ledger().posthog.events;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event, "payment_succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn booking_fails_and_the_payment_is_refunded() {
+    let world = World::new();
+    world.send(&Event::paid("zoe+cal-refused@example.edu")).await;
+    world.settle().await;
+    world.assert_money_is_right("refused").await;
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded);
+    assert_eq!(story.refunds[0].status, RefundStatus::Succeeded);
+    let request = story.refunds[0].request.clone().unwrap();
+    assert!(request.contains("reverse_transfer=true") && !request.contains("refund_application_fee"), "M6: {request}");
+    let mail = &world.ledger().mail.mails[0];
+    assert_eq!(mail.subject, "Booking Failed - Action Required");
+    assert!(
+        mail.text.as_deref().unwrap().contains("We have refunded 50.00 USD in full"),
+        "{}",
+        mail.text.as_deref().unwrap()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refund_fails_and_a_person_is_alerted_and_the_customer_told_the_truth() {
+    let world = World::new();
+    world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
+    world.settle().await;
+    world.assert_money_is_right("refund refused").await;
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
+    assert!(story.cases[0].alerted_at.is_some());
+    let theirs = world.ledger();
+    assert_eq!(theirs.alerts.posts.len(), 1);
+    let to_admin = theirs.mail.mails.iter().find(|mail| mail.subject == "URGENT: Manual Refund Required");
+    assert!(to_admin.is_some());
+    let to_customer = theirs.mail.mails.iter().find(|mail| mail.subject.starts_with("Booking Failed")).unwrap();
+    assert!(
+        to_customer.text.as_deref().unwrap().contains("could not be returned automatically"),
+        "{}",
+        to_customer.text.as_deref().unwrap()
+    );
+    assert!(
+        !to_customer.text.as_deref().unwrap().contains("have refunded"),
+        "{}",
+        to_customer.text.as_deref().unwrap()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn email_fails_and_the_checkout_goes_on() {
+    let world = World::new();
+    world.sandbox.inject(Fault::new(Provider::Mail, Effect::ErrorBefore { status: 500 }).times(20));
+    world.send(&Event::paid("zoe+cal-refused@example.edu")).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded);
+    assert_eq!(world.ledger().mail.mails.len(), 1, "the e-mail gets through in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_attempt_is_kept_and_tried_again_until_it_succeeds() {
+    let world = World::new();
+    world.sandbox.inject(Fault::new(Provider::Cal, Effect::ErrorBefore { status: 500 }).on("bookings.create").times(2));
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle().await;
+    let story = world.story().await;
+    let (_, attempts) = story.runs.iter().find(|(run, _)| run.workflow == "process-checkout-side-effects").unwrap();
+    let kinds: Vec<Option<FailureKind>> = attempts
+        .iter()
+        .filter(|attempt| attempt.step == "create-calcom-booking")
+        .map(|attempt| match &attempt.ending {
+            Ending::Done { .. } => None,
+            Ending::Retry { failure } | Ending::Failed { failure } => Some(failure.kind),
+        })
+        .collect();
+    assert_eq!(kinds, [Some(FailureKind::Unknown), Some(FailureKind::Unknown), None]);
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_steps_come_in_the_order_of_the_story() {
+    let world = World::new();
+    world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
+    world.settle().await;
+    assert_eq!(
+        world.steps().await,
+        [
+            "track-payment-posthog",
+            "create-calcom-booking",
+            "refund-payment",
+            "alert-admin",
+            "update-payment-status",
+            "send-failure-email",
+        ]
+    );
+}

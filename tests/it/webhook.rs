@@ -1,0 +1,113 @@
+//! What the webhook route takes, refuses and answers.
+
+use discuno::config::Secret;
+use discuno::model::payment::PaymentStatus;
+use discuno::signature::sign_stripe;
+use serde_json::json;
+
+use crate::support::{Event, World};
+
+#[tokio::test(start_paused = true)]
+async fn an_unsigned_or_wrongly_signed_event_is_refused_and_not_kept() {
+    let world = World::idle();
+    let body = Event::paid("zoe@example.edu").body();
+    let foreign = sign_stripe(&body, &Secret::new("whsec_of_somebody_else"), world.app.clock.now());
+    for (signature, code) in [
+        (None, "signature_missing"),
+        (Some("garbage"), "signature_malformed"),
+        (Some(foreign.as_str()), "signature_mismatch"),
+    ] {
+        let (status, answer) = world.post(&body, signature).await;
+        assert_eq!((status, &answer["code"]), (400, &json!(code)));
+    }
+    assert!(world.payments().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_one_mebibyte_is_413_and_a_signed_non_event_400() {
+    let world = World::idle();
+    let (status, answer) = world.post(&vec![b' '; 1024 * 1024 + 1], None).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")));
+    let secret = Secret::new(discuno::config::SANDBOX_STRIPE_SECRET);
+    for body in ["", "[]", "nonsense", "{\"id\":7}", "{\"id\":\"\",\"type\":\"t\",\"created\":1}"] {
+        let signature = sign_stripe(body.as_bytes(), &secret, world.app.clock.now());
+        let (status, answer) = world.post(body.as_bytes(), Some(&signature)).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("malformed_body")), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unpaid_session_is_booked_once_paid_in_either_order_of_arrival() {
+    let unpaid = Event::paid("zoe@example.edu").session("payment_status", json!("unpaid"));
+    let paid = Event::paid("zoe@example.edu").kind("checkout.session.async_payment_succeeded").id("evt_paid");
+    for order in [[&unpaid, &paid], [&paid, &unpaid]] {
+        let world = World::new();
+        for event in order {
+            assert_eq!(world.send(event).await.0, 200);
+            world.settle().await;
+        }
+        assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+        world.assert_money_is_right("async").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unpaid_session_is_not_booked_and_a_failed_payment_is_told_once() {
+    let world = World::new();
+    let unpaid = Event::paid("zoe@example.edu").session("payment_status", json!("unpaid"));
+    world.send(&unpaid).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Awaiting);
+    let failed = unpaid.kind("checkout.session.async_payment_failed").id("evt_failed");
+    world.send(&failed).await;
+    world.send(&failed).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Failed);
+    let mails = world.ledger().mail.mails;
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.as_deref().unwrap().contains("Nothing was taken"), "{}", mails[0].text.as_deref().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_session_is_booked_and_has_nothing_to_refund() {
+    for (email, end) in
+        [("zoe@example.edu", PaymentStatus::Booked), ("zoe+cal-refused@example.edu", PaymentStatus::Failed)]
+    {
+        let world = World::new();
+        let free = Event::paid(email)
+            .session("payment_status", json!("no_payment_required"))
+            .session("payment_intent", json!(null))
+            .session("amount_total", json!(0));
+        world.send(&free).await;
+        world.settle().await;
+        assert_eq!(world.payment().await.status, end);
+        world.assert_money_is_right("free").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_unknown_and_other_mode_events_are_kept_and_never_acted_on() {
+    let world = World::new();
+    let foreign = Event::paid("zoe@example.edu").session("metadata", json!({}));
+    let unknown = Event::paid("zoe@example.edu").id("evt_unknown").kind("customer.created");
+    let live = Event::paid("zoe@example.edu").id("evt_live").top("livemode", json!(true));
+    for event in [foreign, unknown, live] {
+        assert_eq!(world.send(&event).await.0, 200);
+    }
+    world.settle().await;
+    assert!(world.payments().await.is_empty());
+    assert!(world.ledger().cal.bookings.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_id_with_another_body_has_no_effect() {
+    let world = World::new();
+    world.send(&Event::paid("zoe@example.edu")).await;
+    let forged = Event::paid("eve@example.edu")
+        .session("id", json!("cs_test_other"))
+        .session("payment_intent", json!("pi_other"));
+    let (status, answer) = world.send(&forged).await;
+    assert_eq!((status, &answer["duplicate"]), (200, &json!(true)));
+    world.settle().await;
+    assert_eq!(world.payments().await.len(), 1);
+}
