@@ -43,7 +43,7 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_payment ON events (payment_id) WHERE payment_id IS NOT NULL;
 
--- Durable executions, one for each workflow and key.
+-- Durable executions.
 CREATE TABLE runs (
   id               INTEGER PRIMARY KEY,
   workflow         TEXT    NOT NULL,
@@ -62,11 +62,11 @@ CREATE TABLE runs (
   outcome          TEXT    CHECK ((outcome IS NOT NULL) = (state = 'succeeded')),
   failure          TEXT    CHECK ((failure IS NOT NULL) = (state = 'failed')),
   created_at       INTEGER NOT NULL,
-  finished_at      INTEGER CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled'))),
-  UNIQUE (key, workflow)
+  finished_at      INTEGER CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled')))
 ) STRICT;
+-- One run for each workflow and key, and the way from a payment to its runs.
+CREATE UNIQUE INDEX runs_identity ON runs (coalesce(payment_id, 0), workflow, key);
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX runs_payment ON runs (payment_id) WHERE payment_id IS NOT NULL;
 
 -- The tries of each step of each run; the final one is what the step is remembered by.
 CREATE TABLE attempts (
@@ -143,6 +143,8 @@ CREATE TABLE bookings (
 -- M2: one live booking for each payment.
 CREATE UNIQUE INDEX bookings_live ON bookings (payment_id) WHERE status IN ('pending', 'accepted');
 
+CREATE INDEX bookings_payment ON bookings (payment_id) WHERE payment_id IS NOT NULL;
+
 -- What only a person can settle, once for each cause.
 CREATE TABLE cases (
   id         INTEGER PRIMARY KEY,
@@ -160,6 +162,7 @@ CREATE TABLE cases (
   alerted_at INTEGER,
   closed_at  INTEGER CHECK ((closed_at IS NOT NULL) = (status = 'closed'))
 ) STRICT;
+CREATE INDEX cases_payment ON cases (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX cases_open ON cases (opened_at) WHERE status = 'open';
 
 -- E-mails, rendered once.
@@ -177,3 +180,4 @@ CREATE TABLE mails (
   created_at  INTEGER NOT NULL,
   sent_at     INTEGER CHECK ((sent_at IS NOT NULL) = (status = 'sent'))
 ) STRICT;
+CREATE INDEX mails_payment ON mails (payment_id) WHERE payment_id IS NOT NULL;

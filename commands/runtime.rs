@@ -15,8 +15,10 @@ use crate::exit::Exit;
 
 /// Runs a command to its end.
 pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    // The store's writing thread is as busy as all of these together: one core is left to it.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).clamp(1, 4));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.context("could not start the runtime")?;
     let outcome = runtime.block_on(command);
     runtime.shutdown_background();
     outcome

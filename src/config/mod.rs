@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -157,6 +157,28 @@ pub struct Config {
     pub settings: Vec<Setting>,
 }
 
+/// The settings by which a deployment takes the sandbox at `base` for its providers.
+pub fn sandbox_environment(base: &Url, db: &Path, listen: SocketAddr) -> Vec<(&'static str, String)> {
+    let base = base.as_str().trim_end_matches('/');
+    vec![
+        ("STRIPE_SECRET_KEY", "sk_test_sandbox".to_owned()),
+        ("STRIPE_WEBHOOK_SECRET", SANDBOX_STRIPE_SECRET.to_owned()),
+        ("STRIPE_API_BASE", format!("{base}/stripe")),
+        ("X_CAL_ID", "sandbox".to_owned()),
+        ("X_CAL_SECRET_KEY", "sandbox".to_owned()),
+        ("CALCOM_API_URL", format!("{base}/cal/v2")),
+        ("POSTHOG_KEY", "phc_sandbox".to_owned()),
+        ("POSTHOG_HOST", format!("{base}/posthog")),
+        ("RESEND_API_KEY", "re_sandbox".to_owned()),
+        ("RESEND_BASE_URL", format!("{base}/resend")),
+        ("AUTH_EMAIL_FROM", "Discuno <no-reply@discuno.example>".to_owned()),
+        ("ALERT_EMAIL", "oncall@discuno.example".to_owned()),
+        ("ALERT_WEBHOOK_URL", format!("{base}/alerts")),
+        ("DISCUNO_DB", db.display().to_string()),
+        ("DISCUNO_LISTEN", listen.to_string()),
+    ]
+}
+
 impl Config {
     /// From the process: flags win over the environment, which wins over a `.env` file in the working directory.
     pub fn from_environment(flags: &BTreeMap<String, String>) -> Result<Self, Problems> {
@@ -272,25 +294,8 @@ impl Config {
 
     /// A configuration whose providers are the sandbox at `base`, with throw-away secrets.
     pub fn sandbox(base: &Url, db: PathBuf, listen: SocketAddr) -> Result<Self, Problems> {
-        let base = base.as_str().trim_end_matches('/');
-        let flags = [
-            ("STRIPE_SECRET_KEY", "sk_test_sandbox".to_owned()),
-            ("STRIPE_WEBHOOK_SECRET", SANDBOX_STRIPE_SECRET.to_owned()),
-            ("STRIPE_API_BASE", format!("{base}/stripe")),
-            ("X_CAL_ID", "sandbox".to_owned()),
-            ("X_CAL_SECRET_KEY", "sandbox".to_owned()),
-            ("CALCOM_API_URL", format!("{base}/cal/v2")),
-            ("POSTHOG_KEY", "phc_sandbox".to_owned()),
-            ("POSTHOG_HOST", format!("{base}/posthog")),
-            ("RESEND_API_KEY", "re_sandbox".to_owned()),
-            ("RESEND_BASE_URL", format!("{base}/resend")),
-            ("AUTH_EMAIL_FROM", "Discuno <no-reply@discuno.example>".to_owned()),
-            ("ALERT_EMAIL", "oncall@discuno.example".to_owned()),
-            ("ALERT_WEBHOOK_URL", format!("{base}/alerts")),
-            ("DISCUNO_DB", db.display().to_string()),
-            ("DISCUNO_LISTEN", listen.to_string()),
-        ];
-        let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let flags = sandbox_environment(base, &db, listen).into_iter();
+        let flags = flags.map(|(name, value)| (name.to_owned(), value)).collect();
         let mut config = Self::load(&flags, &|_| None, &BTreeMap::new())?;
         config.sandboxed = true;
         Ok(config)

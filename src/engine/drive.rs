@@ -10,12 +10,13 @@ use tokio::time::Instant;
 use crate::engine::ctx::{Ctx, Stop, Surroundings, panic_message};
 use crate::engine::registry::Registry;
 use crate::model::failure::Failure;
-use crate::model::run::End;
+use crate::model::run::{End, Run};
 use crate::store::Claimed;
 use crate::store::error::Error;
 
-/// Claims in a row that recorded nothing, after which a run is taken for poison.
-const MOST_STALLS: u32 = 5;
+/// Claims in a row that recorded nothing, after which a run is taken for poison. A process that is killed over and over
+/// stalls the innocent runs it holds too, so it takes many.
+const MOST_STALLS: u32 = 20;
 
 /// How long a run waits that panicked outside its steps.
 const PANIC_PAUSE: Duration = Duration::from_secs(5);
@@ -68,11 +69,12 @@ pub async fn drive(
         End::Failed(Failure::permanent("unknown_workflow", format!("this program has no workflow {}", run.workflow)))
     };
 
+    store.finish(lease, end.clone(), clock.now()).await?;
     log_end(&run, &end);
-    store.finish(lease, end, clock.now()).await
+    Ok(())
 }
 
-fn log_end(run: &crate::model::run::Run, end: &End) {
+fn log_end(run: &Run, end: &End) {
     let (id, workflow) = (run.id, &run.workflow);
     match end {
         End::Succeeded(outcome) => {

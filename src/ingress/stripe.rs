@@ -6,8 +6,9 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::ingress::{Rejected, sha256};
+use crate::ingress::{Rejected, pick, sha256};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::{Attendee, Checkout};
 use crate::model::event::{Disposition, Source};
@@ -36,26 +37,41 @@ const REQUIRED: [&str; 11] = [
     "mentorStripeAccountId",
 ];
 
+/// What is read of a session. Most of an event is never looked at.
+const SESSION: [&str; 8] = [
+    "id",
+    "payment_status",
+    "payment_intent",
+    "metadata",
+    "amount_total",
+    "currency",
+    "customer_details",
+    "customer_email",
+];
+
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'a> {
     id: String,
     #[serde(rename = "type")]
     kind: String,
     created: Value,
     #[serde(default)]
     livemode: bool,
-    #[serde(default)]
-    data: Option<Data>,
+    #[serde(default, borrow)]
+    data: Option<Data<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Data {
-    object: Value,
+struct Data<'a> {
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
 }
 
 /// What `body` means. `live` is the mode of this deployment: an event of the other mode is kept and never acted on.
 pub fn plan(body: Bytes, live: bool) -> Result<Plan, Rejected> {
-    let envelope: Envelope = serde_json::from_slice(&body).map_err(|error| Rejected::Malformed(error.to_string()))?;
+    let raw = body.clone();
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(&raw).map_err(|error| Rejected::Malformed(error.to_string()))?;
     if envelope.id.is_empty() || envelope.id.len() > 255 {
         return Err(Rejected::Malformed("the event id is empty or longer than 255 characters".to_owned()));
     }
@@ -78,7 +94,7 @@ pub fn plan(body: Bytes, live: bool) -> Result<Plan, Rejected> {
         );
         return Ok(Plan { event, changes: Vec::new() });
     }
-    let object = envelope.data.map_or(Value::Null, |data| data.object);
+    let object = pick(envelope.data.and_then(|data| data.object), &SESSION);
     let fact = match event.kind.as_str() {
         "checkout.session.completed" => match text(&object, "payment_status") {
             Some("paid" | "no_payment_required") => PaymentFact::Paid,

@@ -19,7 +19,7 @@ use crate::model::time::Timestamp;
 pub struct Plan {
     /// The row that is kept.
     pub event: NewEvent,
-    /// What follows from it, in order. Applying it again changes nothing.
+    /// What follows from it, in order, a [`Change::Payment`] first. Applying it again changes nothing.
     pub changes: Vec<Change>,
 }
 

@@ -66,35 +66,43 @@ impl Scope {
         ledger::read_payment(conn, id)
     }
 
+    /// The row of a checkout session, made if it is not there.
+    pub(super) fn ensure_payment(&mut self, conn: &Connection, new: &NewPayment) -> Result<(), Error> {
+        let status = PaymentStatus::Awaiting.learn(new.fact).unwrap_or(PaymentStatus::Awaiting);
+        let made = conn.prepare_cached(INSERT_PAYMENT)?.execute(params![
+            new.session_id,
+            new.payment_intent,
+            status.as_str(),
+            new.amount.minor,
+            new.amount.currency.code(),
+            new.livemode,
+            new.customer_email,
+            new.checkout.as_ref().map(row::to_json).transpose()?,
+            self.now.0
+        ])?;
+        self.payment_created = made > 0;
+        self.payment = Some(PaymentId(match made {
+            0 => conn.prepare_cached(FIND_PAYMENT)?.query_row([&new.session_id], |found| found.get(0))?,
+            _ => conn.last_insert_rowid(),
+        }));
+        Ok(())
+    }
+
     fn put_payment(&mut self, conn: &Connection, new: NewPayment) -> Result<(), Error> {
-        let known = conn.prepare_cached(FIND_PAYMENT)?.query_row([&new.session_id], row::payment).optional()?;
-        let Some(known) = known else {
-            let status = PaymentStatus::Awaiting.learn(new.fact).unwrap_or(PaymentStatus::Awaiting);
-            let checkout = new.checkout.as_ref().map(row::to_json).transpose()?;
-            conn.prepare_cached(INSERT_PAYMENT)?.execute(params![
-                new.session_id,
-                new.payment_intent,
-                status.as_str(),
-                new.amount.minor,
-                new.amount.currency.code(),
-                new.livemode,
-                new.customer_email,
-                checkout,
-                self.now.0
-            ])?;
-            self.payment = Some(PaymentId(conn.last_insert_rowid()));
-            self.payment_created = true;
+        if !self.payment_created {
+            self.ensure_payment(conn, &new)?;
+        }
+        if self.payment_created {
             return Ok(());
-        };
-        self.payment = Some(known.id);
+        }
+        let known = self.subject(conn)?;
         let news = (known.payment_intent.is_none() && new.payment_intent.is_some())
             || (known.checkout.is_none() && new.checkout.is_some());
         if news && known.status == PaymentStatus::Awaiting {
-            let checkout = new.checkout.as_ref().map(row::to_json).transpose()?;
             conn.prepare_cached(COMPLETE_PAYMENT)?.execute(params![
                 known.id.0,
                 new.payment_intent,
-                checkout,
+                new.checkout.as_ref().map(row::to_json).transpose()?,
                 new.amount.minor,
                 self.now.0
             ])?;
@@ -293,18 +301,18 @@ pub(super) const ALERT_WORKFLOW: &str = "alert";
 /// The workflow that sends an e-mail.
 pub(super) const MAIL_WORKFLOW: &str = "send-email";
 
-const FIND_PAYMENT: &str = "SELECT p.id, p.session_id, p.payment_intent, p.status, p.amount, p.currency, p.livemode, \
-     p.customer_email, p.checkout, p.created_at, p.updated_at FROM payments p WHERE p.session_id = ?1";
+const FIND_PAYMENT: &str = "SELECT id FROM payments WHERE session_id = ?1";
 const INSERT_PAYMENT: &str = "INSERT INTO payments (session_id, payment_intent, status, amount, currency, livemode, \
-     customer_email, checkout, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)";
+     customer_email, checkout, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) \
+     ON CONFLICT (session_id) DO NOTHING";
 const COMPLETE_PAYMENT: &str = "UPDATE payments SET payment_intent = coalesce(payment_intent, ?2), \
      checkout = coalesce(checkout, ?3), amount = ?4, updated_at = ?5 WHERE id = ?1";
 const SET_STATUS: &str = "UPDATE payments SET status = ?2, updated_at = ?3 WHERE id = ?1";
 const INSERT_RUN: &str = "INSERT INTO runs (workflow, key, state, due_at, payment_id, event_id, input, created_at) \
-     VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key, workflow) DO NOTHING";
+     VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7) ON CONFLICT (coalesce(payment_id, 0), workflow, key) DO NOTHING";
 /// A queued run becomes due at once, so that its claimer ends it.
 const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = 1, due_at = CASE state WHEN 'queued' THEN ?3 ELSE due_at END \
-     WHERE payment_id = ?1 AND workflow = ?2 AND state IN ('queued', 'running')";
+     WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state IN ('queued', 'running')";
 const INSERT_CASE: &str = "INSERT INTO cases (kind, status, cause, summary, detail, amount, currency, payment_id, \
      run_id, event_id, opened_at) VALUES (?1, 'open', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cause) DO NOTHING";
 const ALERTED: &str = "UPDATE cases SET alerted_at = coalesce(alerted_at, ?2) WHERE id = ?1";

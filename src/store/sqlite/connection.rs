@@ -28,7 +28,8 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
         return Err(Error::Backend(format!("the file system of {} cannot hold a WAL database", path.display())));
     }
     conn.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;\
+         PRAGMA wal_autocheckpoint = 10000; PRAGMA cache_size = -8000;",
     )?;
     let synchronous: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     if synchronous != 2 {

@@ -14,6 +14,9 @@ use crate::store::sqlite::connection;
 /// At most this many jobs share one commit.
 const GROUP: usize = 256;
 
+/// After this many jobs the log is copied into the database, by a thread of its own so that commits do not wait for it.
+const CHECKPOINT_AFTER: usize = 500;
+
 /// How the closures are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -76,8 +79,11 @@ impl Executor {
             Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::writer(path)?))),
             Mode::Threads => {
                 let (writer, jobs) = mpsc::channel();
-                let group = Group::open(path, Arc::clone(&changes))?;
+                let (checkpoints, asked) = mpsc::sync_channel(1);
+                let group = Group::open(path, Arc::clone(&changes), checkpoints)?;
                 spawn("store-writer", move || group.serve(&jobs))?;
+                let conn = connection::writer(path)?;
+                spawn("store-checkpoint", move || checkpoint(&conn, &asked))?;
 
                 let (reader, jobs) = mpsc::channel::<Box<dyn Job>>();
                 let jobs = Arc::new(Mutex::new(jobs));
@@ -161,6 +167,15 @@ fn read(conn: &Connection, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
     }
 }
 
+/// Commits go on meanwhile. What they add is left to the next turn, or to the writer once the log has grown too long.
+fn checkpoint(conn: &Connection, asked: &mpsc::Receiver<()>) {
+    while asked.recv().is_ok() {
+        if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            tracing::warn!(tag = "Store", event = "checkpoint_failed", error = %error);
+        }
+    }
+}
+
 /// The writing thread: takes what waits, gives each its savepoint, commits once, then answers everyone.
 struct Group {
     path: PathBuf,
@@ -168,12 +183,14 @@ struct Group {
     /// Taken before each transaction, since SQLite's own wait for its lock is unfair between processes.
     turn: Option<File>,
     changes: Arc<watch::Sender<u64>>,
+    checkpoints: mpsc::SyncSender<()>,
+    jobs_since_checkpoint: usize,
 }
 
 impl Group {
-    fn open(path: &Path, changes: Arc<watch::Sender<u64>>) -> Result<Self, Error> {
-        let turn = connection::lock_file(path);
-        Ok(Self { path: path.to_owned(), conn: connection::writer(path)?, turn, changes })
+    fn open(path: &Path, changes: Arc<watch::Sender<u64>>, checkpoints: mpsc::SyncSender<()>) -> Result<Self, Error> {
+        let (conn, turn) = (connection::writer(path)?, connection::lock_file(path));
+        Ok(Self { path: path.to_owned(), conn, turn, changes, checkpoints, jobs_since_checkpoint: 0 })
     }
 
     fn serve(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
@@ -191,8 +208,14 @@ impl Group {
             if outcome.is_ok() {
                 self.changes.send_modify(|count| *count += 1);
             }
+            self.jobs_since_checkpoint += group.len();
             for job in group {
                 job.answer(outcome.clone());
+            }
+            if self.jobs_since_checkpoint >= CHECKPOINT_AFTER {
+                // One that is still at it will be asked again soon.
+                let _ = self.checkpoints.try_send(());
+                self.jobs_since_checkpoint = 0;
             }
             if matches!(outcome, Err(Error::CommitUnknown(_) | Error::Full(_) | Error::Corrupt(_))) {
                 self.reopen();
@@ -203,11 +226,15 @@ impl Group {
     fn transact(&self, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
         begin(&self.conn)?;
         for job in group.iter_mut() {
-            self.conn.execute_batch("SAVEPOINT job")?;
-            let end = if job.run(&self.conn) { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-            if let Err(error) = self.conn.execute_batch(end) {
+            let ended = run(&self.conn, "SAVEPOINT job").and_then(|()| {
+                if !job.run(&self.conn) {
+                    run(&self.conn, "ROLLBACK TO job")?;
+                }
+                run(&self.conn, "RELEASE job")
+            });
+            if let Err(error) = ended {
                 let _ = rollback(&self.conn);
-                return Err(error.into());
+                return Err(error);
             }
         }
         commit(&self.conn)
@@ -224,9 +251,13 @@ impl Group {
     }
 }
 
-fn begin(conn: &Connection) -> Result<(), Error> {
-    conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+fn run(conn: &Connection, statement: &str) -> Result<(), Error> {
+    conn.prepare_cached(statement)?.execute([])?;
     Ok(())
+}
+
+fn begin(conn: &Connection) -> Result<(), Error> {
+    run(conn, "BEGIN IMMEDIATE")
 }
 
 fn commit(conn: &Connection) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::id::{EventId, PaymentId};
 use crate::model::time::Timestamp;
-use crate::store::change::Plan;
+use crate::store::change::{Change, Plan};
 use crate::store::error::Error;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::apply::Scope;
@@ -13,8 +13,7 @@ use crate::store::{Inbox, Ingested};
 
 const FIND: &str = "SELECT id, payment_id, body_sha256 FROM events WHERE external_id = ?1 AND source = ?2";
 const INSERT: &str = "INSERT INTO events (source, external_id, type, livemode, created_at, received_at, disposition, reason, \
-     body_sha256, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const LINK: &str = "UPDATE events SET payment_id = ?2 WHERE id = ?1";
+     payment_id, body_sha256, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 #[async_trait]
 impl Inbox for Sqlite {
@@ -40,6 +39,11 @@ fn ingest(conn: &Connection, plan: Plan, now: Timestamp) -> Result<Ingested, Err
         return Ok(Ingested::Duplicate { event: EventId(id), differs });
     }
 
+    let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
+    // The payment comes first, so that the event is written once, with its payment.
+    if let Some(Change::Payment(payment)) = changes.first() {
+        scope.ensure_payment(conn, payment)?;
+    }
     conn.prepare_cached(INSERT)?.execute(params![
         event.source.as_str(),
         event.external_id,
@@ -49,14 +53,12 @@ fn ingest(conn: &Connection, plan: Plan, now: Timestamp) -> Result<Ingested, Err
         now.0,
         event.disposition.as_str(),
         event.reason,
+        scope.payment.map(|id| id.0),
         event.body_sha256,
         event.body.as_ref()
     ])?;
     let id = EventId(conn.last_insert_rowid());
-    let mut scope = Scope { payment: None, payment_created: false, event: Some(id), run: None, now };
+    scope.event = Some(id);
     scope.apply(conn, changes)?;
-    if let Some(payment) = scope.payment {
-        conn.prepare_cached(LINK)?.execute([id.0, payment.0])?;
-    }
     Ok(Ingested::New { event: id, payment: scope.payment, payment_created: scope.payment_created })
 }

@@ -155,7 +155,8 @@ fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
         story.mails = list(conn, row::MAIL, "mails m", column, id, row::mail)?;
     }
     if of_payment || matches!(subject, Subject::Run(_)) {
-        for run in list(conn, row::RUN, "runs r", column, id, row::run)? {
+        let by = if of_payment { "coalesce(payment_id, 0)" } else { "id" };
+        for run in list(conn, row::RUN, "runs r", by, id, row::run)? {
             let attempts = queue::journal(conn, run.id)?;
             story.runs.push((run, attempts));
         }
