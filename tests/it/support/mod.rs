@@ -1,6 +1,9 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
 mod event;
+pub(crate) mod http;
+pub(crate) mod money;
+pub(crate) mod process;
 mod world;
 
 pub(crate) use event::Event;

@@ -10,7 +10,7 @@ use discuno::app::{App, Parts};
 use discuno::clock::Clock;
 use discuno::config::{Config, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
-use discuno::model::payment::{Payment, PaymentStatus};
+use discuno::model::payment::Payment;
 use discuno::sandbox::Sandbox;
 use discuno::sandbox::ledger::Ledger;
 use discuno::signature::sign_stripe;
@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Event;
 use crate::support::event::NOW;
+use crate::support::{Event, money};
 
 /// Longer than the time after which a late booking is first looked for.
 const AFTERMATH: Duration = Duration::from_secs(10 * 60);
@@ -156,41 +156,7 @@ impl World {
     /// The rules for money, held against the ledgers of the providers.
     pub(crate) async fn assert_money_is_right(&self, context: &str) {
         let theirs = self.ledger();
-        for payment in self.payments().await {
-            let story = self.app.store.story(Subject::Payment(payment.id)).await.unwrap();
-            let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
-            let live = theirs
-                .cal
-                .bookings
-                .iter()
-                .filter(|booking| booking.status == "accepted")
-                .filter(|booking| booking.metadata.get("paymentId").is_some_and(|id| id == reference))
-                .count();
-            let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
-            let told = story.cases.iter().any(|case| case.closed_at.is_none() && case.alerted_at.is_some());
-            let (context, status) = (format!("{context}: {} {}", payment.id, payment.status), payment.status);
-            assert!(live <= 1, "{context}: M2, {live} live bookings");
-            assert!(refunded <= payment.amount.minor, "{context}: M3, {refunded} paid back");
-            assert!(live == 0 || refunded == 0 || told, "{context}: M2, booked and refunded");
-            let ours: i64 = story
-                .refunds
-                .iter()
-                .filter(|refund| refund.stripe_refund_id.is_some() && refund.status.holds_money())
-                .map(|refund| refund.amount.minor)
-                .sum();
-            assert!(told || ours == refunded, "{context}: M4, ours {ours}, theirs {refunded}");
-            match status {
-                PaymentStatus::Booked => assert_eq!(live, 1, "{context}: M2"),
-                PaymentStatus::Refunded | PaymentStatus::Refunding => {
-                    assert_eq!((live, refunded), (0, payment.amount.minor), "{context}: M2");
-                }
-                PaymentStatus::Attention => assert!(told, "{context}: M2, nobody was told"),
-                PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {
-                    assert_eq!((live, refunded), (0, 0), "{context}: M7");
-                }
-                PaymentStatus::Paid => panic!("{context}: M2, the payment has no end"),
-            }
-        }
+        money::assert_right(&self.app.store, &theirs, context).await;
         let mut keys: Vec<_> = theirs.posthog.events.iter().map(|event| event.uuid.clone()).collect();
         keys.dedup();
         assert!(keys.len() <= 1, "{context}: one capture, {keys:?}");

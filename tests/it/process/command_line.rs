@@ -1,0 +1,40 @@
+//! How commands end.
+
+use std::process::Stdio;
+
+use crate::support::process::Deployment;
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let deployment = Deployment::new().await;
+    for args in [&["check"][..], &["check", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{args:?}: {}, {said}", output.status);
+    }
+}
+
+#[tokio::test]
+async fn showing_an_unknown_id_exits_with_3_and_says_which() {
+    let deployment = Deployment::new().await;
+    for id in ["pay_7", "run_7", "evt_process_7", "pi_process_7"] {
+        let output = deployment.command(&["show", id]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{id}: {said}");
+        assert!(said.contains(id) && output.stdout.is_empty(), "{id}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_its_settings_exits_with_2_and_names_them_all() {
+    let mut deployment = Deployment::new().await;
+    deployment.settings.remove("X_CAL_ID");
+    deployment.settings.remove("STRIPE_SECRET_KEY");
+    let output = deployment.command(&["worker"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("X_CAL_ID") && said.contains("STRIPE_SECRET_KEY"), "{said}");
+    assert!(!deployment.db.exists(), "nothing is opened before the settings are whole");
+}
