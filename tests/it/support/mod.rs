@@ -1,10 +1,19 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
 mod event;
+mod flaky;
 pub(crate) mod http;
 pub(crate) mod money;
 pub(crate) mod process;
+mod rehearsal;
 mod world;
 
 pub(crate) use event::Event;
+pub(crate) use rehearsal::Rehearsal;
 pub(crate) use world::{Trip, Tripwire, World};
+
+/// A directory that is gone with the test; in memory where that can be had, since nothing here outlives the machine.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::event::NOW;
-use crate::support::{Event, money};
+use crate::support::{Event, money, scratch};
 
 /// Longer than the time after which a late booking is first looked for.
 const AFTERMATH: Duration = Duration::from_secs(10 * 60);
@@ -41,7 +41,7 @@ pub(crate) struct World {
 impl World {
     /// A world in which nobody works yet.
     pub(crate) fn idle() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let clock = Clock::starting_at(NOW);
         let base = "http://sandbox.test".parse().unwrap();
         let config = Config::sandbox(&base, PathBuf::from(dir.path()).join("d.db"), "127.0.0.1:0".parse().unwrap());

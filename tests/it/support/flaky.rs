@@ -1,0 +1,139 @@
+//! A store whose n-th write by a run goes wrong.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use discuno::model::case::Case;
+use discuno::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use discuno::model::lease::Lease;
+use discuno::model::mail::Mail;
+use discuno::model::payment::Payment;
+use discuno::model::refund::Refund;
+use discuno::model::run::End;
+use discuno::model::step::Attempt;
+use discuno::model::time::Timestamp;
+use discuno::store::change::{Change, Plan, RefundIntent};
+use discuno::store::error::Error;
+use discuno::store::{Backlog, Claimed, Inbox, Ingested, Ledger, Onward, Queue, Shared, Store, Story, Subject, Views};
+use futures_util::future::BoxFuture;
+
+use crate::support::Trip;
+
+pub(crate) struct Flaky {
+    inner: Shared,
+    left: AtomicI64,
+    trip: Trip,
+}
+
+impl Flaky {
+    /// Fails the write numbered `write`: before it is done, or after, when nobody is told that it is done.
+    pub(crate) fn new(inner: Shared, write: i64, trip: Trip) -> Self {
+        Self { inner, left: AtomicI64::new(write), trip }
+    }
+
+    /// Whether there were as many writes.
+    pub(crate) fn tripped(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+
+    async fn through<T: Send>(&self, write: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) != 0 {
+            return write.await;
+        }
+        match self.trip {
+            Trip::Before => Err(Error::Full("the disk is full".to_owned())),
+            Trip::After => {
+                write.await?;
+                Err(Error::CommitUnknown("the disk did not answer".to_owned()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for Flaky {
+    async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
+        self.inner.claim(owner, want, now, until).await
+    }
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
+        self.inner.renew(leases, until).await
+    }
+    async fn record(&self, lease: Lease, tried: Attempt, also: Vec<Change>, now: Timestamp) -> Result<Onward, Error> {
+        self.through(self.inner.record(lease, tried, also, now)).await
+    }
+    async fn write(&self, lease: Lease, changes: Vec<Change>, now: Timestamp) -> Result<(), Error> {
+        self.through(self.inner.write(lease, changes, now)).await
+    }
+    async fn suspend(
+        &self,
+        lease: Lease,
+        tried: Option<Attempt>,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.through(self.inner.suspend(lease, tried, due_at, now)).await
+    }
+    async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error> {
+        self.through(self.inner.finish(lease, end, now)).await
+    }
+    async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error> {
+        self.inner.cancel(run, now).await
+    }
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        self.inner.next_due().await
+    }
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.changes()
+    }
+}
+
+#[async_trait]
+impl Ledger for Flaky {
+    async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error> {
+        self.through(self.inner.intend_refund(lease, intent, now)).await
+    }
+    async fn payment(&self, id: PaymentId) -> Result<Payment, Error> {
+        self.inner.payment(id).await
+    }
+    async fn refund(&self, id: RefundId) -> Result<Refund, Error> {
+        self.inner.refund(id).await
+    }
+    async fn case(&self, id: CaseId) -> Result<Case, Error> {
+        self.inner.case(id).await
+    }
+    async fn mail(&self, id: MailId) -> Result<Mail, Error> {
+        self.inner.mail(id).await
+    }
+}
+
+#[async_trait]
+impl Inbox for Flaky {
+    async fn ingest(&self, plan: Plan, now: Timestamp) -> Result<Ingested, Error> {
+        self.inner.ingest(plan, now).await
+    }
+}
+
+#[async_trait]
+impl Views for Flaky {
+    async fn resolve(&self, id: &str) -> Result<Subject, Error> {
+        self.inner.resolve(id).await
+    }
+    async fn story(&self, subject: Subject) -> Result<Story, Error> {
+        self.inner.story(subject).await
+    }
+    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error> {
+        self.inner.payments(limit).await
+    }
+    async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
+        self.inner.body(event).await
+    }
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
+        self.inner.backlog(now).await
+    }
+}
+
+impl Store for Flaky {
+    fn is_writable(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.is_writable()
+    }
+}
