@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let app = App::open(args.overrides.config(&[])?, Parts::system())?;
+    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
     let subject = app.store.resolve(&args.id).await?;
     let story = app.store.story(subject).await?;
     if args.json {

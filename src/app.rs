@@ -62,6 +62,13 @@ impl App {
         Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
     }
 
+    /// Opens a store that is there, for commands that look at it.
+    pub fn existing(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let store = Sqlite::existing(&config.db, parts.store)
+            .with_context(|| format!("could not open the database {}", config.db.display()))?;
+        Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
+    }
+
     /// What the routes work with.
     pub fn web(&self) -> Web {
         Web {

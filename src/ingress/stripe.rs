@@ -15,7 +15,7 @@ use crate::model::event::{Disposition, Source};
 use crate::model::money::{Currency, Money};
 use crate::model::payment::PaymentFact;
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, NewEvent, NewPayment, NewRun, Plan};
+use crate::store::change::{Change, NewEvent, NewPayment, NewRun, PaymentKey, Plan};
 
 /// The workflow that carries a paid checkout to its end.
 pub const CHECKOUT_WORKFLOW: &str = "process-checkout-side-effects";
@@ -129,8 +129,13 @@ fn session(object: &Value, fact: PaymentFact, created_at: Timestamp, live: bool)
         return ignored("a session without metadata of ours");
     }
     if fact == PaymentFact::Expired {
-        // Nothing was taken; most expired sessions were never completed and have no payment here.
-        return (Disposition::Accepted, Some("the session ran out unpaid".to_owned()), Vec::new());
+        // Most expired sessions were never completed and have no payment here.
+        let about = Change::About(PaymentKey::Session(session_id.to_owned()));
+        return (
+            Disposition::Accepted,
+            Some("the session ran out unpaid".to_owned()),
+            vec![about, Change::Learn(PaymentFact::Expired)],
+        );
     }
 
     let free = text(object, "payment_status") == Some("no_payment_required");

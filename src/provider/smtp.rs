@@ -36,6 +36,9 @@ impl Smtp {
                     if auth { (FailureKind::Transient, "credentials") } else { (FailureKind::Permanent, "refused") }
                 } else if error.is_transient() {
                     (FailureKind::Transient, "refused_for_now")
+                } else if error.to_string().starts_with("Connection error") {
+                    // No name, no connection or no TLS: lettre has no predicate for it, and nothing was said yet.
+                    (FailureKind::Transient, "no_connection")
                 } else {
                     // Lost somewhere between the greeting and the answer to the last dot.
                     (FailureKind::Unknown, "connection_lost")

@@ -39,10 +39,21 @@ pub struct PaymentIntent {
     pub application_fee_amount: Option<i64>,
     /// Present where the mentor's share moves with the charge.
     #[serde(default)]
-    pub transfer_data: Option<serde_json::Value>,
+    pub transfer_data: Option<TransferData>,
     /// The charge, if there is one.
     #[serde(default, rename = "latest_charge", deserialize_with = "expanded")]
     pub charge: Option<Charge>,
+}
+
+/// How the mentor's share moves with the charge.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TransferData {
+    /// `acct_…`
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// Minor units; absent where all but the application fee moves.
+    #[serde(default)]
+    pub amount: Option<i64>,
 }
 
 /// What was charged.

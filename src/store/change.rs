@@ -19,7 +19,7 @@ use crate::model::time::Timestamp;
 pub struct Plan {
     /// The row that is kept.
     pub event: NewEvent,
-    /// What follows from it, in order, a [`Change::Payment`] first. Applying it again changes nothing.
+    /// What follows from it, in order; what names its payment comes first. Applying it again changes nothing.
     pub changes: Vec<Change>,
 }
 
@@ -46,11 +46,14 @@ pub struct NewEvent {
     pub body_sha256: [u8; 32],
 }
 
-/// One change. Within one transaction, [`Change::Payment`] (or the run's own payment) is the subject of those after it.
+/// One change. Within one transaction the payment of [`Change::Payment`] or [`Change::About`] (or the run's own) is the
+/// subject of those after it.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A checkout session is known; makes its payment or adds what is new to it.
     Payment(Box<NewPayment>),
+    /// The payment that is known by this is the subject. If there is none, the changes after it are left out.
+    About(PaymentKey),
     /// Something was learnt about the subject. What contradicts its status opens a case instead.
     Learn(PaymentFact),
     /// A run is to exist for the subject or for itself. An existing one is left alone.
@@ -106,6 +109,13 @@ pub enum Change {
         /// Where it stands.
         fact: RefundFact,
     },
+}
+
+/// What a payment is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentKey {
+    /// Stripe's session, `cs_…`.
+    Session(String),
 }
 
 /// A checkout session to be known.

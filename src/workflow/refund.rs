@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::ctx::Step;
+use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::money::Money;
@@ -143,8 +144,38 @@ impl Asking<'_> {
             self.step.commit(vec![learned]).await?;
             return Err(failure);
         }
+        let shortfall = self.shortfall().await?;
         self.step.also(learned);
+        if let Some(case) = shortfall {
+            self.step.also(Change::OpenCase(case));
+        }
         Ok(if fact == RefundFact::Succeeded { RefundStatus::Succeeded } else { RefundStatus::Pending })
+    }
+
+    /// The case of a refund that had to be made without taking the mentor's share back, if this is one.
+    async fn shortfall(&self) -> Result<Option<NewCase>, Failure> {
+        let request = self.refund.request.as_deref().unwrap_or_default();
+        if self.refund.generation == 1 || request.contains("reverse_transfer") {
+            return Ok(None);
+        }
+        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
+        let Some(transfer) = intent.transfer_data else { return Ok(None) };
+        let share = transfer.amount.unwrap_or(intent.amount - intent.application_fee_amount.unwrap_or(0));
+        let share = Money::new(share, self.refund.amount.currency);
+        Ok(Some(NewCase {
+            kind: CaseKind::TransferNotReversed,
+            cause: format!("transfer_not_reversed/{}", self.refund.reference),
+            summary: format!(
+                "the customer gets {} back and the mentor's {share} was not taken back: stripe refused the reversal",
+                self.refund.amount
+            ),
+            detail: format!(
+                "{}: reverse the transfer to {} by hand, or close this if it was reversed already",
+                self.payment_intent,
+                transfer.destination.as_deref().unwrap_or("the mentor")
+            ),
+            at_risk: Some(share),
+        }))
     }
 
     /// Money went back by another way (Stripe's dashboard, another program): what is there is taken over, and what is

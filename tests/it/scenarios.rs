@@ -1,5 +1,6 @@
 //! The eleven scenarios of the brief, on the real code.
 
+use discuno::model::case::CaseKind;
 use discuno::model::failure::FailureKind;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::refund::RefundStatus;
@@ -165,6 +166,32 @@ async fn refund_fails_and_a_person_is_alerted_and_the_customer_told_the_truth() 
         "{}",
         to_customer.text.as_deref().unwrap()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_cannot_be_taken_back_from_the_mentor_opens_a_case_and_the_customer_is_refunded() {
+    let refusal = Effect::Refuse {
+        status: 400,
+        code: "balance_insufficient".to_owned(),
+        message: "The destination account has insufficient funds to reverse the transfer.".to_owned(),
+    };
+    for lost in [false, true] {
+        let world = World::new();
+        let on_refunds = |effect| Fault::new(Provider::Stripe, effect).on("refunds.create");
+        world.sandbox.inject(on_refunds(refusal.clone()).matching("reverse_transfer"));
+        if lost {
+            world.sandbox.inject(on_refunds(Effect::DropAfter).times(1));
+        }
+        world.send(&Event::paid("zoe+cal-refused@example.edu")).await;
+        world.settle().await;
+        world.assert_money_is_right("no reversal").await;
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded);
+        assert_eq!(story.cases.len(), 1);
+        let case = &story.cases[0];
+        assert_eq!((case.kind, case.at_risk.unwrap().minor), (CaseKind::TransferNotReversed, 4250));
+        assert!(case.alerted_at.is_some() && case.summary.contains("42.50 USD"), "{}", case.summary);
+    }
 }
 
 #[tokio::test(start_paused = true)]

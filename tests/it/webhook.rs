@@ -69,6 +69,52 @@ async fn an_unpaid_session_is_not_booked_and_a_failed_payment_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_expired_session_is_over_unless_it_is_paid_first_or_after_all() {
+    use PaymentStatus::{Booked, Expired};
+    let unpaid = Event::paid("zoe@example.edu").id("evt_unpaid").session("payment_status", json!("unpaid"));
+    let paid = Event::paid("zoe@example.edu").kind("checkout.session.async_payment_succeeded").id("evt_paid");
+    let expired = unpaid.clone().kind("checkout.session.expired").id("evt_expired");
+    for (events, end) in [
+        (vec![&unpaid, &expired], Expired),
+        (vec![&expired, &unpaid], PaymentStatus::Awaiting),
+        (vec![&unpaid, &expired, &paid], Booked),
+        (vec![&unpaid, &paid, &expired], Booked),
+    ] {
+        let world = World::new();
+        for event in &events {
+            assert_eq!(world.send(event).await.0, 200);
+            world.settle().await;
+        }
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, end);
+        assert!(story.cases.is_empty());
+        let theirs = world.ledger();
+        let booked = usize::from(end == Booked);
+        assert_eq!((theirs.cal.bookings.len(), theirs.mail.mails.len()), (booked, booked * 2));
+        assert!(events[0].0["id"] == "evt_expired" || story.events.len() == events.len(), "each is shown with it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_session_that_nobody_knows_makes_no_payment() {
+    let world = World::new();
+    world.send(&Event::paid("zoe@example.edu").kind("checkout.session.expired")).await;
+    world.settle().await;
+    assert!(world.payments().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_starts_again_a_run_that_is_gone() {
+    let world = World::idle();
+    let event = Event::paid("zoe@example.edu");
+    world.send(&event).await;
+    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
+    assert_eq!(file.execute("DELETE FROM runs", []).unwrap(), 1);
+    world.send(&event).await;
+    assert_eq!(world.story().await.runs.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_free_session_is_booked_and_has_nothing_to_refund() {
     for (email, end) in
         [("zoe@example.edu", PaymentStatus::Booked), ("zoe+cal-refused@example.edu", PaymentStatus::Failed)]

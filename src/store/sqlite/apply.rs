@@ -10,7 +10,7 @@ use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, NewPayment, NewRun, RunKey};
+use crate::store::change::{Change, NewPayment, NewRun, PaymentKey, RunKey};
 use crate::store::error::Error;
 use crate::store::sqlite::{ledger, row};
 
@@ -26,12 +26,38 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn apply(&mut self, conn: &Connection, changes: Vec<Change>) -> Result<(), Error> {
-        changes.into_iter().try_for_each(|change| self.apply_one(conn, change))
+        for change in changes {
+            if let Change::About(key) = &change
+                && !self.find_payment(conn, key)?
+            {
+                break;
+            }
+            self.apply_one(conn, change)?;
+        }
+        Ok(())
+    }
+
+    /// The payment that `first`, the first change of a plan, names: so that its event is written once, with it.
+    pub(super) fn find_subject(&mut self, conn: &Connection, first: Option<&Change>) -> Result<(), Error> {
+        match first {
+            Some(Change::Payment(new)) => self.ensure_payment(conn, new),
+            Some(Change::About(key)) => self.find_payment(conn, key).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn find_payment(&mut self, conn: &Connection, key: &PaymentKey) -> Result<bool, Error> {
+        let PaymentKey::Session(session) = key;
+        let found = conn.prepare_cached(FIND_PAYMENT)?.query_row([session], |found| found.get(0)).optional()?;
+        self.payment = found.map(PaymentId);
+        Ok(found.is_some())
     }
 
     fn apply_one(&mut self, conn: &Connection, change: Change) -> Result<(), Error> {
         match change {
             Change::Payment(new) => self.put_payment(conn, *new),
+            // Found before any change is applied.
+            Change::About(_) => Ok(()),
             Change::Learn(fact) => self.learn(conn, fact),
             Change::Start(new) => self.start(conn, new),
             Change::Cancel { workflow } => self.cancel(conn, workflow),
@@ -67,7 +93,7 @@ impl Scope {
     }
 
     /// The row of a checkout session, made if it is not there.
-    pub(super) fn ensure_payment(&mut self, conn: &Connection, new: &NewPayment) -> Result<(), Error> {
+    fn ensure_payment(&mut self, conn: &Connection, new: &NewPayment) -> Result<(), Error> {
         let status = PaymentStatus::Awaiting.learn(new.fact).unwrap_or(PaymentStatus::Awaiting);
         let made = conn.prepare_cached(INSERT_PAYMENT)?.execute(params![
             new.session_id,
@@ -222,8 +248,13 @@ impl Scope {
     fn refund_sent(&self, conn: &Connection, id: RefundId, request: &str, renew: bool) -> Result<(), Error> {
         let known = ledger::read_refund(conn, id)?;
         let status = known.status.learn(RefundFact::Sent).map_err(|error| Error::Illegal(error.to_string()))?;
-        let sql = if renew || known.request.is_none() { REFUND_SENT } else { REFUND_RESENT };
-        conn.prepare_cached(sql)?.execute(params![id.0, status.as_str(), request, self.now.0, renew])?;
+        let sent = if renew || known.request.is_none() {
+            params![id.0, status.as_str(), request, self.now.0, renew]
+        } else {
+            // The generation's first request stands, and so does the time from which its key is known to Stripe.
+            params![id.0, status.as_str(), known.request, known.sent_at.map(|at| at.0), false]
+        };
+        conn.prepare_cached(REFUND_SENT)?.execute(sent)?;
         Ok(())
     }
 
@@ -328,7 +359,6 @@ const MAIL_SENT: &str = "UPDATE mails SET status = 'sent', sent_at = ?2, provide
 const MAIL_FAILED: &str = "UPDATE mails SET status = 'failed' WHERE id = ?1 AND status = 'queued'";
 const REFUND_SENT: &str =
     "UPDATE refunds SET status = ?2, request = ?3, sent_at = ?4, generation = generation + ?5 WHERE id = ?1";
-const REFUND_RESENT: &str = "UPDATE refunds SET status = ?2 WHERE id = ?1";
 const REFUND_LEARNED: &str = "UPDATE refunds SET status = ?2, stripe_refund_id = coalesce(?3, stripe_refund_id), \
      failure = ?4, settled_at = ?5 WHERE id = ?1";
 const FIND_STRIPE_REFUND: &str = "SELECT f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, \

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::id::{EventId, PaymentId};
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, Plan};
+use crate::store::change::Plan;
 use crate::store::error::Error;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::apply::Scope;
@@ -40,10 +40,7 @@ fn ingest(conn: &Connection, plan: Plan, now: Timestamp) -> Result<Ingested, Err
     }
 
     let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
-    // The payment comes first, so that the event is written once, with its payment.
-    if let Some(Change::Payment(payment)) = changes.first() {
-        scope.ensure_payment(conn, payment)?;
-    }
+    scope.find_subject(conn, changes.first())?;
     conn.prepare_cached(INSERT)?.execute(params![
         event.source.as_str(),
         event.external_id,

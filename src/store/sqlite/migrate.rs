@@ -30,10 +30,21 @@ fn bring_up(conn: &Connection) -> Result<(), Error> {
             conn.pragma_update(None, "user_version", VERSION)?;
             Ok(())
         }
-        newer => Err(Error::Illegal(format!(
-            "the database has schema {newer} and this program knows {VERSION}: use the newer discuno"
-        ))),
+        newer => Err(too_new(newer)),
     }
+}
+
+/// Whether the file is of this program's schema.
+pub(super) fn check(conn: &Connection) -> Result<(), Error> {
+    match conn.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        VERSION => Ok(()),
+        0 => Err(Error::Corrupt("the file is not a discuno database".to_owned())),
+        newer => Err(too_new(newer)),
+    }
+}
+
+fn too_new(version: i64) -> Error {
+    Error::Illegal(format!("the database has schema {version} and this program knows {VERSION}: use the newer discuno"))
 }
 
 const GET: &str = "SELECT value FROM meta WHERE key = ?1";

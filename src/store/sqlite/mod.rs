@@ -49,6 +49,18 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 
+    /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
+    pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
+        if !path.is_file() {
+            return Err(Error::NotFound(
+                "such file: `discuno serve` makes it, and --db or DISCUNO_DB says where".into(),
+            ));
+        }
+        migrate::check(&connection::reader(path)?)?;
+        let executor = Executor::open(path, mode)?;
+        Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
+    }
+
     /// Starts to look for commits of other processes; the first call counts.
     fn watch_other_processes(&self) {
         if self.mode == Mode::Inline {

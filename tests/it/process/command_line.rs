@@ -19,12 +19,27 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
 #[tokio::test]
 async fn showing_an_unknown_id_exits_with_3_and_says_which() {
     let deployment = Deployment::new().await;
+    drop(deployment.store());
     for id in ["pay_7", "run_7", "evt_process_7", "pi_process_7"] {
         let output = deployment.command(&["show", id]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{id}: {said}");
         assert!(said.contains(id) && output.stdout.is_empty(), "{id}: {said}");
     }
+}
+
+#[tokio::test]
+async fn looking_at_a_database_that_is_not_there_makes_none() {
+    let deployment = Deployment::new().await;
+    let output = deployment.command(&["show", "pay_7"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("--db") && said.contains(&deployment.db.display().to_string()), "{said}");
+    assert!(!deployment.db.exists());
+    std::fs::write(&deployment.db, "not a database, and somebody else's").unwrap();
+    let output = deployment.command(&["show", "pay_7"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read(&deployment.db).unwrap(), b"not a database, and somebody else's");
 }
 
 #[tokio::test]

@@ -1,0 +1,131 @@
+//! What every store must do, as properties that know nothing of SQL. Each is held on every way to run a store.
+
+mod inbox;
+mod leases;
+mod ledger;
+mod model;
+mod queue;
+mod subjects;
+mod views;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use discuno::model::time::Timestamp;
+use discuno::store::sqlite::{Mode, Sqlite};
+use discuno::store::{Claimed, Shared};
+
+use crate::support::scratch;
+
+/// When every property begins.
+pub(crate) const NOW: Timestamp = Timestamp(1_793_872_800_000);
+/// How long a lease is.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// A store under trial.
+pub(crate) struct Bench {
+    pub(crate) store: Shared,
+    open: fn(&Path) -> Shared,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(open: fn(&Path) -> Shared) -> Self {
+        let dir = scratch();
+        Self { store: open(&dir.path().join("store")), open, dir }
+    }
+
+    /// The same data, as another process or the next start sees it.
+    pub(crate) fn opened_again(&self) -> Shared {
+        (self.open)(&self.dir.path().join("store"))
+    }
+
+    /// Claims what is due at `now`.
+    pub(crate) async fn claim(&self, want: usize, now: Timestamp) -> Vec<Claimed> {
+        self.store.claim("bench", want, now, now.plus(LEASE)).await.unwrap()
+    }
+
+    /// Claims the one run that is due.
+    pub(crate) async fn claim_one(&self, now: Timestamp) -> Claimed {
+        let mut claimed = self.claim(2, now).await;
+        assert_eq!(claimed.len(), 1, "one run is due");
+        claimed.remove(0)
+    }
+}
+
+fn threads(path: &Path) -> Shared {
+    Arc::new(Sqlite::open(path, Mode::Threads, "test").unwrap())
+}
+
+fn inline(path: &Path) -> Shared {
+    Arc::new(Sqlite::open(path, Mode::Inline, "test").unwrap())
+}
+
+macro_rules! on_every_store {
+    ($($noun:ident: $($property:ident)+;)+) => {
+        on_every_store!(@ threads $($noun: $($property)+;)+);
+        on_every_store!(@ inline $($noun: $($property)+;)+);
+    };
+    (@ $way:ident $($noun:ident: $($property:ident)+;)+) => {
+        mod $way {
+            $(mod $noun {
+                use crate::conformance::{Bench, $noun as properties, $way};
+                $(#[tokio::test]
+                async fn $property() {
+                    properties::$property(Bench::new($way)).await;
+                })+
+            })+
+        }
+    };
+}
+
+on_every_store! {
+    inbox:
+        an_arrival_is_kept_with_all_that_it_starts
+        a_repeated_arrival_starts_nothing_twice
+        a_known_id_with_another_body_changes_nothing
+        the_same_id_from_another_sender_is_another_event
+        of_a_plan_that_breaks_a_rule_nothing_is_kept
+        what_was_acknowledged_is_there_when_opened_again
+        one_of_many_equal_arrivals_at_once_is_new
+        what_is_about_an_unknown_payment_is_kept_and_changes_nothing;
+    queue:
+        due_runs_are_claimed_the_longest_due_first_and_no_more_than_wanted
+        there_is_one_run_for_each_workflow_and_key
+        a_run_is_given_what_its_earlier_executors_recorded
+        a_step_is_recorded_once
+        a_suspended_run_is_due_again_at_its_time
+        an_ended_run_is_never_claimed_again
+        a_failed_run_opens_a_case_and_has_a_person_told
+        a_cancelled_run_with_money_at_stake_opens_a_case
+        a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record
+        cancelling_what_is_over_changes_nothing
+        whoever_waits_for_changes_is_woken_by_an_arrival;
+    leases:
+        a_claimed_run_is_left_alone_until_its_lease_ends
+        a_renewed_lease_lasts_longer_and_a_lost_one_is_named
+        nothing_is_written_under_a_lost_lease
+        no_two_executors_get_the_same_run
+        claims_that_record_nothing_are_counted_until_one_does;
+    ledger:
+        a_refund_of_the_whole_is_wanted_once
+        refunds_never_add_up_to_more_than_was_paid
+        a_free_payment_has_nothing_to_pay_back
+        automatic_refunds_stop_at_the_ceiling_and_those_of_people_do_not
+        the_payment_follows_the_sum_of_its_refunds
+        a_refund_found_at_stripe_is_taken_over_once
+        a_new_generation_has_a_key_of_its_own
+        a_case_is_opened_once_for_each_cause
+        an_e_mail_is_written_once_for_each_key
+        what_contradicts_what_is_known_opens_a_case
+        a_second_live_booking_of_one_payment_is_refused;
+    views:
+        any_id_leads_to_its_story
+        an_ambiguous_or_unknown_id_is_an_error
+        the_newest_payments_come_first
+        the_backlog_counts_what_stands_where
+        the_bytes_of_an_event_are_kept_as_they_came;
+    model:
+        any_sequence_of_verbs_obeys_the_state_machine;
+}

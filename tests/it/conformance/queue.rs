@@ -1,0 +1,145 @@
+//! Runs, from their start to their end.
+
+use std::time::Duration;
+
+use discuno::model::failure::Failure;
+use discuno::model::payment::PaymentStatus;
+use discuno::model::run::{End, RunState};
+use discuno::model::step::{Attempt, Ending};
+use discuno::store::change::{Change, NewRun};
+use discuno::store::{Onward, Subject};
+
+use crate::conformance::subjects::{done, paid, plan, task};
+use crate::conformance::{Bench, LEASE, NOW};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn due_runs_are_claimed_the_longest_due_first_and_no_more_than_wanted(bench: Bench) {
+    for (name, minutes) in [("later", 3), ("first", 0), ("second", 1), ("third", 2)] {
+        let mut start = NewRun::with_input("task", name, serde_json::json!({}));
+        start.due_at = Some(NOW.plus(MINUTE * minutes));
+        bench.store.ingest(plan(&format!("evt_{name}"), vec![Change::Start(start)]), NOW).await.unwrap();
+    }
+    let at = NOW.plus(MINUTE * 2);
+    let keys = |claimed: Vec<discuno::store::Claimed>| claimed.into_iter().map(|one| one.run.key).collect::<Vec<_>>();
+    assert_eq!(keys(bench.claim(2, at).await), ["first", "second"]);
+    assert_eq!(bench.store.next_due().await.unwrap(), Some(at), "a running run is due when its lease ends, or later");
+    assert_eq!(keys(bench.claim(9, at).await), ["third"]);
+    assert!(keys(bench.claim(9, at).await).is_empty());
+}
+
+pub(crate) async fn there_is_one_run_for_each_workflow_and_key(bench: Bench) {
+    let start = || Change::Start(NewRun::with_input("task", "same", serde_json::json!({})));
+    for id in ["evt_1", "evt_2"] {
+        bench.store.ingest(plan(id, vec![start(), start()]), NOW).await.unwrap();
+    }
+    assert_eq!(bench.claim(9, NOW).await.len(), 1);
+}
+
+pub(crate) async fn a_run_is_given_what_its_earlier_executors_recorded(bench: Bench) {
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    let first = bench.claim_one(NOW).await;
+    assert!(first.journal.is_empty());
+    bench.store.record(first.lease, done("one", 1, "{\"b\":1}"), vec![], NOW).await.unwrap();
+    let failure = Failure::transient("busy", "not now");
+    let attempt = Attempt { ending: Ending::Retry { failure }, ..done("two", 1, "0") };
+    bench.store.suspend(first.lease, Some(attempt), NOW, NOW).await.unwrap();
+    let second = bench.claim_one(NOW).await;
+    let known: Vec<(&str, &str)> =
+        second.journal.iter().map(|attempt| (attempt.step.as_str(), attempt.ending.as_str())).collect();
+    assert_eq!(known, [("one", "done"), ("two", "retry")]);
+    let Ending::Done { output } = &second.journal[0].ending else { panic!("{:?}", second.journal) };
+    assert_eq!(output.get(), "{\"b\":1}");
+}
+
+pub(crate) async fn a_step_is_recorded_once(bench: Bench) {
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    let lease = bench.claim_one(NOW).await.lease;
+    bench.store.record(lease, done("one", 1, "1"), vec![], NOW).await.unwrap();
+    assert!(bench.store.record(lease, done("one", 1, "2"), vec![], NOW).await.is_err());
+    bench.store.suspend(lease, None, NOW, NOW).await.unwrap();
+    let journal = bench.claim_one(NOW).await.journal;
+    assert!(matches!(&journal[..], [Attempt { ending: Ending::Done { output }, .. }] if output.get() == "1"));
+}
+
+pub(crate) async fn a_suspended_run_is_due_again_at_its_time(bench: Bench) {
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    let lease = bench.claim_one(NOW).await.lease;
+    let due = NOW.plus(MINUTE);
+    bench.store.suspend(lease, None, due, NOW).await.unwrap();
+    assert_eq!(bench.store.next_due().await.unwrap(), Some(due));
+    assert!(bench.claim(1, due.minus(Duration::from_millis(1))).await.is_empty());
+    assert_eq!(bench.claim_one(due).await.lease.run, lease.run);
+}
+
+pub(crate) async fn an_ended_run_is_never_claimed_again(bench: Bench) {
+    let ends = [
+        (End::Succeeded("as meant".to_owned()), RunState::Succeeded),
+        (End::Failed(Failure::permanent("no", "never")), RunState::Failed),
+        (End::Cancelled, RunState::Cancelled),
+    ];
+    for (end, state) in ends {
+        bench.store.ingest(task(state.as_str()), NOW).await.unwrap();
+        let claimed = bench.claim(9, NOW).await;
+        let lease = claimed.iter().find(|one| one.run.workflow == "task").unwrap().lease;
+        bench.store.finish(lease, end, NOW).await.unwrap();
+        let story = bench.store.story(Subject::Run(lease.run)).await.unwrap();
+        assert_eq!((story.runs[0].0.state, story.runs[0].0.due_at), (state, None));
+        let much_later = NOW.plus(LEASE * 1000);
+        assert!(bench.claim(9, much_later).await.iter().all(|one| one.run.workflow != "task"), "{state}");
+    }
+}
+
+pub(crate) async fn a_failed_run_opens_a_case_and_has_a_person_told(bench: Bench) {
+    bench.store.ingest(paid("1"), NOW).await.unwrap();
+    let claimed = bench.claim_one(NOW).await;
+    bench.store.finish(claimed.lease, End::Failed(Failure::permanent("no", "never")), NOW).await.unwrap();
+    let story = bench.store.story(Subject::Payment(claimed.run.payment.unwrap())).await.unwrap();
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
+    assert!(story.cases[0].summary.contains("50.00 USD"), "{}", story.cases[0].summary);
+    assert_eq!(bench.claim_one(NOW).await.run.workflow, "alert");
+}
+
+pub(crate) async fn a_cancelled_run_with_money_at_stake_opens_a_case(bench: Bench) {
+    bench.store.ingest(paid("1"), NOW).await.unwrap();
+    bench.store.ingest(task("2"), NOW).await.unwrap();
+    for claimed in bench.claim(2, NOW).await {
+        bench.store.finish(claimed.lease, End::Cancelled, NOW).await.unwrap();
+        let Some(payment) = claimed.run.payment else { continue };
+        assert_eq!(bench.store.story(Subject::Payment(payment)).await.unwrap().cases.len(), 1);
+    }
+    assert_eq!(bench.store.backlog(NOW).await.unwrap().open_cases, 1, "nothing hangs on the other");
+}
+
+pub(crate) async fn a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record(bench: Bench) {
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    let lease = bench.claim_one(NOW).await.lease;
+    assert!(!bench.store.cancel(lease.run, NOW).await.unwrap());
+    let onward = bench.store.record(lease, done("one", 1, "1"), vec![], NOW).await.unwrap();
+    assert_eq!(onward, Onward::CancelRequested);
+    bench.store.suspend(lease, None, NOW.plus(MINUTE), NOW).await.unwrap();
+    assert!(bench.claim_one(NOW).await.run.cancel_requested, "it is due at once, so that it ends");
+
+    bench.store.ingest(task("2"), NOW).await.unwrap();
+    let lease = bench.claim_one(NOW).await.lease;
+    bench.store.suspend(lease, None, NOW.plus(MINUTE), NOW).await.unwrap();
+    assert!(bench.store.cancel(lease.run, NOW).await.unwrap());
+    let story = bench.store.story(Subject::Run(lease.run)).await.unwrap();
+    assert_eq!(story.runs[0].0.state, RunState::Cancelled);
+}
+
+pub(crate) async fn cancelling_what_is_over_changes_nothing(bench: Bench) {
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    let lease = bench.claim_one(NOW).await.lease;
+    bench.store.finish(lease, End::Succeeded("as meant".to_owned()), NOW).await.unwrap();
+    assert!(bench.store.cancel(lease.run, NOW).await.unwrap(), "it has ended");
+    let story = bench.store.story(Subject::Run(lease.run)).await.unwrap();
+    assert_eq!((story.runs[0].0.state, story.runs[0].0.cancel_requested), (RunState::Succeeded, false));
+}
+
+pub(crate) async fn whoever_waits_for_changes_is_woken_by_an_arrival(bench: Bench) {
+    let mut changes = bench.store.changes();
+    changes.mark_unchanged();
+    bench.store.ingest(task("1"), NOW).await.unwrap();
+    tokio::time::timeout(LEASE, changes.changed()).await.expect("woken").unwrap();
+}
