@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use discuno::clock::Clock;
-use discuno::config::{Config, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::config::Config;
 use discuno::model::payment::{Payment, PaymentStatus};
 use discuno::sandbox::ledger::Ledger;
 use discuno::store::{Shared, Story, Subject};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dev::Playground;
 use crate::exit::Exit;
 use crate::output::{self, Table};
-use crate::replay::{Sender, fixture};
+use crate::replay::{Delivery, Secrets, Sender, fixture};
 use crate::runtime::start_log;
 
 /// The recorded webhooks, in the binary so that the demo needs nothing.
@@ -58,15 +58,14 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
     let playground = Playground::open(db, anywhere, anywhere, adjust).await?;
     start_log(&playground.app.config, false)?;
     let (store, sandbox) = (Arc::clone(&playground.app.store), playground.sandbox.clone());
-    let sender =
-        Sender::new(&format!("http://{}", playground.listen), Secret::new(SANDBOX_STRIPE_SECRET), Clock::System)?;
+    let sender = Sender::new(&format!("http://{}", playground.listen), Secrets::sandbox(), Clock::System)?;
     let stop = CancellationToken::new();
     let running = tokio::spawn(playground.run(stop.clone()));
 
     let mut events: Vec<Value> = serde_json::from_str(FIXTURE).context("fixtures/stripe.json")?;
     fixture::move_to(&mut events, Clock::System.now());
-    let bodies = events.iter().map(|event| Ok(serde_json::to_vec(event)?.into())).collect::<anyhow::Result<_>>()?;
-    let tally = sender.send_all(bodies, None, 1).await?;
+    let deliveries = events.iter().map(Delivery::of).collect::<anyhow::Result<_>>()?;
+    let tally = sender.send_all(deliveries, None, 1).await?;
     let settled = settle(&store).await?;
     stop.cancel();
     running.await??;
@@ -162,7 +161,8 @@ impl Verdict {
             PaymentStatus::Paid => false,
         };
         let mails = story.mails.iter().filter(|mail| mail.sent_at.is_some()).count();
-        let told = format!("{mails} e-mails{}", if open_case { ", on-call" } else { "" });
+        let plural = if mails == 1 { "" } else { "s" };
+        let told = format!("{mails} e-mail{plural}{}", if open_case { ", on-call" } else { "" });
         Self { booked, refunded, told, right }
     }
 }

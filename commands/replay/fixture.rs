@@ -6,6 +6,24 @@ use anyhow::{Context, bail};
 use discuno::model::time::Timestamp;
 use serde_json::Value;
 
+/// Who would send an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Stripe,
+    Cal,
+}
+
+/// Told by the shape.
+pub(crate) fn origin(event: &Value) -> Option<Origin> {
+    if event["id"].is_string() && event["type"].is_string() && event["data"]["object"].is_object() {
+        Some(Origin::Stripe)
+    } else if event["triggerEvent"].is_string() {
+        Some(Origin::Cal)
+    } else {
+        None
+    }
+}
+
 /// Keys whose whole numbers are Unix seconds.
 const SECONDS: [&str; 5] = ["created", "expires_at", "arrival_date", "available_on", "current_deadline"];
 
@@ -31,25 +49,27 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
         bail!("the list is empty");
     }
     for (number, event) in events.iter().enumerate() {
-        if !is_stripe(event) {
-            bail!("event {} is not a Stripe event: it has no id, type and data", number + 1);
+        if origin(event).is_none() {
+            bail!("event {} is neither Stripe's (id, type, data.object) nor Cal.com's (triggerEvent)", number + 1);
         }
     }
     Ok(events)
 }
 
-fn is_stripe(event: &Value) -> bool {
-    event["id"].is_string() && event["type"].is_string() && event["data"]["object"].is_object()
-}
-
 /// Moves every date so that the newest event was made at `now`: a session that lay ahead lies ahead again.
 pub(crate) fn move_to(events: &mut [Value], now: Timestamp) {
-    let newest = events.iter().filter_map(|event| event["created"].as_i64()).max();
+    let newest = events.iter().filter_map(made_at).max();
     let Some(newest) = newest else { return };
     let shift = now.as_secs() - newest;
     for event in events {
         shift_times(event, "", shift);
     }
+}
+
+/// When an event was made, in Unix seconds.
+fn made_at(event: &Value) -> Option<i64> {
+    let text = || event["createdAt"].as_str()?.parse::<Timestamp>().ok();
+    event["created"].as_i64().or_else(|| Some(text()?.as_secs()))
 }
 
 fn shift_times(value: &mut Value, key: &str, shift: i64) {
@@ -128,6 +148,9 @@ mod tests {
         assert_eq!(parse(EVENT).unwrap().len(), 1);
         assert_eq!(parse(&format!("[{EVENT},{EVENT}]")).unwrap().len(), 2);
         assert_eq!(parse(&format!("{EVENT}\n\n{EVENT}\n")).unwrap().len(), 2);
+        let cal = r#"{"triggerEvent":"PING","payload":{}}"#;
+        let origins: Vec<_> = parse(&format!("[{EVENT},{cal}]")).unwrap().iter().map(origin).collect();
+        assert_eq!(origins, [Some(Origin::Stripe), Some(Origin::Cal)]);
         for bad in ["", "[]", "{}", "nonsense", r#"{"id":1}"#] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use discuno::clock::Clock;
-use discuno::config::{Config, Mode, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::config::{Config, Mode, SANDBOX_CAL_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
-use discuno::signature::sign_stripe;
+use discuno::signature::{sign_cal, sign_stripe};
 use discuno::transport::http::Http;
 use discuno::transport::{Error, Request, Transport};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,9 +17,11 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::exit::{Exit, Usage};
 use crate::output::Table;
+use crate::replay::fixture::Origin;
 
 pub(crate) mod fixture;
 
@@ -78,33 +80,63 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     for assignment in &args.set {
         events.iter_mut().try_for_each(|event| fixture::set(event, assignment))?;
     }
-    let mut bodies: Vec<Arc<[u8]>> = Vec::new();
+    let mut deliveries = Vec::new();
     for round in 0..args.times {
         for event in fixture::another(&events, round) {
-            let body: Arc<[u8]> = serde_json::to_vec(&event)?.into();
-            bodies.extend(std::iter::repeat_n(body, args.duplicate + 1));
+            deliveries.extend(std::iter::repeat_n(Delivery::of(&event)?, args.duplicate + 1));
         }
     }
     if args.shuffle {
         let entropy = Entropy::from_os();
-        for left in (1..bodies.len()).rev() {
+        for left in (1..deliveries.len()).rev() {
             let pick = entropy.below(left as u64 + 1);
-            bodies.swap(left, usize::try_from(pick).unwrap_or(left));
+            deliveries.swap(left, usize::try_from(pick).unwrap_or(left));
         }
     }
 
-    let secret = config.stripe.webhook_secrets.first().cloned().unwrap_or_else(|| Secret::new(SANDBOX_STRIPE_SECRET));
-    let sender = Sender::new(&args.to, secret, clock)?;
-    let tally = sender.send_all(bodies, args.rate, args.concurrency).await?;
+    let first = |secrets: &[Secret], sandbox: &str| secrets.first().cloned().unwrap_or_else(|| Secret::new(sandbox));
+    let secrets = Secrets {
+        stripe: first(&config.stripe.webhook_secrets, SANDBOX_STRIPE_SECRET),
+        cal: first(&config.cal.webhook_secrets, SANDBOX_CAL_SECRET),
+    };
+    let sender = Sender::new(&args.to, secrets, clock)?;
+    let tally = sender.send_all(deliveries, args.rate, args.concurrency).await?;
     tally.print()?;
     Ok(if tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+}
+
+/// An event as it will be sent.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    origin: Origin,
+    body: Arc<[u8]>,
+}
+
+impl Delivery {
+    pub(crate) fn of(event: &Value) -> anyhow::Result<Self> {
+        let origin = fixture::origin(event).context("nobody is known to send such an event")?;
+        Ok(Self { origin, body: serde_json::to_vec(event)?.into() })
+    }
+}
+
+/// With what each origin signs.
+pub(crate) struct Secrets {
+    pub(crate) stripe: Secret,
+    pub(crate) cal: Secret,
+}
+
+impl Secrets {
+    /// Those of `dev` and `demo`.
+    pub(crate) fn sandbox() -> Self {
+        Self { stripe: Secret::new(SANDBOX_STRIPE_SECRET), cal: Secret::new(SANDBOX_CAL_SECRET) }
+    }
 }
 
 /// Signs and posts.
 pub(crate) struct Sender {
     http: Http,
-    url: url::Url,
-    secret: Secret,
+    base: Url,
+    secrets: Secrets,
     clock: Clock,
 }
 
@@ -125,23 +157,22 @@ enum Answer {
 }
 
 impl Sender {
-    pub(crate) fn new(to: &str, secret: Secret, clock: Clock) -> anyhow::Result<Self> {
-        let base = to.trim_end_matches('/');
-        let url = format!("{base}/webhooks/stripe").parse().with_context(|| format!("{to} is not an address"))?;
-        Ok(Self { http: Http::new()?, url, secret, clock })
+    pub(crate) fn new(to: &str, secrets: Secrets, clock: Clock) -> anyhow::Result<Self> {
+        let base: Url = to.parse().with_context(|| format!("{to} is not an address"))?;
+        Ok(Self { http: Http::new()?, base, secrets, clock })
     }
 
     pub(crate) async fn send_all(
         self,
-        bodies: Vec<Arc<[u8]>>,
+        deliveries: Vec<Delivery>,
         rate: Option<u32>,
         concurrency: usize,
     ) -> anyhow::Result<Tally> {
-        let bar = progress(bodies.len());
+        let bar = progress(deliveries.len());
         let (this, places) = (Arc::new(self), Arc::new(Semaphore::new(concurrency.max(1))));
         let (mut tasks, mut tally) = (JoinSet::new(), Tally::default());
         let mut next = Instant::now();
-        for body in bodies {
+        for delivery in deliveries {
             if let Some(rate) = rate.filter(|rate| *rate > 0) {
                 tokio::time::sleep_until(next).await;
                 next += Duration::from_secs(1) / rate;
@@ -150,7 +181,7 @@ impl Sender {
             let sender = Arc::clone(&this);
             tasks.spawn(async move {
                 let start = Instant::now();
-                let answer = sender.send(&body).await;
+                let answer = sender.send(&delivery).await;
                 drop(place);
                 (answer, start.elapsed())
             });
@@ -167,21 +198,23 @@ impl Sender {
         Ok(tally)
     }
 
-    async fn send(&self, body: &[u8]) -> anyhow::Result<Answer> {
+    async fn send(&self, delivery: &Delivery) -> anyhow::Result<Answer> {
+        let body = bytes::Bytes::copy_from_slice(&delivery.body);
+        let (path, header, signature) = match delivery.origin {
+            Origin::Stripe => {
+                ("/webhooks/stripe", "stripe-signature", sign_stripe(&body, &self.secrets.stripe, self.clock.now()))
+            }
+            Origin::Cal => ("/webhooks/cal", "x-cal-signature-256", sign_cal(&body, &self.secrets.cal)),
+        };
         let mut headers = http::HeaderMap::new();
         headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-        headers.insert("stripe-signature", sign_stripe(body, &self.secret, self.clock.now()).parse()?);
-        let request = Request {
-            method: http::Method::POST,
-            url: self.url.clone(),
-            headers,
-            body: bytes::Bytes::copy_from_slice(body),
-            timeout: TIMEOUT,
-        };
+        headers.insert(header, signature.parse()?);
+        let request =
+            Request { method: http::Method::POST, url: self.base.join(path)?, headers, body, timeout: TIMEOUT };
         let answer = match self.http.send(request).await {
             Ok(answer) => answer,
             Err(Error::Connect(_)) => {
-                anyhow::bail!("nobody answers at {}: start a server with `discuno dev` or `discuno serve`", self.url)
+                anyhow::bail!("nobody answers at {}: start a server with `discuno dev` or `discuno serve`", self.base)
             }
             Err(error) => return Ok(Answer::Rejected(error.to_string())),
         };
@@ -241,7 +274,7 @@ fn progress(events: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(events as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} events, {per_sec}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} events, {eta} left") {
         bar.set_style(style);
     }
     bar

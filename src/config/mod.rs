@@ -164,6 +164,7 @@ pub fn sandbox_environment(base: &Url, db: &Path, listen: SocketAddr) -> Vec<(&'
         ("STRIPE_SECRET_KEY", "sk_test_sandbox".to_owned()),
         ("STRIPE_WEBHOOK_SECRET", SANDBOX_STRIPE_SECRET.to_owned()),
         ("STRIPE_API_BASE", format!("{base}/stripe")),
+        ("CALCOM_WEBHOOK_SECRET", SANDBOX_CAL_SECRET.to_owned()),
         ("X_CAL_ID", "sandbox".to_owned()),
         ("X_CAL_SECRET_KEY", "sandbox".to_owned()),
         ("CALCOM_API_URL", format!("{base}/cal/v2")),
@@ -325,8 +326,10 @@ impl Config {
     }
 }
 
-/// The secret by which `replay` signs for the sandbox.
+/// The secret by which `replay` signs for the sandbox as Stripe.
 pub const SANDBOX_STRIPE_SECRET: &str = "whsec_sandbox_throw_away";
+/// The same as Cal.com.
+pub const SANDBOX_CAL_SECRET: &str = "cal_sandbox_throw_away";
 
 fn needed(checks: &[(&str, bool, &str)]) -> Vec<Problem> {
     let missing = checks.iter().filter(|(_, there, _)| !there);
