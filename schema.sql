@@ -37,11 +37,16 @@ CREATE TABLE events (
   disposition TEXT    NOT NULL CHECK (disposition IN ('accepted', 'ignored', 'attention', 'quarantined')),
   reason      TEXT,
   payment_id  INTEGER REFERENCES payments (id),
+  -- How it came: sent to us, or fetched by us.
+  via         TEXT    NOT NULL CHECK (via IN ('webhook', 'backfill')),
+  -- What its payment will be known by, where there is none yet.
+  waits_for   TEXT    CHECK (waits_for IS NULL OR payment_id IS NULL),
   body_sha256 BLOB    NOT NULL CHECK (length(body_sha256) = 32),
   body        BLOB,
   UNIQUE (external_id, source)
 ) STRICT;
 CREATE INDEX events_payment ON events (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX events_waiting ON events (waits_for) WHERE waits_for IS NOT NULL;
 
 -- Durable executions.
 CREATE TABLE runs (
@@ -126,24 +131,95 @@ END;
 
 -- What we know of the calendar.
 CREATE TABLE bookings (
-  id            INTEGER PRIMARY KEY,
-  uid           TEXT    NOT NULL UNIQUE,
-  cal_id        INTEGER NOT NULL,
-  payment_id    INTEGER REFERENCES payments (id),
-  status        TEXT    NOT NULL CHECK (status IN ('pending', 'accepted', 'cancelled', 'rejected')),
-  event_type_id INTEGER NOT NULL,
-  start_at      INTEGER NOT NULL,
-  end_at        INTEGER NOT NULL,
-  title         TEXT    NOT NULL,
-  meeting_url   TEXT,
-  host_email    TEXT,
-  created_at    INTEGER NOT NULL,
-  updated_at    INTEGER NOT NULL
+  id              INTEGER PRIMARY KEY,
+  uid             TEXT    NOT NULL UNIQUE,
+  cal_id          INTEGER NOT NULL,
+  payment_id      INTEGER REFERENCES payments (id),
+  status          TEXT    NOT NULL CHECK (status IN ('pending', 'accepted', 'completed', 'cancelled', 'rejected')),
+  event_type_id   INTEGER,
+  start_at        INTEGER NOT NULL,
+  end_at          INTEGER NOT NULL,
+  title           TEXT    NOT NULL,
+  meeting_url     TEXT,
+  organizer       TEXT    CHECK (organizer IS NULL OR json_valid(organizer)),
+  attendees       TEXT    NOT NULL CHECK (json_valid(attendees)),
+  mentor_user_id  TEXT,
+  actor_user_id   TEXT,
+  -- The uid it took the place of.
+  replaces        TEXT,
+  cancelled_by    TEXT,
+  reason          TEXT,
+  host_absent     INTEGER NOT NULL DEFAULT 0 CHECK (host_absent IN (0, 1)),
+  attendee_absent INTEGER NOT NULL DEFAULT 0 CHECK (attendee_absent IN (0, 1)),
+  -- When the newest word on absence was spoken.
+  absence_at      INTEGER NOT NULL DEFAULT 0,
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL
 ) STRICT;
 -- M2: one live booking for each payment.
-CREATE UNIQUE INDEX bookings_live ON bookings (payment_id) WHERE status IN ('pending', 'accepted');
-
+CREATE UNIQUE INDEX bookings_live ON bookings (payment_id) WHERE status IN ('pending', 'accepted', 'completed');
 CREATE INDEX bookings_payment ON bookings (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX bookings_number ON bookings (cal_id);
+CREATE INDEX bookings_replaces ON bookings (replaces) WHERE replaces IS NOT NULL;
+
+-- What customers' banks have asked back.
+CREATE TABLE disputes (
+  id         TEXT    NOT NULL PRIMARY KEY,
+  payment_id INTEGER NOT NULL REFERENCES payments (id),
+  status     TEXT    NOT NULL CHECK (status IN ('inquiry', 'open', 'won', 'lost')),
+  amount     INTEGER NOT NULL,
+  currency   TEXT    NOT NULL,
+  reason     TEXT    NOT NULL,
+  -- Until when evidence is taken.
+  due_at     INTEGER,
+  -- When Stripe said so: an older word changes nothing.
+  as_of      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX disputes_payment ON disputes (payment_id);
+
+-- Mentors' accounts at Stripe.
+CREATE TABLE accounts (
+  id                TEXT    NOT NULL PRIMARY KEY,
+  user_id           TEXT,
+  email             TEXT,
+  status            TEXT    NOT NULL CHECK (status IN ('pending', 'active', 'restricted', 'inactive')),
+  charges_enabled   INTEGER NOT NULL CHECK (charges_enabled IN (0, 1)),
+  payouts_enabled   INTEGER NOT NULL CHECK (payouts_enabled IN (0, 1)),
+  transfers_enabled INTEGER NOT NULL CHECK (transfers_enabled IN (0, 1)),
+  -- What Stripe still wants, and until when.
+  requirements      TEXT    NOT NULL CHECK (json_valid(requirements)),
+  as_of             INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The mentors' shares: intents recorded before Stripe is asked, and what Stripe moved by itself.
+CREATE TABLE transfers (
+  id                 INTEGER PRIMARY KEY,
+  payment_id         INTEGER NOT NULL REFERENCES payments (id),
+  generation         INTEGER NOT NULL DEFAULT 1 CHECK (generation >= 1),
+  amount             INTEGER NOT NULL CHECK (amount > 0),
+  currency           TEXT    NOT NULL,
+  destination        TEXT    NOT NULL,
+  origin             TEXT    NOT NULL CHECK (origin IN ('workflow', 'stripe')),
+  status             TEXT    NOT NULL CHECK (status IN ('intended', 'sent', 'made', 'failed')),
+  reversed           INTEGER NOT NULL DEFAULT 0 CHECK (reversed >= 0 AND reversed <= amount),
+  reference          TEXT    NOT NULL UNIQUE,
+  request            TEXT,
+  sent_at            INTEGER,
+  stripe_transfer_id TEXT    UNIQUE,
+  created_at         INTEGER NOT NULL,
+  CHECK (status <> 'sent' OR (request IS NOT NULL AND sent_at IS NOT NULL)),
+  CHECK (status <> 'made' OR stripe_transfer_id IS NOT NULL)
+) STRICT;
+-- M9: one share for each payment.
+CREATE UNIQUE INDEX transfers_live ON transfers (payment_id) WHERE status <> 'failed';
+CREATE INDEX transfers_payment ON transfers (payment_id);
+
+-- Up to when a source is known to be complete.
+CREATE TABLE cursors (
+  source         TEXT    NOT NULL PRIMARY KEY,
+  complete_until INTEGER NOT NULL,
+  checked_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What only a person can settle, once for each cause.
 CREATE TABLE cases (
@@ -160,7 +236,8 @@ CREATE TABLE cases (
   event_id   INTEGER REFERENCES events (id),
   opened_at  INTEGER NOT NULL,
   alerted_at INTEGER,
-  closed_at  INTEGER CHECK ((closed_at IS NOT NULL) = (status = 'closed'))
+  closed_at  INTEGER CHECK ((closed_at IS NOT NULL) = (status = 'closed')),
+  resolution TEXT    CHECK ((resolution IS NOT NULL) = (status = 'closed'))
 ) STRICT;
 CREATE INDEX cases_payment ON cases (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX cases_open ON cases (opened_at) WHERE status = 'open';

@@ -75,6 +75,8 @@ impl App {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             stripe_secrets: self.config.stripe.webhook_secrets.clone().into(),
+            connect_secrets: self.config.stripe.connect_webhook_secrets.clone().into(),
+            cal_secrets: self.config.cal.webhook_secrets.clone().into(),
             tolerance: self.config.signature_tolerance,
             live: self.config.mode == Mode::Live,
             witness: None,
@@ -114,6 +116,9 @@ impl App {
             alert_email: config.mail.alert_email.clone(),
             settle_after: config.settle_after,
             refund_ceiling: config.refund_ceiling,
+            live: config.mode == Mode::Live,
+            policies: config.policies,
+            dispute_period: config.dispute_period,
         };
         Ok(workflow::registry(&Arc::new(means)))
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::env::Reader;
+use crate::model::policy::Policies;
 
 mod env;
 mod secret;
@@ -147,6 +148,10 @@ pub struct Config {
     pub lease: Duration,
     /// `DISCUNO_REFUND_CEILING`
     pub refund_ceiling: u32,
+    /// What follows when a paid session does not take place.
+    pub policies: Policies,
+    /// `DISCUNO_DISPUTE_PERIOD`: how long a mentor's share waits where it is ours to move.
+    pub dispute_period: Duration,
     /// `DISCUNO_CONCURRENCY`
     pub concurrency: usize,
     /// `DISCUNO_SIGNATURE_TOLERANCE`
@@ -163,6 +168,7 @@ pub fn sandbox_environment(base: &Url, db: &Path, listen: SocketAddr) -> Vec<(&'
     vec![
         ("STRIPE_SECRET_KEY", "sk_test_sandbox".to_owned()),
         ("STRIPE_WEBHOOK_SECRET", SANDBOX_STRIPE_SECRET.to_owned()),
+        ("STRIPE_CONNECT_WEBHOOK_SECRET", SANDBOX_CONNECT_SECRET.to_owned()),
         ("STRIPE_API_BASE", format!("{base}/stripe")),
         ("CALCOM_WEBHOOK_SECRET", SANDBOX_CAL_SECRET.to_owned()),
         ("X_CAL_ID", "sandbox".to_owned()),
@@ -232,6 +238,12 @@ impl Config {
         let concurrency = read.value("DISCUNO_CONCURRENCY", "64", "a whole number above zero", |text| {
             text.parse::<usize>().ok().filter(|number| *number > 0)
         });
+        let policy =
+            |read: &mut Reader<'_>, name| read.value(name, "case", "refund, case or none", |text| text.parse().ok());
+        let mentor_cancels = policy(&mut read, "DISCUNO_CANCELLATION_POLICY");
+        let attendee_cancels = policy(&mut read, "DISCUNO_ATTENDEE_CANCELLATION_POLICY");
+        let host_no_show = policy(&mut read, "DISCUNO_NO_SHOW_POLICY");
+        let dispute_period = span(&mut read, "DISCUNO_DISPUTE_PERIOD", "72h");
         let tolerance = span(&mut read, "DISCUNO_SIGNATURE_TOLERANCE", "300s");
 
         let mut wrong = |name: &str, message: &str| {
@@ -281,6 +293,12 @@ impl Config {
                 settle_after: settle_after?,
                 lease: lease?,
                 refund_ceiling: refund_ceiling?,
+                policies: Policies {
+                    mentor_cancels: mentor_cancels?,
+                    attendee_cancels: attendee_cancels?,
+                    host_no_show: host_no_show?,
+                },
+                dispute_period: dispute_period?,
                 concurrency: concurrency?,
                 signature_tolerance: tolerance?,
                 sandboxed: false,
@@ -328,6 +346,8 @@ impl Config {
 
 /// The secret by which `replay` signs for the sandbox as Stripe.
 pub const SANDBOX_STRIPE_SECRET: &str = "whsec_sandbox_throw_away";
+/// The same for events of connected accounts.
+pub const SANDBOX_CONNECT_SECRET: &str = "whsec_connect_sandbox_throw_away";
 /// The same as Cal.com.
 pub const SANDBOX_CAL_SECRET: &str = "cal_sandbox_throw_away";
 

@@ -242,13 +242,18 @@ impl Ctx {
         .await
     }
 
+    /// Waits for a time that the workflow knows from what was recorded.
+    pub async fn sleep_until(&self, until: Timestamp) {
+        if self.clock.now() < until {
+            let () = self.stop(Stop::Suspend { attempt: None, due_at: until }).await;
+        }
+    }
+
     /// Waits without holding anything: the run sleeps in the store.
     pub async fn sleep(&self, name: &str, span: Duration) {
         let until = self.step(name, Policy::DEFAULT, async |step| Ok(step.now().plus(span))).await;
-        if let Ok(until) = until
-            && self.clock.now() < until
-        {
-            let () = self.stop(Stop::Suspend { attempt: None, due_at: until }).await;
+        if let Ok(until) = until {
+            self.sleep_until(until).await;
         }
     }
 

@@ -18,7 +18,7 @@ use crate::store::Claimed;
 use crate::store::error::Error;
 
 /// The longest wait without a look, should every wake-up be missed.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How long to wait when the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_millis(500);

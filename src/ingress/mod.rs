@@ -7,6 +7,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::model::event::Disposition;
+use crate::model::time::Timestamp;
+use crate::store::change::Change;
+
+pub mod cal;
+mod envelope;
 pub mod stripe;
 
 /// Why an arrival is refused. Nothing of it is kept.
@@ -28,6 +34,50 @@ impl Rejected {
             Self::Malformed(_) => "malformed_body",
         }
     }
+}
+
+/// What an event tells.
+struct Told<'a> {
+    kind: &'a str,
+    object: Option<&'a RawValue>,
+    /// The connected account it is of.
+    account: Option<&'a str>,
+    at: Timestamp,
+    live: bool,
+}
+
+impl Told<'_> {
+    fn pick(&self, keys: &[&str]) -> Value {
+        pick(self.object, keys)
+    }
+}
+
+/// What is made of an event.
+struct Meaning {
+    disposition: Disposition,
+    reason: Option<String>,
+    changes: Vec<Change>,
+}
+
+impl Meaning {
+    /// Nothing follows; why.
+    fn none(reason: &str) -> Self {
+        Self { disposition: Disposition::Ignored, reason: Some(reason.to_owned()), changes: Vec::new() }
+    }
+
+    /// This follows.
+    fn changes(changes: Vec<Change>) -> Self {
+        Self { disposition: Disposition::Accepted, reason: None, changes }
+    }
+
+    /// This follows, and why it is not what one might expect.
+    fn because(reason: &str, changes: Vec<Change>) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::changes(changes) }
+    }
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
 }
 
 fn sha256(body: &[u8]) -> [u8; 32] {

@@ -9,35 +9,65 @@ use crate::model::words;
 words! {
     /// Where a booking stands at Cal.com.
     BookingStatus, "booking status" {
-        /// Waits for the mentor's confirmation.
+        /// The mentor still has to confirm it.
         Pending => "pending",
-        /// Holds.
+        /// It stands in the calendar.
         Accepted => "accepted",
-        /// Called off.
+        /// Its time has passed. Cal.com says so whether or not anybody came.
+        Completed => "completed",
+        /// It was called off.
         Cancelled => "cancelled",
-        /// Declined by the mentor.
+        /// The mentor did not confirm it.
         Rejected => "rejected",
     }
 }
 
 impl BookingStatus {
-    /// Whether it occupies the calendar.
+    /// Whether the session takes place, as far as is known, or took place.
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::Pending | Self::Accepted)
+        matches!(self, Self::Pending | Self::Accepted | Self::Completed)
+    }
+
+    /// The status once `fact` is known too. One uid only ever moves this way (a new time is a new uid), so that the
+    /// order in which Cal.com's webhooks arrive does not matter: what is called off stays called off.
+    #[must_use]
+    pub const fn learn(self, fact: Self) -> Self {
+        match (self, fact) {
+            (Self::Cancelled | Self::Rejected, _) => self,
+            (_, Self::Cancelled | Self::Rejected) => fact,
+            (Self::Completed, _) | (_, Self::Pending) => self,
+            (Self::Pending | Self::Accepted, Self::Accepted | Self::Completed) => fact,
+        }
     }
 }
 
-/// A booking as Cal.com describes it.
+/// A host or an attendee.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Person {
+    /// Cal.com's number, of a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    /// What they are called.
+    pub name: String,
+    /// Where to write.
+    pub email: String,
+    /// Their IANA zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// What Cal.com says of a booking. What is absent is not known, and does not undo what is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewBooking {
-    /// Cal.com's key, stable until the booking is rescheduled.
+    /// Cal.com's key.
     pub uid: String,
     /// Cal.com's number.
     pub cal_id: i64,
     /// Where it stands.
     pub status: BookingStatus,
-    /// Cal.com's event type.
-    pub event_type_id: i64,
+    /// What is booked.
+    #[serde(default)]
+    pub event_type_id: Option<i64>,
     /// When it begins.
     pub start: Timestamp,
     /// When it ends.
@@ -45,24 +75,74 @@ pub struct NewBooking {
     /// What it is called.
     pub title: String,
     /// Where to meet.
-    pub meeting_url: Option<String>,
-    /// Where to write to the mentor.
     #[serde(default)]
-    pub host_email: Option<String>,
+    pub meeting_url: Option<String>,
+    /// Who hosts.
+    #[serde(default)]
+    pub organizer: Option<Person>,
+    /// Who comes, the booker first.
+    #[serde(default)]
+    pub attendees: Vec<Person>,
+    /// The mentor, as the application knows them.
+    #[serde(default)]
+    pub mentor_user_id: Option<String>,
+    /// The booker, as the application knows them.
+    #[serde(default)]
+    pub actor_user_id: Option<String>,
+    /// The uid it took the place of.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// Who called it off: an e-mail address.
+    #[serde(default)]
+    pub cancelled_by: Option<String>,
+    /// Why it was called off or rejected.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
-/// A booking as we keep it.
+impl NewBooking {
+    /// Where to write to the host.
+    pub fn host_email(&self) -> Option<&str> {
+        self.organizer.as_ref().map(|host| host.email.as_str()).filter(|email| !email.is_empty())
+    }
+}
+
+/// A booking as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booking {
     /// Our id.
     pub id: BookingId,
-    /// The payment it fulfils.
+    /// The payment it was made for; none if it was made elsewhere.
     pub payment: Option<PaymentId>,
     /// What Cal.com says.
     #[serde(flatten)]
     pub facts: NewBooking,
-    /// When we first heard of it.
+    /// Whether the host did not come.
+    pub host_absent: bool,
+    /// Whether an attendee did not come.
+    pub attendee_absent: bool,
+    /// When the row was made.
     pub created_at: Timestamp,
-    /// When we last heard of it.
+    /// When the row last changed.
     pub updated_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_does_not_matter_unless_it_is_called_off_in_two_ways(
+            facts in prop::collection::vec(prop::sample::select(BookingStatus::ALL), 1..6),
+        ) {
+            let end = |facts: &[BookingStatus]| facts.iter().skip(1).fold(facts[0], |known, &fact| known.learn(fact));
+            let forwards = end(&facts);
+            let backwards = end(&facts.iter().rev().copied().collect::<Vec<_>>());
+            assert!(forwards == backwards || !(forwards.is_live() || backwards.is_live()), "{forwards} {backwards}");
+            assert_eq!(forwards.learn(forwards), forwards);
+        }
+    }
 }

@@ -24,6 +24,18 @@ words! {
         RunCancelled => "run_cancelled",
         /// A run ended by a failure, or keeps ending its executors.
         RunFailed => "run_failed",
+        /// A paid session was called off, and the policy leaves it to a person.
+        SessionCancelled => "session_cancelled",
+        /// The mentor did not come, and the policy leaves it to a person.
+        HostNoShow => "host_no_show",
+        /// A second booking turned up for a payment that has one.
+        SecondBooking => "second_booking",
+        /// A customer's bank asks for money back.
+        Disputed => "disputed",
+        /// A mentor's share could not be moved.
+        TransferBlocked => "transfer_blocked",
+        /// A mentor's payout did not arrive.
+        PayoutFailed => "payout_failed",
         /// What was learnt contradicts what was known.
         Contradiction => "contradiction",
     }
@@ -83,4 +95,6 @@ pub struct Case {
     pub alerted_at: Option<Timestamp>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+    /// How it was settled.
+    pub resolution: Option<String>,
 }

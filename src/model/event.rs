@@ -21,6 +21,16 @@ words! {
 }
 
 words! {
+    /// How it came.
+    Via, "way" {
+        /// Its sender sent it.
+        Webhook => "webhook",
+        /// We fetched it, in case it was never sent or got lost.
+        Backfill => "backfill",
+    }
+}
+
+words! {
     /// What was made of it.
     Disposition, "disposition" {
         /// It is ours and was acted on.

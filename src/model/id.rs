@@ -63,6 +63,8 @@ ids! {
     CaseId "case_" "case id";
     /// A [`Mail`](crate::model::mail::Mail).
     MailId "mail_" "mail id";
+    /// A [`Transfer`](crate::model::transfer::Transfer).
+    TransferId "tf_" "transfer id";
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The nouns: pure values without I/O, SQL or HTTP.
 
+pub mod account;
 pub mod booking;
+pub mod capture;
 pub mod case;
 pub mod checkout;
+pub mod dispute;
 pub mod event;
 pub mod failure;
 pub mod id;
@@ -10,10 +13,12 @@ pub mod lease;
 pub mod mail;
 pub mod money;
 pub mod payment;
+pub mod policy;
 pub mod refund;
 pub mod run;
 pub mod step;
 pub mod time;
+pub mod transfer;
 
 /// A value of a closed set (a state, a kind) could not be read from its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

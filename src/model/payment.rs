@@ -53,6 +53,8 @@ words! {
         NothingToRefund => "nothing_to_refund",
         /// A case was opened about it.
         CaseOpened => "case_opened",
+        /// The live booking is gone, and a person decides about the money.
+        CalledOff => "called_off",
     }
 }
 
@@ -82,6 +84,7 @@ impl PaymentStatus {
             (Self::Awaiting | Self::Failed | Self::Expired, F::Booked | F::RefundAccepted | F::Refunded)
             | (Self::Refunding | Self::Refunded, F::Booked) => return Err(Contradiction { from: self, fact }),
             (Self::Refunding | Self::Refunded, F::RefundFailed)
+            | (Self::Booked, F::CalledOff)
             | (Self::Awaiting | Self::Paid | Self::Refunding | Self::Attention, F::CaseOpened) => Self::Attention,
             (
                 _,
@@ -91,7 +94,8 @@ impl PaymentStatus {
                 | F::Expired
                 | F::RefundFailed
                 | F::NothingToRefund
-                | F::CaseOpened,
+                | F::CaseOpened
+                | F::CalledOff,
             )
             | (Self::Booked, F::Booked)
             | (Self::Refunding | Self::Refunded, F::RefundAccepted)

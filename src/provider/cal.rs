@@ -75,9 +75,18 @@ pub struct CalBooking {
 /// Who hosts a booking.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Host {
+    /// Cal.com's number.
+    #[serde(default)]
+    pub id: Option<i64>,
+    /// What they are called.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Where to write.
     #[serde(default)]
     pub email: Option<String>,
+    /// Their IANA zone.
+    #[serde(default, rename = "timeZone")]
+    pub time_zone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +162,13 @@ impl Cal {
         let call = Call::change(ProviderName::Cal, "bookings.cancel");
         let body = json!({ "cancellationReason": reason });
         let draft = self.draft(call, Method::POST, &["bookings", uid, "cancel"]).json(&body);
+        self.client.send(draft).await.map(drop)
+    }
+
+    /// Marks the host as absent, and nobody else. Refused before the start.
+    pub async fn mark_host_absent(&self, uid: &str) -> Result<(), Error> {
+        let call = Call::change(ProviderName::Cal, "bookings.mark_absent");
+        let draft = self.draft(call, Method::POST, &["bookings", uid, "mark-absent"]).json(&json!({ "host": true }));
         self.client.send(draft).await.map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! Stripe: payment intents and refunds (API v1, docs.stripe.com/api).
+//! Stripe: payment intents, refunds and transfers (API v1, docs.stripe.com/api).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use http::Method;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::model::money::Money;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
@@ -89,6 +91,19 @@ pub struct Refund {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// A transfer as Stripe has it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Transfer {
+    /// `tr_…`
+    pub id: String,
+    /// Minor units taken back since.
+    #[serde(default)]
+    pub amount_reversed: i64,
+    /// What it was made with.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
 #[derive(Deserialize)]
 struct Page<T> {
     data: Vec<T>,
@@ -111,8 +126,36 @@ pub struct RefundRequest {
     pub reference: String,
 }
 
-/// The metadata key that carries the reference.
+/// What is asked of `POST /v1/transfers`.
+#[derive(Debug, Clone)]
+pub struct TransferRequest<'a> {
+    /// How much.
+    pub amount: Money,
+    /// `acct_…`
+    pub destination: &'a str,
+    /// `ch_…` whose money it is: moved before the funds are available, and never more than the charge holds.
+    pub source_transaction: &'a str,
+    /// The mark by which the transfer is found again.
+    pub reference: &'a str,
+}
+
+/// The metadata key that carries a refund's reference.
 pub const REFERENCE: &str = "discunoRefund";
+/// The same of a transfer.
+pub const TRANSFER_REFERENCE: &str = "discunoTransfer";
+
+impl TransferRequest<'_> {
+    /// The form body: the same bytes for the same request.
+    pub fn encode(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("amount", &self.amount.minor.to_string())
+            .append_pair("currency", &self.amount.currency.code().to_ascii_lowercase())
+            .append_pair("destination", self.destination)
+            .append_pair("source_transaction", self.source_transaction)
+            .append_pair(&format!("metadata[{TRANSFER_REFERENCE}]"), self.reference)
+            .finish()
+    }
+}
 
 impl RefundRequest {
     /// The form body: the same bytes for the same request.
@@ -154,20 +197,44 @@ impl Stripe {
     /// Every refund of a payment intent, newest first.
     pub async fn refunds_of(&self, payment_intent: &str) -> Result<Vec<Refund>, Error> {
         let call = Call::read(ProviderName::Stripe, "refunds.list");
-        let mut all: Vec<Refund> = Vec::new();
+        self.list(call, "refunds", ("payment_intent", payment_intent), |refund: &Refund| &refund.id).await
+    }
+
+    /// Asks for a transfer. `body` is a [`TransferRequest::encode`]d form, the same on every try under one key.
+    pub async fn create_transfer(&self, body: &str, idempotency_key: &str) -> Result<Transfer, Error> {
+        let call = Call::change(ProviderName::Stripe, "transfers.create");
+        let draft =
+            self.draft(call, Method::POST, &["v1", "transfers"]).form(body).header("idempotency-key", idempotency_key);
+        parse(call, &self.client.send(draft).await?)
+    }
+
+    /// Every transfer of a group, newest first.
+    pub async fn transfers_of(&self, group: &str) -> Result<Vec<Transfer>, Error> {
+        let call = Call::read(ProviderName::Stripe, "transfers.list");
+        self.list(call, "transfers", ("transfer_group", group), |transfer: &Transfer| &transfer.id).await
+    }
+
+    async fn list<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        path: &str,
+        filter: (&str, &str),
+        id: impl Fn(&T) -> &str,
+    ) -> Result<Vec<T>, Error> {
+        let mut all: Vec<T> = Vec::new();
         for _ in 0..MOST_PAGES {
-            let mut query = vec![("payment_intent", payment_intent), ("limit", "100")];
-            query.extend(all.last().map(|last| ("starting_after", last.id.as_str())));
+            let mut query = vec![filter, ("limit", "100")];
+            query.extend(all.last().map(|last| ("starting_after", id(last))));
             let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-            let draft = self.draft(call, Method::GET, &["v1", "refunds"]).query(&query);
-            let page: Page<Refund> = parse(call, &self.client.send(draft).await?)?;
+            let draft = self.draft(call, Method::GET, &["v1", path]).query(&query);
+            let page: Page<T> = parse(call, &self.client.send(draft).await?)?;
             let more = page.has_more && !page.data.is_empty();
             all.extend(page.data);
             if !more {
                 return Ok(all);
             }
         }
-        Err(call.unreadable("the list of refunds does not end"))
+        Err(call.unreadable("the list does not end"))
     }
 
     fn draft(&self, call: Call, method: Method, path: &[&str]) -> Draft<'static> {

@@ -70,10 +70,9 @@ impl Cal {
         if self.slots.contains_key(&slot) {
             return refuse(call, 400, TAKEN);
         }
-        let id = 91_001 + self.bookings.len() as u64;
         let booking = Booking {
-            id,
-            uid: self.entropy.hex(22),
+            id: self.next_id(),
+            uid: self.new_uid(&ask.metadata),
             event_type_id: ask.event_type_id,
             start: ask.start,
             minutes: ask.minutes,
@@ -89,13 +88,42 @@ impl Cal {
             created_at: call.at,
             cancelled_at: None,
         };
-        self.slots.insert(slot, id);
+        let answer = success(201, &render(&booking));
+        self.keep(booking);
+        answer
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        91_001 + self.bookings.len() as u64
+    }
+
+    pub(super) fn knows(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
+    }
+
+    /// From the payment that it is made for, so that a fixture can name it.
+    fn new_uid(&self, metadata: &BTreeMap<String, String>) -> String {
+        let uid = metadata.get("paymentId").map(|payment| format!("uid-{payment}"));
+        uid.filter(|uid| !self.knows(uid)).unwrap_or_else(|| self.entropy.hex(22))
+    }
+
+    pub(super) fn keep(&mut self, booking: Booking) {
+        let id = booking.id;
+        self.slots.insert((booking.event_type_id, booking.start), id);
         self.by_uid.insert(booking.uid.clone(), id);
         self.by_email.entry(booking.attendee_email.to_lowercase()).or_default().insert(id);
         self.by_type.entry(booking.event_type_id).or_default().insert(id);
-        let answer = success(201, &render(&booking));
         self.bookings.insert(id, booking);
-        answer
+    }
+
+    /// Changes a booking; one that no longer stands gives its slot back.
+    pub(super) fn change(&mut self, uid: &str, change: impl FnOnce(&mut Booking)) {
+        let Some(booking) = self.by_uid.get(uid).and_then(|id| self.bookings.get_mut(id)) else { return };
+        change(booking);
+        let slot = (booking.event_type_id, booking.start);
+        if booking.status != "accepted" && self.slots.get(&slot) == Some(&booking.id) {
+            self.slots.remove(&slot);
+        }
     }
 
     fn list(&self, call: &Call) -> Answer {

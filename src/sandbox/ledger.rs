@@ -208,7 +208,7 @@ pub struct Booking {
     pub attendee_time_zone: String,
     /// As given at creation.
     pub metadata: BTreeMap<String, String>,
-    /// `accepted` or `cancelled`.
+    /// `accepted`, `cancelled` or `rejected`.
     pub status: String,
     /// Why it was cancelled.
     pub cancellation_reason: Option<String>,

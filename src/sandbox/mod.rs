@@ -18,6 +18,7 @@
 //! | `refund-pending` | refunds stay pending |
 //! | `refund-lost` | the first refund of a payment takes effect, its answer is lost |
 //! | `posthog-down` | 503 to every capture whose `properties.customerEmail` carries it |
+//! | `share-later` | the mentor's share does not move with the charge |
 //! | `mail-down` | 500 to every mail to that address |
 //!
 //! An injected fault goes before a tag.
@@ -45,6 +46,7 @@ mod answer;
 mod cal;
 mod cal_check;
 mod cal_object;
+mod cal_world;
 mod call;
 mod control;
 pub mod fault;
@@ -114,6 +116,9 @@ impl Sandbox {
     pub fn observe(&self, event: &[u8]) {
         let now = self.0.clock.now();
         lock(&self.0.stripe).observe(event, now);
+        if let Ok(event) = serde_json::from_slice(event) {
+            lock(&self.0.cal).observe(&event);
+        }
     }
 
     /// What each stand-in holds, at this moment.

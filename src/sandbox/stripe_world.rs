@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::model::time::Timestamp;
 use crate::sandbox::ledger::{PaymentIntent, Refund, Transfer, TransferData};
+use crate::sandbox::tag::tagged;
 
 /// The part of an event that says what it is about.
 #[derive(Debug, Deserialize)]
@@ -81,6 +82,7 @@ impl Books {
             .zip(share)
             .map(|(destination, share)| TransferData { amount: Some(share.min(amount)), destination });
         let email = text(&object["customer_details"]["email"]).or_else(|| text(&object["customer_email"]));
+        let share = share.filter(|_| !email.as_deref().is_some_and(|email| tagged(email, "share-later")));
         let intent = self.open(&id, amount, &object["currency"], at);
         intent.checkout_session = text(&object["id"]);
         intent.customer_email = email.or_else(|| metadata("attendeeEmail")).or(intent.customer_email.take());

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use crate::model::account::Account;
 use crate::model::booking::NewBooking;
 use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
-use crate::model::event::{Disposition, Source};
+use crate::model::dispute::Dispute;
+use crate::model::event::{Disposition, Source, Via};
 use crate::model::failure::Failure;
-use crate::model::id::{CaseId, MailId, RefundId};
+use crate::model::id::{CaseId, MailId, RefundId, TransferId};
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
@@ -36,6 +38,8 @@ pub struct NewEvent {
     pub livemode: bool,
     /// When the sender made it.
     pub created_at: Timestamp,
+    /// How it came.
+    pub via: Via,
     /// What is made of it.
     pub disposition: Disposition,
     /// Why, where that needs saying.
@@ -49,11 +53,15 @@ pub struct NewEvent {
 /// One change. Within one transaction the payment of [`Change::Payment`] or [`Change::About`] (or the run's own) is the
 /// subject of those after it.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a plan holds a handful, for as long as it takes to apply it")]
 pub enum Change {
     /// A checkout session is known; makes its payment or adds what is new to it.
     Payment(Box<NewPayment>),
-    /// The payment that is known by this is the subject. If there is none, the changes after it are left out.
+    /// The payment that is known by this is the subject. If there is none, the changes after it are left out, and the
+    /// event waits: once the payment is known, its plan is applied again.
     About(PaymentKey),
+    /// The same, but the changes after it hold without a payment too.
+    Link(PaymentKey),
     /// Something was learnt about the subject. What contradicts its status opens a case instead.
     Learn(PaymentFact),
     /// A run is to exist for the subject or for itself. An existing one is left alone.
@@ -65,10 +73,70 @@ pub enum Change {
     },
     /// A case is to be open, and a person told. An existing one is left alone.
     OpenCase(NewCase),
+    /// The case of this cause has settled itself.
+    CloseCase {
+        /// What caused it.
+        cause: String,
+        /// How it was settled.
+        resolution: String,
+    },
     /// A person was told of a case.
     CaseAlerted(CaseId),
     /// Cal.com says this about a booking of the subject.
     Booking(NewBooking),
+    /// Cal.com says who came to a booking. An older word changes nothing.
+    Absence {
+        /// Which booking.
+        uid: String,
+        /// Whether the host did not come, if that is said.
+        host: Option<bool>,
+        /// Whether an attendee did not come, if that is said.
+        attendee: Option<bool>,
+        /// When it was said.
+        at: Timestamp,
+    },
+    /// Stripe says this about a dispute of the subject. An older word changes nothing.
+    Dispute(Dispute),
+    /// Stripe says this about a mentor's account. An older word changes nothing.
+    Account(Account),
+    /// A mentor's account is no longer connected.
+    AccountGone {
+        /// `acct_…`
+        id: String,
+        /// When Stripe said so.
+        as_of: Timestamp,
+    },
+    /// A transfer's request is fixed and about to leave. `renew` starts a new generation, with a key of its own.
+    TransferSent {
+        /// Which.
+        transfer: TransferId,
+        /// The body, sent the same on every try of the generation.
+        request: String,
+        /// Whether the generation before it is spent.
+        renew: bool,
+    },
+    /// A mentor's share of the subject is at Stripe: made by us, with the charge, or by hand.
+    TransferSeen {
+        /// `tr_…`
+        stripe_transfer_id: String,
+        /// Our mark, if it carries one.
+        reference: Option<String>,
+        /// How much.
+        amount: Money,
+        /// What was taken back since, in minor units.
+        reversed: i64,
+        /// `acct_…`
+        destination: String,
+    },
+    /// A transfer that we wanted will not be made.
+    TransferFailed(TransferId),
+    /// A source is known to be complete up to a time.
+    Complete {
+        /// `stripe` or `cal`.
+        source: Source,
+        /// Until when.
+        until: Timestamp,
+    },
     /// An e-mail is to be sent. An existing one is left alone.
     Mail(NewMail),
     /// A mail server took an e-mail.
@@ -104,6 +172,8 @@ pub enum Change {
     RefundAdopted {
         /// Stripe's id.
         stripe_refund_id: String,
+        /// Our mark, if it carries one.
+        reference: Option<String>,
         /// How much.
         amount: Money,
         /// Where it stands.
@@ -116,6 +186,19 @@ pub enum Change {
 pub enum PaymentKey {
     /// Stripe's session, `cs_…`.
     Session(String),
+    /// Stripe's payment intent, `pi_…`.
+    Intent(String),
+    /// Either of the two: what a booking carries.
+    Reference(String),
+}
+
+impl PaymentKey {
+    /// The id, whichever it is.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Session(id) | Self::Intent(id) | Self::Reference(id) => id,
+        }
+    }
 }
 
 /// A checkout session to be known.
@@ -169,6 +252,17 @@ impl NewRun {
     pub fn with_input(workflow: &'static str, key: impl Into<String>, input: serde_json::Value) -> Self {
         Self { workflow, key: RunKey::Text(key.into()), input: Some(input), due_at: None }
     }
+}
+
+/// A mentor's share that is to be moved.
+#[derive(Debug, Clone)]
+pub struct TransferIntent {
+    /// Whose money it is.
+    pub payment: crate::model::id::PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// `acct_…`
+    pub destination: String,
 }
 
 /// What a refund is wanted for.

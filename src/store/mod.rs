@@ -10,10 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
+use crate::model::account::Account;
 use crate::model::booking::Booking;
 use crate::model::case::Case;
-use crate::model::event::Event;
-use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use crate::model::dispute::Dispute;
+use crate::model::event::{Event, Source};
+use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::payment::Payment;
@@ -21,7 +23,8 @@ use crate::model::refund::Refund;
 use crate::model::run::{End, Run};
 use crate::model::step::Attempt;
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, Plan, RefundIntent};
+use crate::model::transfer::Transfer;
+use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 
 pub mod change;
@@ -114,6 +117,9 @@ pub trait Queue: Send + Sync {
     /// Asks for a run to end at its next step boundary; one that nobody holds ends at once. Whether it has ended.
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error>;
 
+    /// Makes sure that these runs exist.
+    async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error>;
+
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
 
@@ -127,6 +133,22 @@ pub trait Ledger: Send + Sync {
     /// Records the wish to pay back, or returns the refund that already covers it. Refused past what was paid, and
     /// past the ceiling of automatic refunds. Nothing is asked of Stripe.
     async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error>;
+
+    /// Records the wish to move a mentor's share, or returns the transfer that is there. Refused for what is refunded
+    /// or disputed. Nothing is asked of Stripe.
+    async fn intend_transfer(&self, lease: Lease, intent: TransferIntent, now: Timestamp) -> Result<Transfer, Error>;
+
+    /// A transfer.
+    async fn transfer(&self, id: TransferId) -> Result<Transfer, Error>;
+
+    /// A booking, by Cal.com's uid or number.
+    async fn booking(&self, uid: &str) -> Result<Option<Booking>, Error>;
+
+    /// A mentor's account, by Stripe's id.
+    async fn account(&self, id: &str) -> Result<Option<Account>, Error>;
+
+    /// Up to when a source is known to be complete.
+    async fn complete_until(&self, source: Source) -> Result<Option<Timestamp>, Error>;
 
     /// A payment.
     async fn payment(&self, id: PaymentId) -> Result<Payment, Error>;
@@ -169,6 +191,10 @@ pub struct Story {
     pub bookings: Vec<Booking>,
     /// Its refunds.
     pub refunds: Vec<Refund>,
+    /// The mentor's share.
+    pub transfers: Vec<Transfer>,
+    /// What its customer's bank asked back.
+    pub disputes: Vec<Dispute>,
     /// Its e-mails.
     pub mails: Vec<Mail>,
     /// Its cases.

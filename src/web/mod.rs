@@ -43,6 +43,10 @@ pub struct Web {
     pub clock: Clock,
     /// The secrets of the platform's Stripe endpoint.
     pub stripe_secrets: Arc<[Secret]>,
+    /// The secrets of the endpoint for connected accounts.
+    pub connect_secrets: Arc<[Secret]>,
+    /// Cal.com's secrets.
+    pub cal_secrets: Arc<[Secret]>,
     /// How old a signature may be.
     pub tolerance: Duration,
     /// Whether this deployment is for real money.
@@ -55,6 +59,8 @@ pub struct Web {
 pub fn router(web: Web) -> Router {
     Router::new()
         .route("/webhooks/stripe", post(webhook::stripe))
+        .route("/webhooks/stripe-connect", post(webhook::connect))
+        .route("/webhooks/cal", post(webhook::cal))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(problem::not_found)

@@ -1,4 +1,4 @@
-//! `POST /webhooks/stripe`: 200 once the event and all that it starts are on disk, never before.
+//! `POST /webhooks/…`: 200 once the event and all that it starts are on disk, never before.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use crate::ingress::{Rejected, stripe};
-use crate::model::event::Disposition;
+use crate::ingress::{Rejected, cal, stripe};
+use crate::model::event::{Disposition, Via};
 use crate::model::payment::PaymentFact;
 use crate::signature;
 use crate::store::Ingested;
@@ -23,17 +23,54 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Stripe asks again by itself; this keeps other senders from asking at once.
 const RETRY_AFTER_SECS: u32 = 5;
 
-const TAG: &str = "CheckoutWebhook";
-
+/// Stripe's events of the platform.
 pub(super) async fn stripe(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
+    receive(&web, request, "CheckoutWebhook", |headers, body| {
+        let header = header(headers, "stripe-signature");
+        signature::verify_stripe(header, &body, &web.stripe_secrets, web.tolerance, web.clock.now())?;
+        stripe::plan(body, Via::Webhook, web.live)
+    })
+    .await
+}
+
+/// Stripe's events of connected accounts.
+pub(super) async fn connect(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
+    receive(&web, request, "ConnectWebhook", |headers, body| {
+        let header = header(headers, "stripe-signature");
+        signature::verify_stripe(header, &body, &web.connect_secrets, web.tolerance, web.clock.now())?;
+        stripe::plan_connect(body, Via::Webhook, web.live)
+    })
+    .await
+}
+
+/// Cal.com's events.
+pub(super) async fn cal(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
+    receive(&web, request, "CalWebhook", |headers, body| {
+        signature::verify_cal(header(headers, "x-cal-signature-256"), &body, &web.cal_secrets)?;
+        cal::plan(body, Via::Webhook, web.live, web.clock.now())
+    })
+    .await
+}
+
+/// A header that is no text cannot be right: it is malformed, and not absent.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+async fn receive(
+    web: &Web,
+    request: Request<Body>,
+    tag: &'static str,
+    accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
+) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
     let body = read(request).await?;
-    let plan = accept(&web, &headers, body).map_err(|rejected| {
-        tracing::warn!(tag = TAG, event = "webhook_rejected", code = rejected.code(), error = %rejected);
+    let plan = accept(&headers, body).map_err(|rejected| {
+        tracing::warn!(tag, event = "webhook_rejected", code = rejected.code(), error = %rejected);
         Problem::new(StatusCode::BAD_REQUEST, rejected.code(), rejected.to_string())
     })?;
 
-    let note = Note::of(&plan);
+    let note = Note::of(tag, &plan);
     let body = plan.event.body.clone();
     match web.store.ingest(plan, web.clock.now()).await {
         Ok(ingested) => {
@@ -59,16 +96,10 @@ async fn read(request: Request<Body>) -> Result<Bytes, Problem> {
     }
 }
 
-fn accept(web: &Web, headers: &HeaderMap, body: Bytes) -> Result<Plan, Rejected> {
-    let header = headers.get("stripe-signature").map(|value| value.to_str().unwrap_or_default());
-    signature::verify_stripe(header, &body, &web.stripe_secrets, web.tolerance, web.clock.now())?;
-    stripe::plan(body, web.live)
-}
-
 /// Nothing is promised: the sender is to come again.
 fn not_committed(note: &Note, error: &Error) -> Problem {
     tracing::error!(
-        tag = TAG, event = "webhook_not_stored", critical = true, sessionId = note.session, eventId = note.event,
+        tag = note.tag, event = "webhook_not_stored", critical = true, sessionId = note.session, eventId = note.event,
         code = error.code(), error = %error,
     );
     let mut problem = Problem::new(
@@ -82,6 +113,7 @@ fn not_committed(note: &Note, error: &Error) -> Problem {
 
 /// What the log says of an arrival, kept from its plan.
 struct Note {
+    tag: &'static str,
     event: String,
     kind: String,
     disposition: Disposition,
@@ -92,12 +124,13 @@ struct Note {
 }
 
 impl Note {
-    fn of(plan: &Plan) -> Self {
+    fn of(tag: &'static str, plan: &Plan) -> Self {
         let payment = plan.changes.iter().find_map(|change| match change {
             Change::Payment(payment) => Some(payment),
             _ => None,
         });
         Self {
+            tag,
             event: plan.event.external_id.clone(),
             kind: plan.event.kind.clone(),
             disposition: plan.event.disposition,
@@ -111,7 +144,7 @@ impl Note {
     fn log(&self, ingested: &Ingested) {
         let (session, intent, event) = (&self.session, &self.payment_intent, &self.event);
         tracing::info!(
-            tag = TAG,
+            tag = self.tag,
             event = "webhook_received",
             sessionId = session,
             paymentIntentId = intent,
@@ -120,14 +153,14 @@ impl Note {
         );
         match ingested {
             Ingested::Duplicate { differs: true, .. } => tracing::warn!(
-                tag = TAG,
+                tag = self.tag,
                 event = "duplicate_differs",
                 eventId = event,
                 message = "another body came under a known event id; the first is kept",
             ),
             Ingested::Duplicate { .. } => {
                 tracing::info!(
-                    tag = TAG,
+                    tag = self.tag,
                     event = "payment_already_exists",
                     sessionId = session,
                     paymentIntentId = intent,
@@ -138,14 +171,14 @@ impl Note {
                 self.log_new(payment.map(|id| id.to_string()), *payment_created);
             }
         }
-        tracing::info!(tag = TAG, event = "webhook_response_sent", sessionId = session, eventId = event);
+        tracing::info!(tag = self.tag, event = "webhook_response_sent", sessionId = session, eventId = event);
     }
 
     fn log_new(&self, payment: Option<String>, created: bool) {
         let (session, intent, event) = (&self.session, &self.payment_intent, &self.event);
         match self.disposition {
             Disposition::Quarantined => tracing::error!(
-                tag = TAG,
+                tag = self.tag,
                 event = "event_quarantined",
                 critical = true,
                 eventId = event,
@@ -154,7 +187,7 @@ impl Note {
             Disposition::Attention => {
                 let name = if intent.is_none() { "missing_payment_intent_id" } else { "missing_required_metadata" };
                 tracing::error!(
-                    tag = TAG,
+                    tag = self.tag,
                     event = name,
                     critical = true,
                     paymentId = payment,
@@ -166,7 +199,7 @@ impl Note {
             }
             Disposition::Ignored => {
                 tracing::info!(
-                    tag = TAG,
+                    tag = self.tag,
                     event = "event_ignored",
                     eventId = event,
                     kind = self.kind,
@@ -175,7 +208,7 @@ impl Note {
             }
             Disposition::Accepted if created => {
                 tracing::info!(
-                    tag = TAG,
+                    tag = self.tag,
                     event = "payment_record_created",
                     paymentId = payment,
                     sessionId = session,
@@ -184,7 +217,7 @@ impl Note {
             }
             Disposition::Accepted if self.paid => {
                 tracing::info!(
-                    tag = TAG,
+                    tag = self.tag,
                     event = "payment_already_exists",
                     paymentId = payment,
                     sessionId = session,

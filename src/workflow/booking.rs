@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::booking::{BookingStatus, NewBooking};
+use crate::model::booking::{BookingStatus, NewBooking, Person};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
@@ -56,6 +56,8 @@ pub(super) fn needs_a_person(failure: &Failure) -> bool {
 }
 
 fn facts(booking: CalBooking, order: &Checkout) -> NewBooking {
+    let attendee = &order.attendee;
+    let host = booking.hosts.into_iter().next();
     NewBooking {
         uid: booking.uid,
         cal_id: booking.id,
@@ -65,11 +67,27 @@ fn facts(booking: CalBooking, order: &Checkout) -> NewBooking {
             "rejected" => BookingStatus::Rejected,
             _ => BookingStatus::Pending,
         },
-        event_type_id: order.event_type_id,
+        event_type_id: Some(order.event_type_id),
         start: booking.start,
         end: booking.end,
         title: booking.title,
         meeting_url: booking.meeting_url,
-        host_email: booking.hosts.into_iter().find_map(|host| host.email),
+        organizer: host.map(|host| Person {
+            id: host.id,
+            name: host.name.unwrap_or_default(),
+            email: host.email.unwrap_or_default(),
+            time_zone: host.time_zone,
+        }),
+        attendees: vec![Person {
+            id: None,
+            name: attendee.name.clone(),
+            email: attendee.email.clone(),
+            time_zone: Some(attendee.time_zone.clone()),
+        }],
+        mentor_user_id: Some(order.mentor_user_id.clone()),
+        actor_user_id: None,
+        replaces: None,
+        cancelled_by: None,
+        reason: None,
     }
 }

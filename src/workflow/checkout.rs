@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::engine::ctx::Ctx;
+use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::payment::PaymentFact;
-use crate::model::refund::RefundStatus;
+use crate::model::payment::{PaymentFact, PaymentStatus};
+use crate::model::refund::{RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, NewRun};
-use crate::workflow::{Means, booking, letter, refund, settle, track};
+use crate::store::change::{Change, NewRun, RefundIntent};
+use crate::workflow::{Means, booking, letter, refund, settle, track, transfer};
 
 /// Books what was paid for, or pays it back.
 pub struct ProcessCheckout(pub Arc<Means>);
@@ -45,9 +45,7 @@ impl Workflow for ProcessCheckout {
             return Ok("not_booked");
         }
 
-        let refund = ctx
-            .step("refund-payment", Policy::MONEY, async |step| refund::pay_back(&self.0, &step, &order).await)
-            .await;
+        let refund = ctx.step("refund-payment", Policy::MONEY, async |step| self.pay_back(&step).await).await;
         if let Err(failure) = &refund {
             tracing::error!(
                 tag = "SideEffects", event = "refund_failed", critical = true, runId = %ctx.run().id,
@@ -74,19 +72,40 @@ impl ProcessCheckout {
         let tracked =
             ctx.step("track-payment-posthog", Policy::ONCE, async |_| track::send(&self.0, &capture).await).await;
         if tracked.is_err() {
-            let later = NewRun::with_input(track::NAME, format!("track/{}", capture.uuid), track::input(&capture));
-            ctx.commit("track-payment-later", vec![Change::Start(later)]).await?;
+            ctx.commit("track-payment-later", vec![track::later(&capture)]).await?;
         }
         Ok(())
+    }
+
+    /// Somebody may have paid it back at Stripe before its event got here.
+    async fn check_not_refunded(&self, step: &Step<'_>) -> Result<(), Failure> {
+        let payment = self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))?;
+        match payment.status {
+            PaymentStatus::Refunding | PaymentStatus::Refunded => {
+                Err(Failure::permanent("refunded_elsewhere", "the payment was refunded before the session was booked"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn pay_back(&self, step: &Step<'_>) -> Result<RefundStatus, Failure> {
+        let intent = RefundIntent {
+            payment: step.payment()?,
+            amount: None,
+            reason: "the session could not be booked".to_owned(),
+            origin: RefundOrigin::Workflow,
+            ceiling: self.0.refund_ceiling,
+        };
+        refund::pay_back(&self.0, step, intent).await
     }
 
     /// A booking; or a refusal that is certain; or an error where neither is known.
     async fn book(&self, ctx: &Ctx, order: &Checkout) -> Result<Result<NewBooking, Failure>, Failure> {
         let booked = ctx
             .step("create-calcom-booking", Policy::DEFAULT, async |step| {
+                self.check_not_refunded(&step).await?;
                 let booking = booking::ensure(&self.0.providers.cal, order, step.fresh, step.now()).await?;
-                step.also(Change::Booking(booking.clone()));
-                step.also(Change::Learn(PaymentFact::Booked));
+                self.booked(&step, order, &booking);
                 Ok(booking)
             })
             .await;
@@ -101,13 +120,20 @@ impl ProcessCheckout {
             .step("find-lost-booking", Policy::MONEY, async |step| {
                 let found = booking::find(&self.0.providers.cal, order).await?;
                 if let Some(booking) = &found {
-                    step.also(Change::Booking(booking.clone()));
-                    step.also(Change::Learn(PaymentFact::Booked));
+                    self.booked(&step, order, booking);
                 }
                 Ok(found)
             })
             .await?;
         Ok(found.ok_or(failure))
+    }
+
+    fn booked(&self, step: &Step<'_>, order: &Checkout, booking: &NewBooking) {
+        step.also(Change::Booking(booking.clone()));
+        step.also(Change::Learn(PaymentFact::Booked));
+        if let Some(run) = transfer::start(order, booking, self.0.dispute_period) {
+            step.also(run);
+        }
     }
 
     fn status_after(&self, now: Timestamp, refund: Result<&RefundStatus, &Failure>) -> Vec<Change> {

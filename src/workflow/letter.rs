@@ -5,6 +5,8 @@ use crate::model::case::Case;
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
 use crate::model::mail::NewMail;
+use crate::model::money::Money;
+use crate::model::payment::Payment;
 use crate::model::refund::RefundStatus;
 
 /// What is said to be the end of the matter with the money: `Ok(None)` where nothing was paid.
@@ -38,7 +40,7 @@ pub fn booking_confirmed(order: &Checkout, booking: &NewBooking) -> Vec<NewMail>
         "Paid: nothing was due".to_owned()
     });
     let mut mails = vec![mail("booking-confirmed", order.reference(), &attendee.email, subject, &lines)];
-    if let Some(host) = &booking.host_email {
+    if let Some(host) = booking.host_email() {
         let mut lines = vec![
             format!("Hello {},", order.mentor_username),
             format!("{} has booked a session with you.", attendee.name),
@@ -56,6 +58,7 @@ pub fn booking_confirmed(order: &Checkout, booking: &NewBooking) -> Vec<NewMail>
 /// The session could not be booked; what is said of the money follows its real state.
 pub fn booking_failed(order: &Checkout, refused: &Failure, repayment: &Repayment) -> NewMail {
     let reason = match refused.code.as_str() {
+        "refunded_elsewhere" => "it was refunded before it could be booked",
         "slot_taken" => "the time was taken by somebody else in the meantime",
         "in_the_past" => "the time had already passed when your payment arrived",
         "out_of_bounds" => "the mentor no longer offers this time",
@@ -105,6 +108,74 @@ pub fn payment_failed(order: &Checkout) -> NewMail {
         "The Discuno Team".to_owned(),
     ];
     mail("payment-failed", &order.session_id, &order.attendee.email, "Payment Failed - Session Not Booked", &lines)
+}
+
+/// A refund, as it truly stands; none where nobody knows where to write. `key` is what makes it one letter.
+pub fn refund_made(
+    payment: &Payment,
+    key: &str,
+    amount: Money,
+    status: RefundStatus,
+    why: Option<&str>,
+) -> Option<NewMail> {
+    let attendee = payment.checkout.as_ref().map(|order| &order.attendee);
+    let to = attendee.map(|attendee| attendee.email.as_str()).or(payment.customer_email.as_deref())?;
+    let whole = if amount == payment.amount { " in full" } else { "" };
+    let (subject, money) = if status == RefundStatus::Succeeded {
+        (
+            "Refund Processed - Your Payment Has Been Refunded",
+            format!("We have refunded {amount}{whole}. It reaches your account within 5-10 business days."),
+        )
+    } else {
+        (
+            "Refund On Its Way - Your Payment Is Being Refunded",
+            format!(
+                "Your refund of {amount}{whole} is being processed. We will see it through; you need not do anything."
+            ),
+        )
+    };
+    let mut lines = vec![attendee.map_or_else(|| "Hello,".to_owned(), |attendee| format!("Hello {},", attendee.name))];
+    lines.extend(why.map(|why| format!("We are sorry: {why}.")));
+    lines.push(money);
+    lines.push("The Discuno Team".to_owned());
+    Some(mail("refund", key, to, subject, &lines))
+}
+
+/// A mentor's share was moved to their account.
+pub fn share_transferred(order: &Checkout, to: &str, transfer: &str, share: Money) -> NewMail {
+    let lines = [
+        format!("Hello {},", order.mentor_username),
+        format!(
+            "We have transferred your earnings of {share} for the session of {} to your Stripe account ({transfer}).",
+            order.start.in_zone("UTC")
+        ),
+        "Stripe pays it out to your bank within 1-3 business days.".to_owned(),
+        "The Discuno Team".to_owned(),
+    ];
+    mail("share-transferred", transfer, to, "Payment Transferred - Your Earnings Are On The Way", &lines)
+}
+
+/// A payout has reached the mentor's bank.
+pub fn payout_paid(to: &str, payout: &str, amount: Money) -> NewMail {
+    let lines = [
+        "Hello,".to_owned(),
+        format!("Stripe has paid {amount} out to your bank account ({payout})."),
+        "The Discuno Team".to_owned(),
+    ];
+    mail("payout-paid", payout, to, "Payout Completed - Your Earnings Have Arrived", &lines)
+}
+
+/// A payout came back.
+pub fn payout_failed(to: &str, payout: &str, amount: Money, code: Option<&str>) -> NewMail {
+    let why = code.map(|code| format!(": {}", code.replace('_', " "))).unwrap_or_default();
+    let lines = [
+        "Hello,".to_owned(),
+        format!("The payout of {amount} to your bank account did not arrive{why} ({payout})."),
+        "The money is safe on your Stripe account. Please check your bank details in Stripe; it then tries again."
+            .to_owned(),
+        "The Discuno Team".to_owned(),
+    ];
+    mail("payout-failed", payout, to, "Payout Failed - Please Check Your Bank Details", &lines)
 }
 
 /// A case, for the people on call.

@@ -4,18 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::registry::Registry;
+use crate::model::policy::Policies;
 use crate::provider::Providers;
 use crate::store::Shared;
 
 pub mod alert;
+pub mod apply_event;
 mod booking;
+pub mod calendar;
+pub mod called_off;
 pub mod checkout;
 pub mod email;
 pub mod letter;
 pub mod payment_failed;
+pub mod payout;
 mod refund;
+pub mod refund_news;
+pub mod refund_payment;
 pub mod settle;
 pub mod track;
+pub mod transfer;
 
 /// What workflows work with.
 #[derive(Clone)]
@@ -32,6 +40,12 @@ pub struct Means {
     pub settle_after: Duration,
     /// How many automatic refunds an hour are let through.
     pub refund_ceiling: u32,
+    /// Whether this deployment is for real money.
+    pub live: bool,
+    /// What follows when a paid session does not take place.
+    pub policies: Policies,
+    /// How long a mentor's share waits where it is ours to move.
+    pub dispute_period: Duration,
 }
 
 /// Every workflow by name.
@@ -43,4 +57,18 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(alert::Alert(Arc::clone(means)))
         .with(email::SendEmail(Arc::clone(means)))
         .with(track::TrackEvent(Arc::clone(means)))
+        .with(apply_event::ApplyEvent(Arc::clone(means)))
+        .with(calendar::BookingCreated(Arc::clone(means)))
+        .with(calendar::BookingRescheduled(Arc::clone(means)))
+        .with(calendar::MeetingStarted(Arc::clone(means)))
+        .with(calendar::MeetingEnded(Arc::clone(means)))
+        .with(called_off::BookingCancelled(Arc::clone(means)))
+        .with(called_off::BookingRejected(Arc::clone(means)))
+        .with(called_off::HostNoShow(Arc::clone(means)))
+        .with(refund_payment::RefundPayment(Arc::clone(means)))
+        .with(refund_news::TellOfRefund(Arc::clone(means)))
+        .with(refund_news::ReadRefunds(Arc::clone(means)))
+        .with(payout::PayoutCompleted(Arc::clone(means)))
+        .with(payout::PayoutFailed(Arc::clone(means)))
+        .with(transfer::TransferToMentor(Arc::clone(means)))
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crate::engine::ctx::Step;
 use crate::model::case::{CaseKind, NewCase};
-use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::money::Money;
-use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::model::refund::{Refund, RefundFact, RefundStatus};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
 use crate::store::change::{Change, RefundIntent};
@@ -19,18 +18,13 @@ const KEY_LIFE: Duration = Duration::from_secs(23 * 3600);
 /// Requests made in one try, each after a definite refusal of the one before.
 const MOST_REQUESTS: u32 = 4;
 
-/// Pays the whole amount of `order` back, or says why not. `Ok` is what Stripe says of the refund.
-pub(super) async fn pay_back(means: &Means, step: &Step<'_>, order: &Checkout) -> Result<RefundStatus, Failure> {
-    let intent = RefundIntent {
-        payment: step.payment()?,
-        amount: None,
-        reason: "the session could not be booked".to_owned(),
-        origin: RefundOrigin::Workflow,
-        ceiling: means.refund_ceiling,
-    };
+/// Pays back what is wanted, or says why not. `Ok` is what Stripe says of the refund.
+pub(super) async fn pay_back(means: &Means, step: &Step<'_>, intent: RefundIntent) -> Result<RefundStatus, Failure> {
+    let payment = means.store.payment(intent.payment).await.map_err(|error| step.store_failure(error))?;
     let refund = means.store.intend_refund(Some(step.lease()), intent, step.now()).await;
     let refund = refund.map_err(|error| step.store_failure(error))?;
-    let asking = Asking { means, step, payment_intent: order.reference(), refund };
+    let payment_intent = payment.payment_intent.unwrap_or_default();
+    let asking = Asking { means, step, payment_intent: &payment_intent, refund };
     match asking.refund.status {
         RefundStatus::Pending | RefundStatus::Succeeded => Ok(asking.refund.status),
         RefundStatus::Intended => asking.first_time().await,
@@ -201,7 +195,7 @@ impl Asking<'_> {
                 back += refund.amount;
             }
             let amount = Money::new(refund.amount, currency);
-            changes.push(Change::RefundAdopted { stripe_refund_id: refund.id.clone(), amount, fact });
+            changes.push(adopted(refund, amount));
         }
         self.step.commit(changes).await?;
         if settled >= whole {
@@ -272,6 +266,16 @@ impl Next {
             }
             FailureKind::Permanent => Self::GiveUp,
         }
+    }
+}
+
+/// A refund as Stripe has it, for our books.
+pub(super) fn adopted(refund: &stripe::Refund, amount: Money) -> Change {
+    Change::RefundAdopted {
+        stripe_refund_id: refund.id.clone(),
+        reference: refund.metadata.get(REFERENCE).cloned(),
+        amount,
+        fact: fact(refund),
     }
 }
 

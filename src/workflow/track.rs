@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
+use crate::model::capture::{Capture, fixed_uuid};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
-use crate::provider::posthog::{Capture, fixed_uuid};
+use crate::store::change::{Change, NewRun};
 use crate::workflow::Means;
 
 /// The workflow's name.
@@ -36,12 +37,13 @@ pub(super) async fn send(means: &Means, capture: &Capture) -> Result<(), Failure
     }
 }
 
-/// The input of a run that sends `capture`.
-pub(super) fn input(capture: &Capture) -> Value {
-    json!({
+/// A run that sends `capture`, once for ever.
+pub(super) fn later(capture: &Capture) -> Change {
+    let input = json!({
         "event": capture.event, "distinct_id": capture.distinct_id, "uuid": capture.uuid,
         "timestamp": capture.timestamp, "properties": capture.properties,
-    })
+    });
+    Change::Start(NewRun::with_input(NAME, format!("track/{}", capture.uuid), input))
 }
 
 /// The mentor's takings, counted under the mentor's id.

@@ -12,7 +12,7 @@ macro_rules! rehearsed {
             use super::*;
 
             fn rehearsal() -> Rehearsal {
-                Rehearsal { events: vec![Event::paid($email)], workflow: "process-checkout-side-effects" }
+                Rehearsal::of("process-checkout-side-effects", [Event::paid($email)])
             }
 
             #[tokio::test(start_paused = true)]

@@ -119,7 +119,8 @@ on_every_store! {
         a_case_is_opened_once_for_each_cause
         an_e_mail_is_written_once_for_each_key
         what_contradicts_what_is_known_opens_a_case
-        a_second_live_booking_of_one_payment_is_refused;
+        a_refund_is_recognised_by_its_mark_before_its_answer_is_known
+        a_second_live_booking_of_one_payment_is_left_to_a_person;
     views:
         any_id_leads_to_its_story
         an_ambiguous_or_unknown_id_is_an_error

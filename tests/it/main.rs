@@ -1,10 +1,14 @@
 //! Black-box tests, linked once.
 
+mod calendar;
 mod checkout_faults;
 mod conformance;
+mod faults;
+mod life;
 mod process;
 mod samples;
 mod scenarios;
+mod shares;
 mod style;
 mod support;
 mod webhook;

@@ -2,17 +2,21 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
-use crate::model::id::{EventId, PaymentId, RefundId, RunId};
+use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::mail::NewMail;
-use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
-use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewPayment, NewRun, PaymentKey, RunKey};
 use crate::store::error::Error;
+use crate::store::sqlite::apply::refund::Found;
+use crate::store::sqlite::apply::transfer::Seen;
 use crate::store::sqlite::{ledger, row};
+
+mod booking;
+mod dispute;
+mod refund;
+mod transfer;
 
 /// Where the changes come from, and the payment they are about.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +31,15 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn apply(&mut self, conn: &Connection, changes: Vec<Change>) -> Result<(), Error> {
         for change in changes {
-            if let Change::About(key) = &change
-                && !self.find_payment(conn, key)?
-            {
-                break;
+            match change {
+                Change::About(key) => {
+                    if !self.find_payment(conn, &key)? {
+                        break;
+                    }
+                }
+                Change::Link(key) => drop(self.find_payment(conn, &key)?),
+                change => self.apply_one(conn, change)?,
             }
-            self.apply_one(conn, change)?;
         }
         Ok(())
     }
@@ -41,27 +48,69 @@ impl Scope {
     pub(super) fn find_subject(&mut self, conn: &Connection, first: Option<&Change>) -> Result<(), Error> {
         match first {
             Some(Change::Payment(new)) => self.ensure_payment(conn, new),
-            Some(Change::About(key)) => self.find_payment(conn, key).map(drop),
+            Some(Change::About(key) | Change::Link(key)) => self.find_payment(conn, key).map(drop),
             _ => Ok(()),
         }
     }
 
     fn find_payment(&mut self, conn: &Connection, key: &PaymentKey) -> Result<bool, Error> {
-        let PaymentKey::Session(session) = key;
-        let found = conn.prepare_cached(FIND_PAYMENT)?.query_row([session], |found| found.get(0)).optional()?;
-        self.payment = found.map(PaymentId);
+        let (session, intent) = match key {
+            PaymentKey::Session(id) => (Some(id), None),
+            PaymentKey::Intent(id) => (None, Some(id)),
+            PaymentKey::Reference(id) => (Some(id), Some(id)),
+        };
+        let found =
+            conn.prepare_cached(FIND_BY_KEY)?.query_row(params![session, intent], |found| found.get(0)).optional()?;
+        match found {
+            Some(id) => self.payment = Some(PaymentId(id)),
+            // What the event was about before it could be found: a run's payment stays.
+            None if self.payment.is_none() => self.wait_for(conn, key)?,
+            None => {}
+        }
         Ok(found.is_some())
+    }
+
+    /// The event's plan is applied again once its payment is known.
+    fn wait_for(&self, conn: &Connection, key: &PaymentKey) -> Result<(), Error> {
+        if let Some(event) = self.event {
+            conn.prepare_cached(WAIT_FOR)?.execute(params![event.0, key.as_str()])?;
+        }
+        Ok(())
+    }
+
+    /// What was found out to be the payment of an event that did not name it.
+    fn adopt_subject(&mut self, conn: &Connection, payment: Option<PaymentId>) -> Result<(), Error> {
+        self.payment = payment;
+        if let (Some(event), Some(payment)) = (self.event, payment) {
+            conn.prepare_cached(LINK_EVENT)?.execute([event.0, payment.0])?;
+        }
+        Ok(())
+    }
+
+    /// Starts the runs that apply again what waited for this payment.
+    fn release_waiting(&self, conn: &Connection, payment: PaymentId, new: &NewPayment) -> Result<(), Error> {
+        let keys = params![new.session_id, new.payment_intent];
+        let waiting: Vec<i64> =
+            conn.prepare_cached(WAITING)?.query_map(keys, |found| found.get(0))?.collect::<Result<_, _>>()?;
+        for event in waiting {
+            conn.prepare_cached(LINK_EVENT)?.execute([event, payment.0])?;
+            let scope = Self { payment: Some(payment), event: Some(EventId(event)), ..*self };
+            let input = serde_json::json!({ "event": event });
+            scope.start(conn, NewRun::with_input(APPLY_WORKFLOW, format!("event/{event}"), input))?;
+        }
+        Ok(())
     }
 
     fn apply_one(&mut self, conn: &Connection, change: Change) -> Result<(), Error> {
         match change {
             Change::Payment(new) => self.put_payment(conn, *new),
             // Found before any change is applied.
-            Change::About(_) => Ok(()),
+            Change::About(_) | Change::Link(_) => Ok(()),
             Change::Learn(fact) => self.learn(conn, fact),
             Change::Start(new) => self.start(conn, new),
             Change::Cancel { workflow } => self.cancel(conn, workflow),
             Change::OpenCase(new) => self.open_case(conn, new),
+            Change::CloseCase { cause, resolution } => self.close_case(conn, &cause, &resolution),
             Change::CaseAlerted(case) => {
                 conn.prepare_cached(ALERTED)?.execute(params![case.0, self.now.0])?;
                 Ok(())
@@ -79,10 +128,32 @@ impl Scope {
             Change::RefundSent { refund, request, renew } => self.refund_sent(conn, refund, &request, renew),
             Change::RefundLearned { refund, fact, stripe_refund_id, failure } => {
                 let known = ledger::read_refund(conn, refund)?;
-                self.refund_learned(conn, &known, fact, stripe_refund_id, failure.as_ref())
+                self.refund_learned(conn, &known, fact, stripe_refund_id.as_deref(), failure.as_ref())
             }
-            Change::RefundAdopted { stripe_refund_id, amount, fact } => {
-                self.refund_adopted(conn, &stripe_refund_id, amount, fact)
+            Change::RefundAdopted { stripe_refund_id, reference, amount, fact } => {
+                let reference = reference.as_deref();
+                self.refund_adopted(conn, &Found { stripe_id: &stripe_refund_id, reference, amount, fact })
+            }
+            Change::Absence { uid, host, attendee, at } => self.put_absence(conn, &uid, host, attendee, at),
+            Change::Dispute(dispute) => self.put_dispute(conn, &dispute),
+            Change::Account(account) => transfer::put_account(conn, &account),
+            Change::AccountGone { id, as_of } => transfer::account_gone(conn, &id, as_of),
+            Change::TransferSent { transfer, request, renew } => self.transfer_sent(conn, transfer, &request, renew),
+            Change::TransferFailed(transfer) => transfer::transfer_failed(conn, transfer),
+            Change::TransferSeen { stripe_transfer_id, reference, amount, reversed, destination } => self
+                .transfer_seen(
+                    conn,
+                    &Seen {
+                        stripe_id: &stripe_transfer_id,
+                        reference: reference.as_deref(),
+                        amount,
+                        reversed,
+                        destination: &destination,
+                    },
+                ),
+            Change::Complete { source, until } => {
+                conn.prepare_cached(COMPLETE)?.execute(params![source.as_str(), until.0, self.now.0])?;
+                Ok(())
             }
         }
     }
@@ -107,11 +178,12 @@ impl Scope {
             self.now.0
         ])?;
         self.payment_created = made > 0;
-        self.payment = Some(PaymentId(match made {
+        let payment = PaymentId(match made {
             0 => conn.prepare_cached(FIND_PAYMENT)?.query_row([&new.session_id], |found| found.get(0))?,
             _ => conn.last_insert_rowid(),
-        }));
-        Ok(())
+        });
+        self.payment = Some(payment);
+        if self.payment_created { self.release_waiting(conn, payment, new) } else { Ok(()) }
     }
 
     fn put_payment(&mut self, conn: &Connection, new: NewPayment) -> Result<(), Error> {
@@ -132,6 +204,7 @@ impl Scope {
                 new.amount.minor,
                 self.now.0
             ])?;
+            self.release_waiting(conn, known.id, &new)?;
         }
         self.learn(conn, new.fact)
     }
@@ -208,20 +281,8 @@ impl Scope {
         Ok(())
     }
 
-    fn put_booking(&mut self, conn: &Connection, new: &NewBooking) -> Result<(), Error> {
-        conn.prepare_cached(PUT_BOOKING)?.execute(params![
-            new.uid,
-            new.cal_id,
-            self.payment.map(|id| id.0),
-            new.status.as_str(),
-            new.event_type_id,
-            new.start.0,
-            new.end.0,
-            new.title,
-            new.meeting_url,
-            new.host_email,
-            self.now.0
-        ])?;
+    fn close_case(&self, conn: &Connection, cause: &str, resolution: &str) -> Result<(), Error> {
+        conn.prepare_cached(CLOSE_CASE)?.execute(params![cause, self.now.0, resolution])?;
         Ok(())
     }
 
@@ -244,95 +305,25 @@ impl Scope {
         }
         Ok(())
     }
-
-    fn refund_sent(&self, conn: &Connection, id: RefundId, request: &str, renew: bool) -> Result<(), Error> {
-        let known = ledger::read_refund(conn, id)?;
-        let status = known.status.learn(RefundFact::Sent).map_err(|error| Error::Illegal(error.to_string()))?;
-        let sent = if renew || known.request.is_none() {
-            params![id.0, status.as_str(), request, self.now.0, renew]
-        } else {
-            // The generation's first request stands, and so does the time from which its key is known to Stripe.
-            params![id.0, status.as_str(), known.request, known.sent_at.map(|at| at.0), false]
-        };
-        conn.prepare_cached(REFUND_SENT)?.execute(sent)?;
-        Ok(())
-    }
-
-    fn refund_learned(
-        &mut self,
-        conn: &Connection,
-        known: &Refund,
-        fact: RefundFact,
-        stripe_refund_id: Option<String>,
-        failure: Option<&crate::model::failure::Failure>,
-    ) -> Result<(), Error> {
-        let Ok(status) = known.status.learn(fact) else { return Ok(()) };
-        let settled = !matches!(status, RefundStatus::Intended | RefundStatus::Sent | RefundStatus::Pending);
-        conn.prepare_cached(REFUND_LEARNED)?.execute(params![
-            known.id.0,
-            status.as_str(),
-            stripe_refund_id,
-            failure.map(row::to_json).transpose()?,
-            settled.then_some(self.now.0)
-        ])?;
-        self.payment = Some(known.payment);
-        self.weigh_refunds(conn, status)
-    }
-
-    fn refund_adopted(
-        &mut self,
-        conn: &Connection,
-        stripe_refund_id: &str,
-        amount: Money,
-        fact: RefundFact,
-    ) -> Result<(), Error> {
-        let payment = self.subject(conn)?;
-        let known = conn.prepare_cached(FIND_STRIPE_REFUND)?.query_row([stripe_refund_id], row::refund).optional()?;
-        if let Some(known) = known {
-            return self.refund_learned(conn, &known, fact, Some(stripe_refund_id.to_owned()), None);
-        }
-        let status = match fact {
-            RefundFact::Succeeded => RefundStatus::Succeeded,
-            RefundFact::Failed => RefundStatus::Failed,
-            RefundFact::Canceled => RefundStatus::Canceled,
-            RefundFact::Sent | RefundFact::Pending => RefundStatus::Pending,
-        };
-        conn.prepare_cached(ADOPT_REFUND)?.execute(params![
-            payment.id.0,
-            amount.minor,
-            amount.currency.code(),
-            RefundOrigin::Stripe.as_str(),
-            status.as_str(),
-            format!("stripe/{stripe_refund_id}"),
-            stripe_refund_id,
-            self.now.0
-        ])?;
-        self.weigh_refunds(conn, status)
-    }
-
-    /// What the refunds add up to decides where the payment stands.
-    fn weigh_refunds(&mut self, conn: &Connection, newest: RefundStatus) -> Result<(), Error> {
-        let payment = self.subject(conn)?;
-        let (settled, held): (i64, i64) =
-            conn.prepare_cached(SUM_REFUNDS)?.query_row([payment.id.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?;
-        if settled >= payment.amount.minor {
-            self.learn(conn, PaymentFact::Refunded)
-        } else if held >= payment.amount.minor && newest == RefundStatus::Pending {
-            self.learn(conn, PaymentFact::RefundAccepted)
-        } else if !newest.holds_money() {
-            self.learn(conn, PaymentFact::RefundFailed)
-        } else {
-            Ok(())
-        }
-    }
 }
 
 /// The workflow that tells a person of a case.
 pub(super) const ALERT_WORKFLOW: &str = "alert";
 /// The workflow that sends an e-mail.
 pub(super) const MAIL_WORKFLOW: &str = "send-email";
+/// The workflow that applies an event again once its payment is known.
+const APPLY_WORKFLOW: &str = "apply-event";
 
 const FIND_PAYMENT: &str = "SELECT id FROM payments WHERE session_id = ?1";
+const FIND_BY_KEY: &str =
+    "SELECT id FROM payments WHERE session_id = ?1 UNION ALL SELECT id FROM payments WHERE payment_intent = ?2 LIMIT 1";
+const WAIT_FOR: &str = "UPDATE events SET waits_for = ?2 WHERE id = ?1 AND payment_id IS NULL";
+const LINK_EVENT: &str = "UPDATE events SET payment_id = ?2, waits_for = NULL WHERE id = ?1 AND payment_id IS NULL";
+const WAITING: &str = "SELECT id FROM events WHERE waits_for IN (?1, ?2) ORDER BY id";
+const COMPLETE: &str = "INSERT INTO cursors (source, complete_until, checked_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (source) DO UPDATE SET complete_until = max(complete_until, excluded.complete_until), checked_at = excluded.checked_at";
+const CLOSE_CASE: &str =
+    "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 WHERE cause = ?1 AND status = 'open'";
 const INSERT_PAYMENT: &str = "INSERT INTO payments (session_id, payment_intent, status, amount, currency, livemode, \
      customer_email, checkout, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) \
      ON CONFLICT (session_id) DO NOTHING";
@@ -347,25 +338,7 @@ const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = 1, due_at = CAS
 const INSERT_CASE: &str = "INSERT INTO cases (kind, status, cause, summary, detail, amount, currency, payment_id, \
      run_id, event_id, opened_at) VALUES (?1, 'open', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cause) DO NOTHING";
 const ALERTED: &str = "UPDATE cases SET alerted_at = coalesce(alerted_at, ?2) WHERE id = ?1";
-const PUT_BOOKING: &str = "INSERT INTO bookings (uid, cal_id, payment_id, status, event_type_id, start_at, end_at, title, \
-     meeting_url, host_email, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) \
-     ON CONFLICT (uid) DO UPDATE SET payment_id = coalesce(payment_id, excluded.payment_id), status = excluded.status, \
-     start_at = excluded.start_at, end_at = excluded.end_at, title = excluded.title, \
-     meeting_url = coalesce(excluded.meeting_url, meeting_url), host_email = coalesce(excluded.host_email, host_email), \
-     updated_at = excluded.updated_at";
 const INSERT_MAIL: &str = "INSERT INTO mails (key, kind, recipient, subject, html, text, payment_id, status, created_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8) ON CONFLICT (key) DO NOTHING";
 const MAIL_SENT: &str = "UPDATE mails SET status = 'sent', sent_at = ?2, provider_id = ?3 WHERE id = ?1";
 const MAIL_FAILED: &str = "UPDATE mails SET status = 'failed' WHERE id = ?1 AND status = 'queued'";
-const REFUND_SENT: &str =
-    "UPDATE refunds SET status = ?2, request = ?3, sent_at = ?4, generation = generation + ?5 WHERE id = ?1";
-const REFUND_LEARNED: &str = "UPDATE refunds SET status = ?2, stripe_refund_id = coalesce(?3, stripe_refund_id), \
-     failure = ?4, settled_at = ?5 WHERE id = ?1";
-const FIND_STRIPE_REFUND: &str = "SELECT f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, \
-     f.origin, f.status, f.reference, f.request, f.sent_at, f.stripe_refund_id, f.failure, f.created_at, f.settled_at \
-     FROM refunds f WHERE f.stripe_refund_id = ?1";
-const ADOPT_REFUND: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, \
-     stripe_refund_id, created_at, settled_at) SELECT ?1, coalesce(max(ordinal), 0) + 1, ?2, ?3, 'found at Stripe', ?4, ?5, \
-     ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1";
-const SUM_REFUNDS: &str = "SELECT coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0), \
-     coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) FROM refunds WHERE payment_id = ?1";

@@ -3,16 +3,20 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::model::account::Account;
+use crate::model::booking::Booking;
 use crate::model::case::Case;
-use crate::model::id::{CaseId, MailId, PaymentId, RefundId};
+use crate::model::event::Source;
+use crate::model::id::{CaseId, MailId, PaymentId, RefundId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
 use crate::model::refund::{Refund, RefundOrigin};
 use crate::model::time::Timestamp;
+use crate::model::transfer::Transfer;
 use crate::store::Ledger;
-use crate::store::change::RefundIntent;
+use crate::store::change::{RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::sqlite::{Sqlite, queue, row};
 
@@ -23,6 +27,40 @@ impl Ledger for Sqlite {
             .write(move |conn| {
                 lease.map_or(Ok(()), |lease| queue::check_lease(conn, lease))?;
                 intend_refund(conn, &intent, now)
+            })
+            .await
+    }
+
+    async fn intend_transfer(&self, lease: Lease, intent: TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
+        self.executor
+            .write(move |conn| {
+                queue::check_lease(conn, lease)?;
+                intend_transfer(conn, &intent, now)
+            })
+            .await
+    }
+
+    async fn transfer(&self, id: TransferId) -> Result<Transfer, Error> {
+        self.executor.read(move |conn| read_transfer(conn, id)).await
+    }
+
+    async fn booking(&self, uid: &str) -> Result<Option<Booking>, Error> {
+        let uid = uid.to_owned();
+        self.executor.read(move |conn| find_booking(conn, &uid)).await
+    }
+
+    async fn account(&self, id: &str) -> Result<Option<Account>, Error> {
+        let id = id.to_owned();
+        let sql = format!("SELECT {} FROM accounts a WHERE a.id = ?1", row::ACCOUNT);
+        self.executor.read(move |conn| Ok(conn.prepare_cached(&sql)?.query_row([id], row::account).optional()?)).await
+    }
+
+    async fn complete_until(&self, source: Source) -> Result<Option<Timestamp>, Error> {
+        self.executor
+            .read(move |conn| {
+                let until: Option<i64> =
+                    conn.prepare_cached(CURSOR)?.query_row([source.as_str()], |found| found.get(0)).optional()?;
+                Ok(until.map(Timestamp))
             })
             .await
     }
@@ -66,6 +104,19 @@ pub(super) fn read_refund(conn: &Connection, id: RefundId) -> Result<Refund, Err
     one(conn, &format!("SELECT {} FROM refunds f WHERE f.id = ?1", row::REFUND), id.0, row::refund, || id.to_string())
 }
 
+pub(super) fn read_transfer(conn: &Connection, id: TransferId) -> Result<Transfer, Error> {
+    let sql = format!("SELECT {} FROM transfers t WHERE t.id = ?1", row::TRANSFER);
+    one(conn, &sql, id.0, row::transfer, || id.to_string())
+}
+
+pub(super) fn find_booking(conn: &Connection, uid: &str) -> Result<Option<Booking>, Error> {
+    let sql = format!(
+        "SELECT {} FROM bookings b WHERE b.uid = ?1 OR (?1 NOT GLOB '*[^0-9]*' AND b.cal_id = CAST(?1 AS INTEGER))",
+        row::BOOKING
+    );
+    Ok(conn.prepare_cached(&sql)?.query_row([uid], row::booking).optional()?)
+}
+
 fn one<T>(
     conn: &Connection,
     sql: &str,
@@ -74,6 +125,43 @@ fn one<T>(
     name: impl FnOnce() -> String,
 ) -> Result<T, Error> {
     conn.prepare_cached(sql)?.query_row([id], read).optional()?.ok_or_else(|| Error::NotFound(name()))
+}
+
+const CURSOR: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
+const LIVE_TRANSFER: &str = "SELECT id FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
+const HELD_BACK: &str = "SELECT (SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')) \
+     + (SELECT count(*) FROM disputes WHERE payment_id = ?1 AND status IN ('open', 'lost'))";
+const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reference, \
+     created_at) SELECT ?1, ?2, ?3, ?4, 'workflow', 'intended', ?5 || '/share/' || (count(*) + 1), ?6 \
+     FROM transfers WHERE payment_id = ?1 AND origin = 'workflow'";
+
+/// M9, decided in the same transaction that records the wish.
+fn intend_transfer(conn: &Connection, intent: &TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
+    let live: Option<i64> =
+        conn.prepare_cached(LIVE_TRANSFER)?.query_row([intent.payment.0], |found| found.get(0)).optional()?;
+    if let Some(id) = live {
+        return read_transfer(conn, TransferId(id));
+    }
+    let payment = read_payment(conn, intent.payment)?;
+    let held_back: i64 = conn.prepare_cached(HELD_BACK)?.query_row([payment.id.0], |found| found.get(0))?;
+    if held_back > 0 {
+        return Err(Error::Illegal(format!("{} is refunded or disputed: its share is not moved", payment.id)));
+    }
+    let Some(payment_intent) = &payment.payment_intent else {
+        return Err(Error::Illegal(format!("{} was free: there is no share", payment.id)));
+    };
+    if intent.amount.currency != payment.amount.currency || intent.amount.minor > payment.amount.minor {
+        return Err(Error::Illegal(format!("a share of {} is more than {}", intent.amount, payment.amount)));
+    }
+    conn.prepare_cached(INSERT_TRANSFER)?.execute(params![
+        payment.id.0,
+        intent.amount.minor,
+        intent.amount.currency.code(),
+        intent.destination,
+        payment_intent,
+        now.0
+    ])?;
+    read_transfer(conn, TransferId(conn.last_insert_rowid()))
 }
 
 const HOLDING: &str = "SELECT f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, f.origin, f.status, \

@@ -7,7 +7,7 @@ use crate::store::error::Error;
 const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// The `user_version` of `schema.sql`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Makes the schema in an empty file; refuses a file of a newer program, or one that is not ours.
 pub(super) fn run(conn: &Connection) -> Result<(), Error> {
@@ -30,7 +30,7 @@ fn bring_up(conn: &Connection) -> Result<(), Error> {
             conn.pragma_update(None, "user_version", VERSION)?;
             Ok(())
         }
-        newer => Err(too_new(newer)),
+        other => Err(foreign(other)),
     }
 }
 
@@ -39,12 +39,14 @@ pub(super) fn check(conn: &Connection) -> Result<(), Error> {
     match conn.query_row("PRAGMA user_version", [], |row| row.get(0))? {
         VERSION => Ok(()),
         0 => Err(Error::Corrupt("the file is not a discuno database".to_owned())),
-        newer => Err(too_new(newer)),
+        other => Err(foreign(other)),
     }
 }
 
-fn too_new(version: i64) -> Error {
-    Error::Illegal(format!("the database has schema {version} and this program knows {VERSION}: use the newer discuno"))
+/// No released program wrote an older one.
+fn foreign(version: i64) -> Error {
+    let advice = if version > VERSION { "use the newer discuno" } else { "it was never released: begin a new file" };
+    Error::Illegal(format!("the database has schema {version} and this program knows {VERSION}: {advice}"))
 }
 
 const GET: &str = "SELECT value FROM meta WHERE key = ?1";

@@ -9,10 +9,11 @@ use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::lease::Lease;
+use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::run::End;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
-use crate::store::change::Change;
+use crate::store::change::{Change, NewRun};
 use crate::store::error::Error;
 use crate::store::sqlite::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sqlite::{Sqlite, ledger, row};
@@ -130,6 +131,15 @@ impl Queue for Sqlite {
                     finish(conn, run, "", &mut scope, End::Cancelled)?;
                 }
                 Ok(state != "running")
+            })
+            .await
+    }
+
+    async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
+        self.executor
+            .write(move |conn| {
+                let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
+                scope.apply(conn, runs.into_iter().map(Change::Start).collect())
             })
             .await
     }
@@ -272,19 +282,33 @@ fn open_failed(
     )
 }
 
+const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') AND host_absent = 0";
+const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
+
+/// What is not as it should be at rest, if anything: one live session, or the whole amount back.
+fn unaccounted(conn: &Connection, payment: &Payment) -> Result<Option<&'static str>, Error> {
+    let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
+    let under_way = conn.prepare_cached(UNDER_WAY)?.exists([payment.id.0])?;
+    Ok(match payment.status {
+        status if status.is_open() => Some("is taken and neither booked nor refunded"),
+        _ if under_way => Some("was to be refunded and nobody knows whether it was"),
+        PaymentStatus::Booked if !stands => Some("is taken and no session stands for it"),
+        PaymentStatus::Refunded if stands => Some("was refunded and the session still stands"),
+        _ => None,
+    })
+}
+
 fn open_cancelled(conn: &Connection, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment else { return Ok(()) };
     let payment = ledger::read_payment(conn, payment)?;
-    if !payment.status.is_open() {
-        return Ok(());
-    }
+    let Some(why) = unaccounted(conn, &payment)? else { return Ok(()) };
     scope.open_case(
         conn,
         NewCase {
             kind: CaseKind::RunCancelled,
             cause: format!("run_cancelled/{run}"),
-            summary: format!("{run} was cancelled while {} is taken and neither booked nor refunded", payment.amount),
-            detail: "look for a booking at Cal.com, then refund or retry the run".to_owned(),
+            summary: format!("{run} was cancelled while {} {why}", payment.amount),
+            detail: "look for a session at Cal.com, then refund, call it off or retry the run".to_owned(),
             at_risk: Some(payment.amount),
         },
     )

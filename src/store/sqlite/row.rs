@@ -4,10 +4,12 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 
+use crate::model::account::Account;
 use crate::model::booking::{Booking, NewBooking};
 use crate::model::case::Case;
+use crate::model::dispute::Dispute;
 use crate::model::event::Event;
-use crate::model::id::{BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use crate::model::id::{BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::mail::{Mail, NewMail};
 use crate::model::money::Money;
 use crate::model::payment::Payment;
@@ -15,6 +17,7 @@ use crate::model::refund::Refund;
 use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
+use crate::model::transfer::Transfer;
 use crate::store::error::Error;
 
 type Read<T> = rusqlite::Result<T>;
@@ -147,7 +150,8 @@ pub(super) fn refund(row: &Row<'_>) -> Read<Refund> {
 }
 
 pub(super) const BOOKING: &str = "b.id, b.payment_id, b.uid, b.cal_id, b.status, b.event_type_id, b.start_at, b.end_at, \
-     b.title, b.meeting_url, b.host_email, b.created_at, b.updated_at";
+     b.title, b.meeting_url, b.organizer, b.attendees, b.mentor_user_id, b.actor_user_id, b.replaces, b.cancelled_by, b.reason, \
+     b.host_absent, b.attendee_absent, b.created_at, b.updated_at";
 
 pub(super) fn booking(row: &Row<'_>) -> Read<Booking> {
     Ok(Booking {
@@ -162,15 +166,74 @@ pub(super) fn booking(row: &Row<'_>) -> Read<Booking> {
             end: time(row, 7)?,
             title: row.get(8)?,
             meeting_url: row.get(9)?,
-            host_email: row.get(10)?,
+            organizer: json(row, 10)?,
+            attendees: json(row, 11)?.unwrap_or_default(),
+            mentor_user_id: row.get(12)?,
+            actor_user_id: row.get(13)?,
+            replaces: row.get(14)?,
+            cancelled_by: row.get(15)?,
+            reason: row.get(16)?,
         },
-        created_at: time(row, 11)?,
-        updated_at: time(row, 12)?,
+        host_absent: row.get(17)?,
+        attendee_absent: row.get(18)?,
+        created_at: time(row, 19)?,
+        updated_at: time(row, 20)?,
+    })
+}
+
+pub(super) const DISPUTE: &str = "d.id, d.status, d.amount, d.currency, d.reason, d.due_at, d.as_of";
+
+pub(super) fn dispute(row: &Row<'_>) -> Read<Dispute> {
+    Ok(Dispute {
+        id: row.get(0)?,
+        status: word(row, 1)?,
+        amount: money(row, 2, 3)?,
+        reason: row.get(4)?,
+        due_at: maybe_time(row, 5)?,
+        as_of: time(row, 6)?,
+    })
+}
+
+pub(super) const ACCOUNT: &str = "a.id, a.user_id, a.email, a.status, a.charges_enabled, a.payouts_enabled, \
+     a.transfers_enabled, a.requirements, a.as_of";
+
+pub(super) fn account(row: &Row<'_>) -> Read<Account> {
+    Ok(Account {
+        id: row.get(0)?,
+        user_id: row.get(1)?,
+        email: row.get(2)?,
+        status: word(row, 3)?,
+        charges_enabled: row.get(4)?,
+        payouts_enabled: row.get(5)?,
+        transfers_enabled: row.get(6)?,
+        requirements: json(row, 7)?.unwrap_or_default(),
+        as_of: time(row, 8)?,
+    })
+}
+
+pub(super) const TRANSFER: &str = "t.id, t.payment_id, t.generation, t.amount, t.currency, t.destination, t.origin, \
+     t.status, t.reversed, t.reference, t.request, t.sent_at, t.stripe_transfer_id, t.created_at";
+
+pub(super) fn transfer(row: &Row<'_>) -> Read<Transfer> {
+    Ok(Transfer {
+        id: TransferId(row.get(0)?),
+        payment: PaymentId(row.get(1)?),
+        generation: row.get(2)?,
+        amount: money(row, 3, 4)?,
+        destination: row.get(5)?,
+        origin: word(row, 6)?,
+        status: word(row, 7)?,
+        reversed: row.get(8)?,
+        reference: row.get(9)?,
+        request: row.get(10)?,
+        sent_at: maybe_time(row, 11)?,
+        stripe_transfer_id: row.get(12)?,
+        created_at: time(row, 13)?,
     })
 }
 
 pub(super) const CASE: &str = "c.id, c.kind, c.status, c.cause, c.summary, c.detail, c.amount, c.currency, c.payment_id, \
-     c.run_id, c.event_id, c.opened_at, c.alerted_at, c.closed_at";
+     c.run_id, c.event_id, c.opened_at, c.alerted_at, c.closed_at, c.resolution";
 
 pub(super) fn case(row: &Row<'_>) -> Read<Case> {
     let at_risk = match row.get::<_, Option<i64>>(6)? {
@@ -191,6 +254,7 @@ pub(super) fn case(row: &Row<'_>) -> Read<Case> {
         opened_at: time(row, 11)?,
         alerted_at: maybe_time(row, 12)?,
         closed_at: maybe_time(row, 13)?,
+        resolution: row.get(14)?,
     })
 }
 

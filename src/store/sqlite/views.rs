@@ -71,6 +71,8 @@ const BY_PROVIDER_ID: &str = "SELECT DISTINCT payment FROM ( \
      SELECT id AS payment FROM payments WHERE session_id >= ?1 AND session_id < ?2 \
      UNION ALL SELECT id FROM payments WHERE payment_intent >= ?1 AND payment_intent < ?2 \
      UNION ALL SELECT payment_id FROM refunds WHERE stripe_refund_id >= ?1 AND stripe_refund_id < ?2 \
+     UNION ALL SELECT payment_id FROM transfers WHERE stripe_transfer_id >= ?1 AND stripe_transfer_id < ?2 \
+     UNION ALL SELECT payment_id FROM disputes WHERE id >= ?1 AND id < ?2 \
      UNION ALL SELECT payment_id FROM bookings WHERE uid >= ?1 AND uid < ?2 AND payment_id IS NOT NULL \
      UNION ALL SELECT payment_id FROM events WHERE external_id >= ?1 AND external_id < ?2 AND payment_id IS NOT NULL) LIMIT 2";
 const BY_EVENT_ID: &str = "SELECT id FROM events WHERE external_id >= ?1 AND external_id < ?2 LIMIT 2";
@@ -112,6 +114,8 @@ fn resolve_own(conn: &Connection, id: &str) -> Result<Option<Subject>, Error> {
         Some(("SELECT payment_id FROM mails WHERE id = ?1", n, Subject::Mail(MailId(n))))
     } else if let Ok(crate::model::id::RefundId(n)) = id.parse() {
         Some(("SELECT payment_id FROM refunds WHERE id = ?1", n, Subject::Payment(PaymentId(0))))
+    } else if let Ok(crate::model::id::TransferId(n)) = id.parse() {
+        Some(("SELECT payment_id FROM transfers WHERE id = ?1", n, Subject::Payment(PaymentId(0))))
     } else if let Ok(crate::model::id::BookingId(n)) = id.parse() {
         Some(("SELECT payment_id FROM bookings WHERE id = ?1", n, Subject::Payment(PaymentId(0))))
     } else {
@@ -144,6 +148,8 @@ fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
         }
         story.refunds = list(conn, row::REFUND, "refunds f", "payment_id", id.0, row::refund)?;
         story.bookings = list(conn, row::BOOKING, "bookings b", "payment_id", id.0, row::booking)?;
+        story.transfers = list(conn, row::TRANSFER, "transfers t", "payment_id", id.0, row::transfer)?;
+        story.disputes = list(conn, row::DISPUTE, "disputes d", "payment_id", id.0, row::dispute)?;
     }
     if of_payment || matches!(subject, Subject::Event(_)) {
         story.events = list::<Event>(conn, row::EVENT, "events e", column, id, row::event)?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use discuno::model::case::{CaseKind, NewCase};
 use discuno::model::checkout::{Attendee, Checkout};
-use discuno::model::event::{Disposition, Source};
+use discuno::model::event::{Disposition, Source, Via};
 use discuno::model::money::{Currency, Money};
 use discuno::model::payment::PaymentFact;
 use discuno::model::step::{Attempt, Ending};
@@ -21,6 +21,7 @@ pub(crate) fn event(id: &str) -> NewEvent {
         kind: "checkout.session.completed".to_owned(),
         livemode: false,
         created_at: NOW,
+        via: Via::Webhook,
         disposition: Disposition::Accepted,
         reason: None,
         body: Bytes::from(format!("body of {id}")),

@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
+use discuno::model::account::Account;
+use discuno::model::booking::Booking;
 use discuno::model::case::Case;
-use discuno::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId};
+use discuno::model::event::Source;
+use discuno::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use discuno::model::lease::Lease;
 use discuno::model::mail::Mail;
 use discuno::model::payment::Payment;
@@ -12,7 +15,8 @@ use discuno::model::refund::Refund;
 use discuno::model::run::End;
 use discuno::model::step::Attempt;
 use discuno::model::time::Timestamp;
-use discuno::store::change::{Change, Plan, RefundIntent};
+use discuno::model::transfer::Transfer;
+use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
 use discuno::store::{Backlog, Claimed, Inbox, Ingested, Ledger, Onward, Queue, Shared, Store, Story, Subject, Views};
 use futures_util::future::BoxFuture;
@@ -79,6 +83,9 @@ impl Queue for Flaky {
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error> {
         self.inner.cancel(run, now).await
     }
+    async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
+        self.inner.ensure(runs, now).await
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         self.inner.next_due().await
     }
@@ -91,6 +98,21 @@ impl Queue for Flaky {
 impl Ledger for Flaky {
     async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error> {
         self.through(self.inner.intend_refund(lease, intent, now)).await
+    }
+    async fn intend_transfer(&self, lease: Lease, intent: TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
+        self.through(self.inner.intend_transfer(lease, intent, now)).await
+    }
+    async fn transfer(&self, id: TransferId) -> Result<Transfer, Error> {
+        self.inner.transfer(id).await
+    }
+    async fn booking(&self, uid: &str) -> Result<Option<Booking>, Error> {
+        self.inner.booking(uid).await
+    }
+    async fn account(&self, id: &str) -> Result<Option<Account>, Error> {
+        self.inner.account(id).await
+    }
+    async fn complete_until(&self, source: Source) -> Result<Option<Timestamp>, Error> {
+        self.inner.complete_until(source).await
     }
     async fn payment(&self, id: PaymentId) -> Result<Payment, Error> {
         self.inner.payment(id).await

@@ -1,5 +1,6 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
+mod cal_event;
 mod event;
 mod flaky;
 pub(crate) mod http;
@@ -8,8 +9,9 @@ pub(crate) mod process;
 mod rehearsal;
 mod world;
 
+pub(crate) use cal_event::CalEvent;
 pub(crate) use event::Event;
-pub(crate) use rehearsal::Rehearsal;
+pub(crate) use rehearsal::{Act, Rehearsal};
 pub(crate) use world::{Trip, Tripwire, World};
 
 /// A directory that is gone with the test; in memory where that can be had, since nothing here outlives the machine.

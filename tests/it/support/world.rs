@@ -8,12 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use discuno::app::{App, Parts};
 use discuno::clock::Clock;
-use discuno::config::{Config, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::config::{Config, SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
 use discuno::model::payment::Payment;
 use discuno::sandbox::Sandbox;
 use discuno::sandbox::ledger::Ledger;
-use discuno::signature::sign_stripe;
+use discuno::signature::{sign_cal, sign_stripe};
 use discuno::store::sqlite::Mode;
 use discuno::store::{Story, Subject};
 use discuno::transport::in_process::InProcess;
@@ -26,34 +26,55 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::event::NOW;
-use crate::support::{Event, money, scratch};
+use crate::support::{CalEvent, Event, money, scratch};
 
 /// Longer than the time after which a late booking is first looked for.
 const AFTERMATH: Duration = Duration::from_secs(10 * 60);
+
+/// Nothing happens before the next run is due but what is called and has not answered.
+const LONGEST_LOOK: Duration = Duration::from_secs(3600);
+
+/// Workflows whose runs wait for days on purpose.
+const WAITS_ON_PURPOSE: &[&str] = &["settle-check", "transfer-to-mentor"];
 
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) sandbox: Sandbox,
     worker: Option<JoinHandle<()>>,
+    file: rusqlite::Connection,
+    waits_on_purpose: &'static [&'static str],
     _dir: tempfile::TempDir,
 }
 
 impl World {
     /// A world in which nobody works yet.
     pub(crate) fn idle() -> Self {
+        Self::idle_with(|_| {})
+    }
+
+    /// The same, with other settings.
+    pub(crate) fn idle_with(adjust: impl FnOnce(&mut Config)) -> Self {
         let dir = scratch();
         let clock = Clock::starting_at(NOW);
         let base = "http://sandbox.test".parse().unwrap();
         let config = Config::sandbox(&base, PathBuf::from(dir.path()).join("d.db"), "127.0.0.1:0".parse().unwrap());
+        let mut config = config.unwrap();
+        adjust(&mut config);
         let parts = Parts { clock: clock.clone(), entropy: Entropy::seeded(7), store: Mode::Inline };
-        let app = App::open(config.unwrap(), parts).unwrap();
+        let app = App::open(config, parts).unwrap();
+        let file = rusqlite::Connection::open(&app.config.db).unwrap();
         let sandbox = Sandbox::new(clock, Entropy::seeded(8));
-        Self { app, sandbox, worker: None, _dir: dir }
+        Self { app, sandbox, worker: None, file, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir }
     }
 
     /// A world with a worker.
     pub(crate) fn new() -> Self {
-        let mut world = Self::idle();
+        Self::with(|_| {})
+    }
+
+    /// The same, with other settings.
+    pub(crate) fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut world = Self::idle_with(adjust);
         let transport = world.providers();
         world.work_over(transport);
         world
@@ -84,14 +105,34 @@ impl World {
         self.post(&event.body(), Some(&signature)).await
     }
 
+    /// Sends an event as Cal.com would, and lets the sandbox know that it happened.
+    pub(crate) async fn send_cal(&self, event: &CalEvent) -> (u16, Value) {
+        let body = event.body();
+        self.sandbox.observe(&body);
+        let signature = sign_cal(&body, &Secret::new(SANDBOX_CAL_SECRET));
+        self.post_to("webhooks/cal", &body, &[("x-cal-signature-256", &signature)]).await
+    }
+
+    /// Sends an event of a connected account as Stripe would.
+    pub(crate) async fn send_connect(&self, event: &Event) -> (u16, Value) {
+        self.sandbox.observe(&event.body());
+        let signature = sign_stripe(&event.body(), &Secret::new(SANDBOX_CONNECT_SECRET), self.app.clock.now());
+        self.post_to("webhooks/stripe-connect", &event.body(), &[("stripe-signature", &signature)]).await
+    }
+
     pub(crate) async fn post(&self, body: &[u8], signature: Option<&str>) -> (u16, Value) {
+        let headers: Vec<_> = signature.iter().map(|signature| ("stripe-signature", *signature)).collect();
+        self.post_to("webhooks/stripe", body, &headers).await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str, body: &[u8], with: &[(&'static str, &str)]) -> (u16, Value) {
         let mut headers = HeaderMap::new();
-        if let Some(signature) = signature {
-            headers.insert("stripe-signature", signature.parse().unwrap());
+        for (name, value) in with {
+            headers.insert(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let request = Request {
             method: Method::POST,
-            url: "http://discuno.test/webhooks/stripe".parse().unwrap(),
+            url: format!("http://discuno.test/{path}").parse().unwrap(),
             headers,
             body: bytes::Bytes::copy_from_slice(body),
             timeout: Duration::from_secs(30),
@@ -103,28 +144,48 @@ impl World {
     /// Lets time pass until every run has come to its end, and the first look after a refund is over.
     pub(crate) async fn settle(&self) {
         for _ in 0..20_000 {
-            if !self.is_busy().await {
+            if !self.is_busy() {
                 tokio::time::sleep(AFTERMATH).await;
-                if !self.is_busy().await {
+                if !self.is_busy() {
                     return;
                 }
             }
             let due = self.app.store.next_due().await.unwrap();
             let wait = due.map_or(Duration::ZERO, |due| due.since(self.app.clock.now()));
-            tokio::time::sleep(wait.min(AFTERMATH) + Duration::from_millis(20)).await;
+            tokio::time::sleep(wait.min(LONGEST_LOOK) + Duration::from_millis(20)).await;
         }
         panic!("the runs never come to their end");
     }
 
-    /// Whether a run has not ended, other than those that look for late bookings for two days.
-    async fn is_busy(&self) -> bool {
-        for payment in self.payments().await {
-            let story = self.app.store.story(Subject::Payment(payment.id)).await.unwrap();
-            if story.runs.iter().any(|(run, _)| !run.state.is_terminal() && run.workflow != "settle-check") {
-                return true;
-            }
-        }
-        false
+    /// Whether a run has not ended, other than those that wait for days on purpose.
+    fn is_busy(&self) -> bool {
+        let waiting = self.waits_on_purpose.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND workflow NOT IN ({waiting})");
+        self.file.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap() > 0
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+        self.settle().await;
+    }
+
+    /// Lets time pass until the mentor's share has moved, or it is certain that it does not.
+    pub(crate) async fn settle_share(&mut self) {
+        self.waits_on_purpose = &["settle-check"];
+        self.settle().await;
+        self.waits_on_purpose = WAITS_ON_PURPOSE;
+    }
+
+    /// The runs of a workflow on the payment.
+    pub(crate) async fn runs_of(&self, workflow: &str) -> Vec<discuno::model::run::Run> {
+        let runs = self.story().await.runs.into_iter().map(|(run, _)| run);
+        runs.filter(|run| run.workflow == workflow).collect()
+    }
+
+    /// The names of what was counted, in order.
+    pub(crate) fn counted(&self) -> Vec<String> {
+        self.ledger().posthog.events.into_iter().map(|event| event.event).collect()
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -157,9 +218,12 @@ impl World {
     pub(crate) async fn assert_money_is_right(&self, context: &str) {
         let theirs = self.ledger();
         money::assert_right(&self.app.store, &theirs, context).await;
-        let mut keys: Vec<_> = theirs.posthog.events.iter().map(|event| event.uuid.clone()).collect();
-        keys.dedup();
-        assert!(keys.len() <= 1, "{context}: one capture, {keys:?}");
+        let mut counted: Vec<_> =
+            theirs.posthog.events.iter().map(|event| (&event.event, &event.distinct_id)).collect();
+        let all = counted.len();
+        counted.sort();
+        counted.dedup();
+        assert_eq!(counted.len(), all, "{context}: something was counted twice");
     }
 }
 

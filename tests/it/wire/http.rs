@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use discuno::model::capture::Capture;
 use discuno::model::checkout::Attendee;
 use discuno::model::failure::FailureKind;
 use discuno::model::mail::NewMail;
 use discuno::model::time::Timestamp;
 use discuno::provider::cal::{Cal, NewBooking};
 use discuno::provider::mail::Mailer;
-use discuno::provider::posthog::{Capture, PostHog};
+use discuno::provider::posthog::PostHog;
 use discuno::provider::resend::Resend;
 use discuno::provider::stripe::{RefundRequest, Stripe};
 use discuno::transport::{Error, Request, Response, Transport};

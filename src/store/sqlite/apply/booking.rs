@@ -1,0 +1,109 @@
+//! Bookings: merged from whatever Cal.com says, in whatever order.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::booking::NewBooking;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::id::PaymentId;
+use crate::model::time::Timestamp;
+use crate::store::error::Error;
+use crate::store::sqlite::apply::Scope;
+use crate::store::sqlite::{ledger, row};
+
+const PUT: &str = "INSERT INTO bookings (uid, cal_id, payment_id, status, event_type_id, start_at, end_at, title, \
+     meeting_url, organizer, attendees, mentor_user_id, actor_user_id, replaces, cancelled_by, reason, created_at, updated_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17) \
+     ON CONFLICT (uid) DO UPDATE SET payment_id = excluded.payment_id, status = excluded.status, \
+     event_type_id = coalesce(excluded.event_type_id, event_type_id), start_at = excluded.start_at, \
+     end_at = excluded.end_at, title = excluded.title, meeting_url = coalesce(excluded.meeting_url, meeting_url), \
+     organizer = coalesce(excluded.organizer, organizer), \
+     attendees = CASE excluded.attendees WHEN '[]' THEN attendees ELSE excluded.attendees END, \
+     mentor_user_id = coalesce(excluded.mentor_user_id, mentor_user_id), \
+     actor_user_id = coalesce(excluded.actor_user_id, actor_user_id), replaces = coalesce(excluded.replaces, replaces), \
+     cancelled_by = coalesce(excluded.cancelled_by, cancelled_by), reason = coalesce(excluded.reason, reason), \
+     updated_at = excluded.updated_at";
+const PAYMENT_OF: &str = "SELECT payment_id FROM bookings WHERE uid = ?1";
+const OTHER_LIVE: &str =
+    "SELECT uid FROM bookings WHERE payment_id = ?1 AND uid <> ?2 AND status IN ('pending', 'accepted', 'completed')";
+const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL";
+const ABSENCE: &str = "UPDATE bookings SET host_absent = max(host_absent, coalesce(?2, 0)), \
+     attendee_absent = CASE WHEN ?3 IS NOT NULL AND ?4 >= absence_at THEN ?3 ELSE attendee_absent END, \
+     absence_at = CASE WHEN ?3 IS NOT NULL THEN max(absence_at, ?4) ELSE absence_at END, updated_at = ?5 \
+     WHERE uid = ?1 OR (?1 NOT GLOB '*[^0-9]*' AND cal_id = CAST(?1 AS INTEGER))";
+
+impl Scope {
+    pub(super) fn put_booking(&mut self, conn: &Connection, new: &NewBooking) -> Result<(), Error> {
+        let known = ledger::find_booking(conn, &new.uid)?;
+        let status = known.as_ref().map_or(new.status, |known| known.facts.status.learn(new.status));
+        let of_predecessor = match &new.replaces {
+            Some(uid) => payment_of(conn, uid)?,
+            None => None,
+        };
+        let mut payment = known.and_then(|known| known.payment).or(self.payment).or(of_predecessor);
+        if self.payment.is_none() {
+            self.adopt_subject(conn, payment)?;
+        }
+        if status.is_live()
+            && let Some(id) = payment
+            && let Some(other) = other_live(conn, id, &new.uid)?
+        {
+            self.open_case(conn, second_booking(&new.uid, &other))?;
+            payment = None;
+        }
+        conn.prepare_cached(PUT)?.execute(params![
+            new.uid,
+            new.cal_id,
+            payment.map(|id| id.0),
+            status.as_str(),
+            new.event_type_id,
+            new.start.0,
+            new.end.0,
+            new.title,
+            new.meeting_url,
+            new.organizer.as_ref().map(row::to_json).transpose()?,
+            row::to_json(&new.attendees)?,
+            new.mentor_user_id,
+            new.actor_user_id,
+            new.replaces,
+            new.cancelled_by,
+            new.reason,
+            self.now.0
+        ])?;
+        if let Some(id) = payment {
+            conn.prepare_cached(LINK_SUCCESSOR)?.execute(params![new.uid, id.0])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_absence(
+        &self,
+        conn: &Connection,
+        uid: &str,
+        host: Option<bool>,
+        attendee: Option<bool>,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        conn.prepare_cached(ABSENCE)?.execute(params![uid, host, attendee, at.0, self.now.0])?;
+        Ok(())
+    }
+}
+
+fn payment_of(conn: &Connection, uid: &str) -> Result<Option<PaymentId>, Error> {
+    let found: Option<Option<i64>> =
+        conn.prepare_cached(PAYMENT_OF)?.query_row([uid], |found| found.get(0)).optional()?;
+    Ok(found.flatten().map(PaymentId))
+}
+
+fn other_live(conn: &Connection, payment: PaymentId, uid: &str) -> Result<Option<String>, Error> {
+    Ok(conn.prepare_cached(OTHER_LIVE)?.query_row(params![payment.0, uid], |found| found.get(0)).optional()?)
+}
+
+fn second_booking(uid: &str, other: &str) -> NewCase {
+    NewCase {
+        kind: CaseKind::SecondBooking,
+        cause: format!("second_booking/{uid}"),
+        summary: "a second session stands in the calendar for one payment".to_owned(),
+        detail: format!("booking {uid} beside {other}: call one of them off in Cal.com"),
+        at_risk: None,
+    }
+}

@@ -1,0 +1,166 @@
+//! Refunds: what was asked, what was learnt, what others did, and what it all adds up to.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::failure::Failure;
+use crate::model::id::{PaymentId, RefundId};
+use crate::model::money::Money;
+use crate::model::payment::PaymentFact;
+use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::store::error::Error;
+use crate::store::sqlite::apply::Scope;
+use crate::store::sqlite::{ledger, row};
+
+const SENT: &str =
+    "UPDATE refunds SET status = ?2, request = ?3, sent_at = ?4, generation = generation + ?5 WHERE id = ?1";
+const LEARNED: &str = "UPDATE refunds SET status = ?2, stripe_refund_id = coalesce(?3, stripe_refund_id), failure = ?4, \
+     settled_at = ?5 WHERE id = ?1";
+const FIND: &str =
+    "SELECT id FROM refunds WHERE stripe_refund_id = ?1 OR (reference = ?2 AND stripe_refund_id IS NULL)";
+const SUPERSEDE: &str =
+    "UPDATE refunds SET status = 'failed', failure = ?2, settled_at = ?3 WHERE payment_id = ?1 AND status = 'intended'";
+const HELD: &str =
+    "SELECT coalesce(sum(amount), 0) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')";
+const ADOPT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, \
+     stripe_refund_id, created_at, settled_at) SELECT ?1, coalesce(max(ordinal), 0) + 1, ?2, ?3, 'found at Stripe', ?4, ?5, \
+     ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1";
+const SUMS: &str = "SELECT coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0), \
+     coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) FROM refunds WHERE payment_id = ?1";
+
+/// A refund as Stripe has it.
+pub(super) struct Found<'a> {
+    pub(super) stripe_id: &'a str,
+    pub(super) reference: Option<&'a str>,
+    pub(super) amount: Money,
+    pub(super) fact: RefundFact,
+}
+
+impl Scope {
+    pub(super) fn refund_sent(&self, conn: &Connection, id: RefundId, request: &str, renew: bool) -> Result<(), Error> {
+        let known = ledger::read_refund(conn, id)?;
+        let status = known.status.learn(RefundFact::Sent).map_err(|error| Error::Illegal(error.to_string()))?;
+        let sent = if renew || known.request.is_none() {
+            params![id.0, status.as_str(), request, self.now.0, renew]
+        } else {
+            // The generation's first request stands, and so does the time from which its key is known to Stripe.
+            params![id.0, status.as_str(), known.request, known.sent_at.map(|at| at.0), false]
+        };
+        conn.prepare_cached(SENT)?.execute(sent)?;
+        Ok(())
+    }
+
+    pub(super) fn refund_learned(
+        &mut self,
+        conn: &Connection,
+        known: &Refund,
+        fact: RefundFact,
+        stripe_refund_id: Option<&str>,
+        failure: Option<&Failure>,
+    ) -> Result<(), Error> {
+        let Ok(status) = known.status.learn(fact) else { return Ok(()) };
+        let settled = !matches!(status, RefundStatus::Intended | RefundStatus::Sent | RefundStatus::Pending);
+        conn.prepare_cached(LEARNED)?.execute(params![
+            known.id.0,
+            status.as_str(),
+            stripe_refund_id,
+            failure.map(row::to_json).transpose()?,
+            settled.then_some(self.now.0)
+        ])?;
+        self.payment = Some(known.payment);
+        self.weigh_refunds(conn, status)?;
+        let accepted = matches!(known.status, RefundStatus::Pending | RefundStatus::Succeeded);
+        if accepted && !status.holds_money() { self.open_case(conn, failed_later(known, status)) } else { Ok(()) }
+    }
+
+    pub(super) fn refund_adopted(&mut self, conn: &Connection, found: &Found<'_>) -> Result<(), Error> {
+        let known: Option<i64> = conn
+            .prepare_cached(FIND)?
+            .query_row(params![found.stripe_id, found.reference], |row| row.get(0))
+            .optional()?;
+        if let Some(known) = known {
+            let known = ledger::read_refund(conn, RefundId(known))?;
+            return self.refund_learned(conn, &known, found.fact, Some(found.stripe_id), None);
+        }
+        let status = match found.fact {
+            RefundFact::Succeeded => RefundStatus::Succeeded,
+            RefundFact::Failed => RefundStatus::Failed,
+            RefundFact::Canceled => RefundStatus::Canceled,
+            RefundFact::Sent | RefundFact::Pending => RefundStatus::Pending,
+        };
+        let payment = self.subject(conn)?;
+        if status.holds_money() && self.exceeds(conn, payment.id, payment.amount, found.amount)? {
+            return self.open_case(
+                conn,
+                NewCase {
+                    kind: CaseKind::Contradiction,
+                    cause: format!("too_much_refunded/{}", found.stripe_id),
+                    summary: format!(
+                        "{} was refunded at Stripe by another way, and with what is known that is more than {}",
+                        found.amount, payment.amount
+                    ),
+                    detail: format!("{}: compare the refunds of the payment in Stripe", found.stripe_id),
+                    at_risk: Some(found.amount),
+                },
+            );
+        }
+        conn.prepare_cached(ADOPT)?.execute(params![
+            payment.id.0,
+            found.amount.minor,
+            found.amount.currency.code(),
+            RefundOrigin::Stripe.as_str(),
+            status.as_str(),
+            format!("stripe/{}", found.stripe_id),
+            found.stripe_id,
+            self.now.0
+        ])?;
+        self.weigh_refunds(conn, status)
+    }
+
+    /// Whether one more refund is too much, once what was only wanted has given way to what was done.
+    fn exceeds(&self, conn: &Connection, payment: PaymentId, paid: Money, more: Money) -> Result<bool, Error> {
+        let held = || conn.prepare_cached(HELD)?.query_row([payment.0], |row| row.get::<_, i64>(0));
+        if more.currency != paid.currency {
+            return Ok(true);
+        }
+        if held()? + more.minor <= paid.minor {
+            return Ok(false);
+        }
+        let superseded = Failure::permanent("refunded_elsewhere", "the payment was refunded at stripe by another way");
+        conn.prepare_cached(SUPERSEDE)?.execute(params![payment.0, row::to_json(&superseded)?, self.now.0])?;
+        Ok(held()? + more.minor > paid.minor)
+    }
+
+    /// What the refunds add up to decides where the payment stands.
+    fn weigh_refunds(&mut self, conn: &Connection, newest: RefundStatus) -> Result<(), Error> {
+        let payment = self.subject(conn)?;
+        let (settled, held): (i64, i64) =
+            conn.prepare_cached(SUMS)?.query_row([payment.id.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?;
+        if settled >= payment.amount.minor {
+            self.learn(conn, PaymentFact::Refunded)
+        } else if held >= payment.amount.minor && newest == RefundStatus::Pending {
+            self.learn(conn, PaymentFact::RefundAccepted)
+        } else if !newest.holds_money() {
+            self.learn(conn, PaymentFact::RefundFailed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// M8: Stripe had taken it, and it came to nothing after all.
+fn failed_later(refund: &Refund, status: RefundStatus) -> NewCase {
+    NewCase {
+        kind: CaseKind::RefundFailed,
+        cause: format!("refund_failed/{}", refund.reference),
+        summary: format!(
+            "the refund of {} is {status} after stripe had accepted it: the money is here and not with the customer",
+            refund.amount
+        ),
+        detail: format!(
+            "{}: pay the customer back by another way, or refund again",
+            refund.stripe_refund_id.as_deref().unwrap_or(&refund.reference)
+        ),
+        at_risk: Some(refund.amount),
+    }
+}

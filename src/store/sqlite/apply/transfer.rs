@@ -1,0 +1,122 @@
+//! Mentors' shares and the accounts they go to.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::account::Account;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::id::TransferId;
+use crate::model::money::Money;
+use crate::model::time::Timestamp;
+use crate::model::transfer::TransferStatus;
+use crate::store::error::Error;
+use crate::store::sqlite::apply::Scope;
+use crate::store::sqlite::{ledger, row};
+
+const PUT_ACCOUNT: &str = "INSERT INTO accounts (id, user_id, email, status, charges_enabled, payouts_enabled, \
+     transfers_enabled, requirements, as_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET \
+     user_id = coalesce(excluded.user_id, user_id), email = coalesce(excluded.email, email), status = excluded.status, \
+     charges_enabled = excluded.charges_enabled, payouts_enabled = excluded.payouts_enabled, \
+     transfers_enabled = excluded.transfers_enabled, requirements = excluded.requirements, as_of = excluded.as_of \
+     WHERE excluded.as_of >= as_of";
+const ACCOUNT_GONE: &str = "INSERT INTO accounts (id, status, charges_enabled, payouts_enabled, transfers_enabled, \
+     requirements, as_of) VALUES (?1, 'inactive', 0, 0, 0, '[]', ?2) ON CONFLICT (id) DO UPDATE SET status = 'inactive', \
+     charges_enabled = 0, payouts_enabled = 0, transfers_enabled = 0, as_of = excluded.as_of WHERE excluded.as_of >= as_of";
+const SENT: &str = "UPDATE transfers SET status = 'sent', request = ?2, sent_at = ?3, generation = generation + ?4 \
+     WHERE id = ?1 AND status IN ('intended', 'sent')";
+const FAILED: &str = "UPDATE transfers SET status = 'failed' WHERE id = ?1 AND status IN ('intended', 'sent')";
+const FIND: &str = "SELECT id FROM transfers WHERE stripe_transfer_id = ?1 OR reference = ?2";
+const SEEN: &str =
+    "UPDATE transfers SET status = 'made', stripe_transfer_id = ?2, reversed = max(reversed, ?3) WHERE id = ?1";
+const SUPERSEDE: &str = "UPDATE transfers SET status = 'failed' WHERE payment_id = ?1 AND status = 'intended'";
+const LIVE: &str = "SELECT reference FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
+const ADOPT: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reversed, reference, \
+     stripe_transfer_id, created_at) VALUES (?1, ?2, ?3, ?4, 'stripe', 'made', ?5, ?6, ?7, ?8)";
+
+/// A transfer as Stripe has it.
+pub(super) struct Seen<'a> {
+    pub(super) stripe_id: &'a str,
+    pub(super) reference: Option<&'a str>,
+    pub(super) amount: Money,
+    pub(super) reversed: i64,
+    pub(super) destination: &'a str,
+}
+
+pub(super) fn put_account(conn: &Connection, new: &Account) -> Result<(), Error> {
+    conn.prepare_cached(PUT_ACCOUNT)?.execute(params![
+        new.id,
+        new.user_id,
+        new.email,
+        new.status.as_str(),
+        new.charges_enabled,
+        new.payouts_enabled,
+        new.transfers_enabled,
+        row::to_json(&new.requirements)?,
+        new.as_of.0
+    ])?;
+    Ok(())
+}
+
+pub(super) fn account_gone(conn: &Connection, id: &str, as_of: Timestamp) -> Result<(), Error> {
+    conn.prepare_cached(ACCOUNT_GONE)?.execute(params![id, as_of.0])?;
+    Ok(())
+}
+
+pub(super) fn transfer_failed(conn: &Connection, id: TransferId) -> Result<(), Error> {
+    conn.prepare_cached(FAILED)?.execute([id.0])?;
+    Ok(())
+}
+
+impl Scope {
+    pub(super) fn transfer_sent(
+        &self,
+        conn: &Connection,
+        id: TransferId,
+        request: &str,
+        renew: bool,
+    ) -> Result<(), Error> {
+        let known = ledger::read_transfer(conn, id)?;
+        if matches!(known.status, TransferStatus::Made | TransferStatus::Failed) {
+            return Err(Error::Illegal(format!("{id} is {} and is not asked for again", known.status)));
+        }
+        conn.prepare_cached(SENT)?.execute(params![id.0, request, self.now.0, renew])?;
+        Ok(())
+    }
+
+    pub(super) fn transfer_seen(&mut self, conn: &Connection, seen: &Seen<'_>) -> Result<(), Error> {
+        let known: Option<i64> = conn
+            .prepare_cached(FIND)?
+            .query_row(params![seen.stripe_id, seen.reference], |found| found.get(0))
+            .optional()?;
+        if let Some(id) = known {
+            conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
+            return Ok(());
+        }
+        let payment = self.subject(conn)?;
+        conn.prepare_cached(SUPERSEDE)?.execute([payment.id.0])?;
+        let live: Option<String> =
+            conn.prepare_cached(LIVE)?.query_row([payment.id.0], |found| found.get(0)).optional()?;
+        if let Some(other) = live {
+            return self.open_case(
+                conn,
+                NewCase {
+                    kind: CaseKind::Contradiction,
+                    cause: format!("second_transfer/{}", seen.stripe_id),
+                    summary: format!("a second transfer of {} for one payment is at Stripe", seen.amount),
+                    detail: format!("{} beside {other}: reverse one of them in Stripe", seen.stripe_id),
+                    at_risk: Some(seen.amount),
+                },
+            );
+        }
+        conn.prepare_cached(ADOPT)?.execute(params![
+            payment.id.0,
+            seen.amount.minor,
+            seen.amount.currency.code(),
+            seen.destination,
+            seen.reversed,
+            format!("stripe/{}", seen.stripe_id),
+            seen.stripe_id,
+            self.now.0
+        ])?;
+        Ok(())
+    }
+}

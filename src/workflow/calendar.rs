@@ -1,0 +1,217 @@
+//! What Cal.com tells of bookings: counted for the mentor, and a booking that comes after its refund is called off.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::engine::ctx::Ctx;
+use crate::engine::policy::Policy;
+use crate::engine::registry::{Outcome, Workflow};
+use crate::ingress::cal;
+use crate::model::booking::{Booking, BookingStatus};
+use crate::model::capture::Capture;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::failure::Failure;
+use crate::model::id::PaymentId;
+use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
+use crate::model::time::Timestamp;
+use crate::store::change::{Change, PaymentKey};
+use crate::store::{Story, Subject};
+use crate::workflow::{Means, track};
+
+/// What an event of Cal.com says, besides what is kept of the booking.
+#[derive(Debug, Deserialize)]
+pub struct News {
+    pub(super) uid: String,
+    pub(super) at: Timestamp,
+    #[serde(default)]
+    pub(super) cancelled_by: Option<String>,
+    #[serde(default)]
+    pub(super) request_reschedule: bool,
+    #[serde(default)]
+    previous: Option<String>,
+    #[serde(default)]
+    previous_start: Option<Timestamp>,
+}
+
+/// A booking, and whose it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub(super) booking: Booking,
+    pub(super) mentor: Option<String>,
+}
+
+impl Means {
+    /// Reads a booking. The mentor is known by its metadata, or by the payment it was made for.
+    pub(super) async fn read_booking(&self, ctx: &Ctx, uid: &str) -> Result<Option<Known>, Failure> {
+        ctx.step("read-booking", Policy::DEFAULT, async |step| {
+            let booking = self.store.booking(uid).await.map_err(|error| step.store_failure(error))?;
+            let Some(booking) = booking else { return Ok(None) };
+            let mentor = match (&booking.facts.mentor_user_id, booking.payment) {
+                (Some(mentor), _) => Some(mentor.clone()),
+                (None, Some(id)) => {
+                    let payment = self.store.payment(id).await.map_err(|error| step.store_failure(error))?;
+                    payment.checkout.map(|order| order.mentor_user_id)
+                }
+                (None, None) => None,
+            };
+            Ok(Some(Known { booking, mentor }))
+        })
+        .await
+    }
+
+    /// Everything known of a payment that is there.
+    pub(super) async fn payment_story(&self, id: PaymentId) -> Result<(Payment, Story), crate::store::error::Error> {
+        let mut story = self.store.story(Subject::Payment(id)).await?;
+        let payment = story.payment.take();
+        let payment = payment.ok_or_else(|| crate::store::error::Error::NotFound(id.to_string()))?;
+        Ok((payment, story))
+    }
+}
+
+/// The payment as the subject of what follows, also where the run began before it was known.
+pub(super) fn about(payment: &Payment) -> Change {
+    Change::About(PaymentKey::Session(payment.session_id.clone()))
+}
+
+/// Counts a booking.
+pub struct BookingCreated(pub Arc<Means>);
+
+impl Workflow for BookingCreated {
+    const NAME: &'static str = cal::BOOKING_CREATED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        ctx.commit("track-booking-created", created(&known, news.at)).await?;
+        let Some(payment) = known.booking.payment else { return Ok("counted") };
+        let late = ctx
+            .step("compare-with-payment", Policy::DEFAULT, async |step| {
+                let read = self.0.payment_story(payment).await;
+                let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+                let refunding = story.refunds.iter().any(|refund| refund.status.holds_money());
+                let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
+                match payment.status {
+                    PaymentStatus::Refunded | PaymentStatus::Refunding if standing => return Ok(true),
+                    // The answer to our own request may still be on its way, or lost.
+                    PaymentStatus::Paid | PaymentStatus::Attention if standing && !refunding => {
+                        step.also(about(&payment));
+                        step.also(Change::Learn(PaymentFact::Booked));
+                    }
+                    _ => {}
+                }
+                Ok(false)
+            })
+            .await?;
+        if !late {
+            return Ok("counted");
+        }
+        let cancelled = ctx
+            .step("cancel-late-booking", Policy::MONEY, async |step| {
+                let reason = "The payment for this session was refunded.";
+                self.0.providers.cal.cancel_booking(&known.booking.facts.uid, reason).await?;
+                let mut gone = known.booking.facts.clone();
+                gone.status = BookingStatus::Cancelled;
+                step.also(Change::Booking(gone));
+                Ok(())
+            })
+            .await;
+        let Err(failure) = cancelled else { return Ok("late_booking_cancelled") };
+        let case = NewCase {
+            kind: CaseKind::BookingAfterRefund,
+            cause: format!("booking_after_refund/{}", news.uid),
+            summary: "the payment was refunded, and yet the session stands in the calendar".to_owned(),
+            detail: format!("booking {}; cancelling it failed: {} ({})", news.uid, failure.code, failure.message),
+            at_risk: None,
+        };
+        ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
+        Ok("case_opened")
+    }
+}
+
+/// For the mentor, and for the booker where the application said who it is.
+fn created(known: &Known, at: Timestamp) -> Vec<Change> {
+    let (booking, facts) = (&known.booking, &known.booking.facts);
+    let mut properties = json!({
+        "bookingId": booking.id, "calcomBookingId": facts.cal_id, "calcomUid": facts.uid,
+        "eventTypeId": facts.event_type_id, "duration": facts.end.since(facts.start).as_secs() / 60,
+        "startTime": facts.start.to_string(),
+    });
+    let actor = facts.actor_user_id.as_deref().and_then(|actor| {
+        let mut properties = properties.clone();
+        properties["mentorUserId"] = json!(known.mentor);
+        Capture::of("booking_created", Some(actor), &format!("{}/actor", facts.uid), at, properties)
+    });
+    properties["attendeeEmail"] = json!(facts.attendees.first().map(|attendee| &attendee.email));
+    let mentor = Capture::of("booking_created", known.mentor.as_deref(), &facts.uid, at, properties);
+    mentor.into_iter().chain(actor).map(|capture| track::later(&capture)).collect()
+}
+
+/// Counts a new time.
+pub struct BookingRescheduled(pub Arc<Means>);
+
+impl Workflow for BookingRescheduled {
+    const NAME: &'static str = cal::BOOKING_RESCHEDULED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let facts = &known.booking.facts;
+        let properties = json!({
+            "calcomUid": facts.uid, "calcomBookingId": facts.cal_id, "previousUid": news.previous,
+            "previousStartTime": news.previous_start.map(|start| start.to_string()),
+            "startTime": facts.start.to_string(),
+        });
+        count(ctx, "track-booking-rescheduled", "booking_rescheduled", &known, news.at, properties).await
+    }
+}
+
+/// Counts a start.
+pub struct MeetingStarted(pub Arc<Means>);
+
+impl Workflow for MeetingStarted {
+    const NAME: &'static str = cal::MEETING_STARTED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let facts = &known.booking.facts;
+        let properties = json!({
+            "calcomUid": facts.uid, "calcomBookingId": facts.cal_id, "startTime": facts.start.to_string(),
+        });
+        count(ctx, "track-meeting-started", "meeting_started", &known, news.at, properties).await
+    }
+}
+
+/// Counts an end.
+pub struct MeetingEnded(pub Arc<Means>);
+
+impl Workflow for MeetingEnded {
+    const NAME: &'static str = cal::MEETING_ENDED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let facts = &known.booking.facts;
+        let properties = json!({
+            "calcomUid": facts.uid, "calcomBookingId": facts.cal_id, "startTime": facts.start.to_string(),
+            "endTime": facts.end.to_string(),
+        });
+        count(ctx, "track-meeting-ended", "meeting_ended", &known, news.at, properties).await
+    }
+}
+
+async fn count(
+    ctx: &Ctx,
+    step: &str,
+    event: &str,
+    known: &Known,
+    at: Timestamp,
+    properties: serde_json::Value,
+) -> Result<Outcome, Failure> {
+    let capture = Capture::of(event, known.mentor.as_deref(), &known.booking.facts.uid, at, properties);
+    let Some(capture) = capture else { return Ok("nobody_to_count_for") };
+    ctx.commit(step, vec![track::later(&capture)]).await?;
+    Ok("counted")
+}

@@ -1,0 +1,183 @@
+//! Sessions that do not take place: what becomes of the money.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::engine::ctx::Ctx;
+use crate::engine::policy::Policy;
+use crate::engine::registry::{Outcome, Workflow};
+use crate::ingress::cal;
+use crate::model::booking::Booking;
+use crate::model::capture::Capture;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::failure::Failure;
+use crate::model::id::PaymentId;
+use crate::model::money::Money;
+use crate::model::payment::{PaymentFact, PaymentStatus};
+use crate::model::policy::Policy as SessionPolicy;
+use crate::store::change::{Change, PaymentKey};
+use crate::workflow::calendar::News;
+use crate::workflow::{Means, refund_payment, track};
+
+/// How often is asked whether the checkout has come to its end.
+const BETWEEN: Duration = Duration::from_secs(60);
+/// After as many, it counts as stuck, and has a case of its own.
+const MOST_WAITS: u32 = 300;
+
+/// Settles a session that was called off.
+pub struct BookingCancelled(pub Arc<Means>);
+
+impl Workflow for BookingCancelled {
+    const NAME: &'static str = cal::BOOKING_CANCELLED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let facts = &known.booking.facts;
+        let properties = json!({
+            "calcomUid": facts.uid, "calcomBookingId": facts.cal_id, "organizerEmail": facts.host_email(),
+        });
+        let capture = Capture::of("booking_cancelled", known.mentor.as_deref(), &facts.uid, news.at, properties);
+        ctx.commit("track-booking-cancelled", capture.iter().map(track::later).collect()).await?;
+        if news.request_reschedule {
+            // The mentor has asked for another time: the customer may choose one until the old one has come.
+            ctx.sleep_until(facts.start).await;
+        }
+        let by_attendee = news
+            .cancelled_by
+            .as_deref()
+            .is_some_and(|by| facts.attendees.iter().any(|attendee| attendee.email.eq_ignore_ascii_case(by)));
+        let (policy, who) = if by_attendee {
+            (self.0.policies.attendee_cancels, "the customer")
+        } else {
+            (self.0.policies.mentor_cancels, "the mentor")
+        };
+        let off = CalledOff {
+            kind: CaseKind::SessionCancelled,
+            policy,
+            what: format!("{who} called the session off"),
+            told: "your session was called off".to_owned(),
+        };
+        off.settle(ctx, &self.0, &known.booking).await
+    }
+}
+
+/// Pays back what the mentor declined.
+pub struct BookingRejected(pub Arc<Means>);
+
+impl Workflow for BookingRejected {
+    const NAME: &'static str = cal::BOOKING_REJECTED_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let off = CalledOff {
+            kind: CaseKind::SessionCancelled,
+            policy: SessionPolicy::Refund,
+            what: "the mentor declined the session".to_owned(),
+            told: "your mentor could not take the session".to_owned(),
+        };
+        off.settle(ctx, &self.0, &known.booking).await
+    }
+}
+
+/// Settles a session to which the mentor did not come.
+pub struct HostNoShow(pub Arc<Means>);
+
+impl Workflow for HostNoShow {
+    const NAME: &'static str = cal::HOST_NO_SHOW_WORKFLOW;
+    type Input = News;
+
+    async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
+        let uid = &known.booking.facts.uid;
+        // For Cal.com's own books; nothing here hangs on it.
+        let marked = async |_| Ok(self.0.providers.cal.mark_host_absent(uid).await?);
+        ctx.step("mark-host-absent", Policy::DEFAULT, marked).await.ok();
+        let off = CalledOff {
+            kind: CaseKind::HostNoShow,
+            policy: self.0.policies.host_no_show,
+            what: "the mentor did not come to the session".to_owned(),
+            told: "your mentor did not come to the session".to_owned(),
+        };
+        off.settle(ctx, &self.0, &known.booking).await
+    }
+}
+
+/// Why a session does not take place, and what the owner wants done then.
+struct CalledOff {
+    kind: CaseKind,
+    policy: SessionPolicy,
+    what: String,
+    told: String,
+}
+
+/// Where the payment stands.
+#[derive(Serialize, Deserialize)]
+enum Standing {
+    /// The checkout is still at work on it.
+    AtWork,
+    /// Nothing is to be settled: why.
+    Settled(String),
+    /// It is paid, and this session was what it was paid for.
+    Open { session: String, amount: Money },
+}
+
+impl CalledOff {
+    async fn settle(&self, ctx: &Ctx, means: &Means, booking: &Booking) -> Result<Outcome, Failure> {
+        let uid = &booking.facts.uid;
+        let Some(payment) = booking.payment else { return Ok("nothing_was_paid") };
+        let mut standing = standing(ctx, means, payment, uid).await?;
+        for _ in 0..MOST_WAITS {
+            if !matches!(standing, Standing::AtWork) {
+                break;
+            }
+            ctx.sleep("wait-for-checkout", BETWEEN).await;
+            standing = self::standing(ctx, means, payment, uid).await?;
+        }
+        let Standing::Open { session, amount } = standing else { return Ok("settled_already") };
+        let about = Change::About(PaymentKey::Session(session));
+        match self.policy {
+            SessionPolicy::Refund => {
+                let refund = refund_payment::start(uid, &self.what, &self.told);
+                ctx.commit("start-refund", vec![about, refund]).await?;
+                Ok("refund_started")
+            }
+            SessionPolicy::Case => {
+                let case = NewCase {
+                    kind: self.kind,
+                    cause: format!("{}/{uid}", self.kind),
+                    summary: format!("{}; {amount} was paid for it and is kept until somebody decides", self.what),
+                    detail: format!("booking {uid}: refund it, or agree on another time and close this"),
+                    at_risk: Some(amount),
+                };
+                let learnt = Change::Learn(PaymentFact::CalledOff);
+                ctx.commit("alert-admin", vec![about, learnt, Change::OpenCase(case)]).await?;
+                Ok("case_opened")
+            }
+            SessionPolicy::None => Ok("left_by_policy"),
+        }
+    }
+}
+
+async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<Standing, Failure> {
+    ctx.step("look-at-payment", Policy::DEFAULT, async |step| {
+        let read = means.payment_story(id).await;
+        let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+        let others = story.bookings.iter().any(|other| other.facts.uid != uid && other.facts.status.is_live());
+        Ok(match payment.status {
+            _ if others => Standing::Settled("another session stands for it".to_owned()),
+            _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
+            _ if story.refunds.iter().any(|refund| refund.status.holds_money()) => {
+                Standing::Settled("a refund is there".to_owned())
+            }
+            PaymentStatus::Paid => Standing::AtWork,
+            PaymentStatus::Booked => Standing::Open { session: payment.session_id, amount: payment.amount },
+            status => Standing::Settled(format!("the payment is {status}")),
+        })
+    })
+    .await
+}

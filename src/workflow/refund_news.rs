@@ -1,0 +1,97 @@
+//! Refunds that were made at Stripe: taken into our books, and told to the customer once.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::engine::ctx::Ctx;
+use crate::engine::policy::Policy;
+use crate::engine::registry::{Outcome, Workflow};
+use crate::ingress::stripe;
+use crate::model::case::{CaseKind, NewCase};
+use crate::model::failure::Failure;
+use crate::model::money::Money;
+use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::refund::RefundOrigin;
+use crate::store::change::{Change, NewRun};
+use crate::workflow::{Means, letter, refund, transfer};
+
+/// Which refund.
+#[derive(Deserialize)]
+pub struct Input {
+    refund: String,
+}
+
+/// Writes to the customer, unless the workflow that made the refund does.
+pub struct TellOfRefund(pub Arc<Means>);
+
+impl Workflow for TellOfRefund {
+    const NAME: &'static str = stripe::TELL_OF_REFUND_WORKFLOW;
+    type Input = Input;
+
+    async fn run(&self, ctx: &Ctx, input: Input) -> Result<Outcome, Failure> {
+        ctx.step("tell-customer", Policy::DEFAULT, async |step| {
+            let read = self.0.payment_story(step.payment()?).await;
+            let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+            let refund = story.refunds.iter().find(|refund| refund.stripe_refund_id.as_deref() == Some(&input.refund));
+            if let Some(refund) = refund
+                && refund.origin == RefundOrigin::Stripe
+                && refund.status.holds_money()
+            {
+                let letter = letter::refund_made(&payment, &input.refund, refund.amount, refund.status, None);
+                if let Some(letter) = letter {
+                    step.also(Change::Mail(letter));
+                }
+                step.also(Change::Cancel { workflow: transfer::NAME });
+                let stands = story.bookings.iter().find(|booking| {
+                    booking.facts.status.is_live() && !booking.host_absent && step.now() < booking.facts.end
+                });
+                if let Some(booking) = stands
+                    && matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded)
+                {
+                    step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok("told")
+    }
+}
+
+/// Nobody can tell whether the session is to take place all the same.
+fn still_booked(payment: &Payment, uid: &str) -> NewCase {
+    NewCase {
+        kind: CaseKind::BookingAfterRefund,
+        cause: format!("booking_after_refund/{uid}"),
+        summary: format!("{} was refunded at Stripe, and the session still stands in the calendar", payment.amount),
+        detail: format!("booking {uid}: call it off in Cal.com, or close this if it is to take place"),
+        at_risk: Some(payment.amount),
+    }
+}
+
+/// Reads a payment's refunds from Stripe.
+pub struct ReadRefunds(pub Arc<Means>);
+
+impl Workflow for ReadRefunds {
+    const NAME: &'static str = stripe::READ_REFUNDS_WORKFLOW;
+    type Input = Option<()>;
+
+    async fn run(&self, ctx: &Ctx, _: Option<()>) -> Result<Outcome, Failure> {
+        ctx.step("read-refunds", Policy::MONEY, async |step| {
+            let payment = self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))?;
+            let Some(intent) = &payment.payment_intent else { return Ok(()) };
+            for found in self.0.providers.stripe.refunds_of(intent).await? {
+                let id = found.id.clone();
+                let amount = Money::new(found.amount, payment.amount.currency);
+                step.also(refund::adopted(&found, amount));
+                let input = json!({ "refund": id });
+                step.also(Change::Start(NewRun::with_input(stripe::TELL_OF_REFUND_WORKFLOW, id, input)));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok("read")
+    }
+}

@@ -1,0 +1,135 @@
+//! The mentor's share, where it is ours to move.
+
+use std::time::Duration;
+
+use discuno::model::case::CaseKind;
+use discuno::model::run::RunState;
+use discuno::model::transfer::TransferStatus;
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use serde_json::json;
+
+use crate::support::{Event, World};
+
+const LATER: &str = "zoe+share-later@example.edu";
+
+async fn outcome(world: &World) -> String {
+    let run = world.runs_of("transfer-to-mentor").await.remove(0);
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+    run.outcome.unwrap()
+}
+
+fn moved(world: &World) -> Vec<(i64, String)> {
+    world.ledger().stripe.transfers.into_iter().map(|transfer| (transfer.amount, transfer.destination)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_moves_once_the_dispute_period_after_the_session_is_over_and_the_mentor_is_told() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    let account = purchase.0["data"]["object"]["metadata"]["mentorStripeAccountId"].as_str().unwrap().to_owned();
+    world.send(&purchase).await;
+    world.settle().await;
+    let run = world.runs_of("transfer-to-mentor").await.remove(0);
+    let end = world.story().await.bookings[0].facts.end;
+    assert_eq!(run.due_at, Some(end.plus(Duration::from_secs(72 * 3600))));
+    assert!(moved(&world).is_empty());
+    world.settle_share().await;
+    assert_eq!(outcome(&world).await, "transferred");
+    assert_eq!(moved(&world), [(4250, account)]);
+    let story = world.story().await;
+    assert_eq!((story.transfers.len(), story.transfers[0].status), (1, TransferStatus::Made));
+    let mails = world.ledger().mail.mails;
+    let told = mails.iter().filter(|mail| mail.subject.starts_with("Payment Transferred")).count();
+    assert_eq!(told, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_moved_with_the_charge_is_never_moved_again() {
+    let mut world = World::new();
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle_share().await;
+    assert_eq!(outcome(&world).await, "moved_with_the_charge");
+    assert_eq!(moved(&world).len(), 1, "the charge's own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_moves_for_what_was_refunded() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    world.send(&purchase).await;
+    world.settle().await;
+    let intent = purchase.0["data"]["object"]["payment_intent"].clone();
+    let refund =
+        Event(json!({"id": "evt_refund", "type": "refund.created", "livemode": false, "created": 1_793_873_000,
+        "data": {"object": {"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
+            "payment_intent": intent, "metadata": {}}}}));
+    world.send(&refund).await;
+    world.settle_share().await;
+    assert!(moved(&world).is_empty());
+    assert_eq!(world.runs_of("transfer-to-mentor").await[0].state, RunState::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dispute_holds_it_back_until_it_is_won() {
+    for (end, moves) in [("won", 1), ("lost", 0)] {
+        let mut world = World::new();
+        let purchase = Event::paid(LATER);
+        world.send(&purchase).await;
+        world.settle().await;
+        let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();
+        let charge = format!("ch_{}", intent.trim_start_matches("pi_"));
+        let dispute = |id: &str, status: &str, created: i64| {
+            Event(json!({"id": id, "type": "charge.dispute.updated", "livemode": false, "created": created,
+                "data": {"object": {"id": "du_1", "amount": 5000, "currency": "usd", "status": status,
+                    "reason": "fraudulent", "payment_intent": intent, "charge": charge}}}))
+        };
+        world.send(&dispute("evt_1", "needs_response", 1_793_873_000)).await;
+        world.pass(Duration::from_secs(20 * 24 * 3600)).await;
+        assert!(moved(&world).is_empty(), "{end}");
+        world.send(&dispute("evt_2", end, 1_795_000_000)).await;
+        world.settle_share().await;
+        assert_eq!(moved(&world).len(), moves, "{end}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_an_account_that_takes_transfers_and_for_funds() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    let account = purchase.0["data"]["object"]["metadata"]["mentorStripeAccountId"].clone();
+    let updated = |id: &str, created: i64, state: &str| {
+        Event(json!({"id": id, "type": "account.updated", "livemode": false, "created": created, "account": account,
+            "data": {"object": {"id": account, "email": "jane@example.edu", "charges_enabled": true,
+                "payouts_enabled": true, "capabilities": {"transfers": state}, "metadata": {}}}}))
+    };
+    world.send_connect(&updated("evt_1", 1_793_872_000, "inactive")).await;
+    world.send(&purchase).await;
+    world.settle().await;
+    let no_funds = Effect::Refuse { status: 400, code: "balance_insufficient".to_owned(), message: "no".to_owned() };
+    world.sandbox.inject(Fault::new(Provider::Stripe, no_funds).on("transfers.create").times(2));
+    world.pass(Duration::from_secs(15 * 24 * 3600)).await;
+    assert!(moved(&world).is_empty());
+    world.send_connect(&updated("evt_2", 1_793_873_000, "active")).await;
+    world.settle_share().await;
+    assert_eq!(outcome(&world).await, "transferred");
+    assert_eq!(moved(&world).len(), 1);
+    let keys: Vec<_> =
+        world.ledger().stripe.requests.into_iter().filter_map(|request| request.idempotency_key).collect();
+    assert_eq!(keys.len(), 3, "a refused wish is asked again under a key of its own: {keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_moved_for_a_month_is_a_case() {
+    let mut world = World::new();
+    let no = Effect::Refuse {
+        status: 400,
+        code: "insufficient_capabilities_for_transfer".to_owned(),
+        message: "no".to_owned(),
+    };
+    world.sandbox.inject(Fault::new(Provider::Stripe, no).on("transfers.create"));
+    world.send(&Event::paid(LATER)).await;
+    world.settle_share().await;
+    let story = world.story().await;
+    assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::TransferBlocked));
+    assert!(moved(&world).is_empty());
+}
