@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::clock::Clock;
 use discuno::config::{Config, SANDBOX_STRIPE_SECRET};
@@ -45,6 +46,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("could not listen at {address}: is it running already?"))
+}
+
 /// A deployment against the sandbox, on loopback.
 pub(crate) struct Playground {
     pub(crate) app: App,
@@ -62,7 +67,7 @@ impl Playground {
         sandbox_at: SocketAddr,
         adjust: impl FnOnce(&mut Config),
     ) -> anyhow::Result<Self> {
-        let (webhooks, providers) = (TcpListener::bind(listen).await?, TcpListener::bind(sandbox_at).await?);
+        let (webhooks, providers) = (bind(listen).await?, bind(sandbox_at).await?);
         let (listen, sandbox_at) = (webhooks.local_addr()?, providers.local_addr()?);
         let base = format!("http://{sandbox_at}").parse()?;
         let mut config = Config::sandbox(&base, db, listen)?;

@@ -7,6 +7,7 @@ mod exit;
 mod output;
 mod replay;
 mod runtime;
+mod send;
 mod serve;
 mod show;
 mod worker;
@@ -34,6 +35,7 @@ enum Command {
     Dev(dev::Args),
     Demo(demo::Args),
     Replay(replay::Args),
+    Send(send::Args),
     Show(show::Args),
     Check(check::Args),
 }
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => runtime::block_on(dev::run(args)),
         Command::Demo(args) => runtime::block_on(demo::run(args)),
         Command::Replay(args) => runtime::block_on(replay::run(args)),
+        Command::Send(args) => runtime::block_on(send::run(args)),
         Command::Show(args) => runtime::block_on(show::run(args)),
         Command::Check(args) => check::run(&args),
     };

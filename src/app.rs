@@ -69,6 +69,11 @@ impl App {
         Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
     }
 
+    /// Whether real money moves.
+    pub fn is_live(&self) -> bool {
+        self.config.mode == Mode::Live
+    }
+
     /// What the routes work with.
     pub fn web(&self) -> Web {
         Web {
@@ -78,7 +83,11 @@ impl App {
             connect_secrets: self.config.stripe.connect_webhook_secrets.clone().into(),
             cal_secrets: self.config.cal.webhook_secrets.clone().into(),
             tolerance: self.config.signature_tolerance,
-            live: self.config.mode == Mode::Live,
+            live: self.is_live(),
+            event_keys: self.config.event_keys.clone().into(),
+            any_event_key: self.config.sandboxed,
+            counted: self.config.counted_events.clone().into(),
+            entropy: self.entropy.clone(),
             witness: None,
         }
     }
@@ -116,7 +125,8 @@ impl App {
             alert_email: config.mail.alert_email.clone(),
             settle_after: config.settle_after,
             refund_ceiling: config.refund_ceiling,
-            live: config.mode == Mode::Live,
+            live: self.is_live(),
+            counted_events: config.counted_events.clone(),
             policies: config.policies,
             dispute_period: config.dispute_period,
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use discuno::clock::Clock;
-use discuno::config::{Config, Mode, SANDBOX_CAL_SECRET, SANDBOX_STRIPE_SECRET, Secret};
+use discuno::config::{Config, Mode, SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
 use discuno::signature::{sign_cal, sign_stripe};
 use discuno::transport::http::Http;
@@ -39,10 +39,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8480")]
     to: String,
     /// Send everything N times, each time as other purchases
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     times: u64,
     /// Events a second [default: as fast as they are answered]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Requests in flight; 1 keeps the order
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -97,6 +97,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let first = |secrets: &[Secret], sandbox: &str| secrets.first().cloned().unwrap_or_else(|| Secret::new(sandbox));
     let secrets = Secrets {
         stripe: first(&config.stripe.webhook_secrets, SANDBOX_STRIPE_SECRET),
+        connect: first(&config.stripe.connect_webhook_secrets, SANDBOX_CONNECT_SECRET),
+        event_key: first(&config.event_keys, "sandbox"),
         cal: first(&config.cal.webhook_secrets, SANDBOX_CAL_SECRET),
     };
     let sender = Sender::new(&args.to, secrets, clock)?;
@@ -122,13 +124,20 @@ impl Delivery {
 /// With what each origin signs.
 pub(crate) struct Secrets {
     pub(crate) stripe: Secret,
+    pub(crate) connect: Secret,
     pub(crate) cal: Secret,
+    pub(crate) event_key: Secret,
 }
 
 impl Secrets {
     /// Those of `dev` and `demo`.
     pub(crate) fn sandbox() -> Self {
-        Self { stripe: Secret::new(SANDBOX_STRIPE_SECRET), cal: Secret::new(SANDBOX_CAL_SECRET) }
+        Self {
+            stripe: Secret::new(SANDBOX_STRIPE_SECRET),
+            connect: Secret::new(SANDBOX_CONNECT_SECRET),
+            cal: Secret::new(SANDBOX_CAL_SECRET),
+            event_key: Secret::new("sandbox"),
+        }
     }
 }
 
@@ -200,15 +209,22 @@ impl Sender {
 
     async fn send(&self, delivery: &Delivery) -> anyhow::Result<Answer> {
         let body = bytes::Bytes::copy_from_slice(&delivery.body);
-        let (path, header, signature) = match delivery.origin {
+        let (secrets, now) = (&self.secrets, self.clock.now());
+        let (path, signature) = match delivery.origin {
             Origin::Stripe => {
-                ("/webhooks/stripe", "stripe-signature", sign_stripe(&body, &self.secrets.stripe, self.clock.now()))
+                ("/webhooks/stripe", Some(("stripe-signature", sign_stripe(&body, &secrets.stripe, now))))
             }
-            Origin::Cal => ("/webhooks/cal", "x-cal-signature-256", sign_cal(&body, &self.secrets.cal)),
+            Origin::Connect => {
+                ("/webhooks/stripe-connect", Some(("stripe-signature", sign_stripe(&body, &secrets.connect, now))))
+            }
+            Origin::Cal => ("/webhooks/cal", Some(("x-cal-signature-256", sign_cal(&body, &secrets.cal)))),
+            Origin::App => (&*format!("/e/{}", secrets.event_key.expose()), None),
         };
         let mut headers = http::HeaderMap::new();
         headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-        headers.insert(header, signature.parse()?);
+        if let Some((header, signature)) = signature {
+            headers.insert(header, signature.parse()?);
+        }
         let request =
             Request { method: http::Method::POST, url: self.base.join(path)?, headers, body, timeout: TIMEOUT };
         let answer = match self.http.send(request).await {
@@ -220,7 +236,11 @@ impl Sender {
         };
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         Ok(if !answer.status.is_success() {
-            Answer::Rejected(format!("{}: {}", answer.status, said["detail"].as_str().unwrap_or("no reason given")))
+            Answer::Rejected(format!(
+                "{}: {}",
+                answer.status,
+                said["detail"].as_str().or(said["error"].as_str()).unwrap_or("no reason given")
+            ))
         } else if said["duplicate"] == true {
             Answer::Duplicate
         } else {

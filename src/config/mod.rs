@@ -128,6 +128,10 @@ pub struct Config {
     pub posthog: PostHogConfig,
     /// E-mail.
     pub mail: MailConfig,
+    /// `INNGEST_EVENT_KEY`: what opens the event API. `INNGEST_SIGNING_KEY` has no use here and is not read.
+    pub event_keys: Vec<Secret>,
+    /// `DISCUNO_COUNTED_EVENTS`: names of application events that are counted besides the usual ones.
+    pub counted_events: Vec<String>,
     /// `ALERT_WEBHOOK_URL`
     pub alert_webhook_url: Option<Url>,
     /// From the prefix of the Stripe key, or `DISCUNO_MODE`.
@@ -226,6 +230,8 @@ impl Config {
         let resend_base = base(&mut read, "RESEND_BASE_URL", "https://api.resend.com");
         let smtp_url = read.secret(&["SMTP_URL", "AUTH_EMAIL_SERVER"]);
         let alert_email = read.text(&["ALERT_EMAIL"]);
+        let event_keys = read.secrets(&["INNGEST_EVENT_KEY"]);
+        let counted_events = read.text(&["DISCUNO_COUNTED_EVENTS"]);
         let alert_webhook = read.secret(&["ALERT_WEBHOOK_URL"]);
         let db = read.parsed::<PathBuf>("DISCUNO_DB", "discuno.db", "a path");
         let listen = read.parsed::<SocketAddr>("DISCUNO_LISTEN", "127.0.0.1:8480", "an address such as 127.0.0.1:8480");
@@ -283,6 +289,8 @@ impl Config {
                 },
                 posthog: PostHogConfig { key: posthog_key, host: posthog_host? },
                 mail: MailConfig { from, resend_key, resend_base: resend_base?, smtp_url, alert_email },
+                event_keys,
+                counted_events: names(counted_events.as_deref()),
                 alert_webhook_url,
                 mode: mode?,
                 db: db?,
@@ -409,6 +417,12 @@ fn address(text: &str) -> Option<Url> {
 }
 
 /// `250ms`, `1s`, `5m`, `2h`, `1d`.
+/// A list with commas or spaces between.
+fn names(text: Option<&str>) -> Vec<String> {
+    let names = text.unwrap_or_default().split([',', ' ']).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
 fn duration(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok()

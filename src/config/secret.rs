@@ -1,5 +1,6 @@
 //! Text that never shows up in output.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret, SecretString};
 
 /// A secret. It is shown masked, and wiped from memory when dropped.
@@ -15,6 +16,11 @@ impl Secret {
     /// The text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Whether `text` is this secret, in a time that does not tell how much of it is.
+    pub fn is(&self, text: &str) -> bool {
+        verify_slices_are_equal(self.expose().as_bytes(), text.as_bytes()).is_ok()
     }
 
     /// The same secret, for libraries.

@@ -11,6 +11,7 @@ use crate::model::event::Disposition;
 use crate::model::time::Timestamp;
 use crate::store::change::Change;
 
+pub mod app;
 pub mod cal;
 mod envelope;
 pub mod stripe;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::model::account::Account;
 use crate::model::booking::NewBooking;
+use crate::model::capture::Capture;
 use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
 use crate::model::dispute::Dispute;
@@ -242,10 +243,22 @@ pub struct NewRun {
     pub due_at: Option<Timestamp>,
 }
 
+/// The workflow that sends a capture.
+pub const TRACK_WORKFLOW: &str = "track-event";
+
 impl NewRun {
     /// A run of `workflow` on the subject's checkout, at once.
     pub const fn on_subject(workflow: &'static str) -> Self {
         Self { workflow, key: RunKey::Subject, input: None, due_at: None }
+    }
+
+    /// A run that sends `capture` to be counted, once for ever.
+    pub fn capture(capture: &Capture) -> Self {
+        let input = serde_json::json!({
+            "event": capture.event, "distinct_id": capture.distinct_id, "uuid": capture.uuid,
+            "timestamp": capture.timestamp, "properties": capture.properties,
+        });
+        Self::with_input(TRACK_WORKFLOW, format!("track/{}", capture.uuid), input)
     }
 
     /// A run of `workflow` on an input of its own, at once.

@@ -16,8 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Secret;
+use crate::entropy::Entropy;
 use crate::store::Shared;
 
+mod events;
 mod health;
 mod problem;
 mod webhook;
@@ -51,6 +53,14 @@ pub struct Web {
     pub tolerance: Duration,
     /// Whether this deployment is for real money.
     pub live: bool,
+    /// What opens the event API.
+    pub event_keys: Arc<[Secret]>,
+    /// Whether anything does, as in Inngest's own dev server.
+    pub any_event_key: bool,
+    /// Names of application events that are counted besides the usual ones.
+    pub counted: Arc<[String]>,
+    /// Chance, for ids.
+    pub entropy: Entropy,
     /// Told of every event that is taken: how `dev` lets the sandbox know what was paid.
     pub witness: Option<Witness>,
 }
@@ -61,6 +71,7 @@ pub fn router(web: Web) -> Router {
         .route("/webhooks/stripe", post(webhook::stripe))
         .route("/webhooks/stripe-connect", post(webhook::connect))
         .route("/webhooks/cal", post(webhook::cal))
+        .route("/e/{key}", post(events::receive).layer(DefaultBodyLimit::max(events::MOST_BYTES)))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(problem::not_found)

@@ -22,6 +22,7 @@ mod refund;
 pub mod refund_news;
 pub mod refund_payment;
 pub mod settle;
+pub mod signup;
 pub mod track;
 pub mod transfer;
 
@@ -42,6 +43,8 @@ pub struct Means {
     pub refund_ceiling: u32,
     /// Whether this deployment is for real money.
     pub live: bool,
+    /// Names of application events that are counted besides the usual ones.
+    pub counted_events: Vec<String>,
     /// What follows when a paid session does not take place.
     pub policies: Policies,
     /// How long a mentor's share waits where it is ours to move.
@@ -68,6 +71,7 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(refund_payment::RefundPayment(Arc::clone(means)))
         .with(refund_news::TellOfRefund(Arc::clone(means)))
         .with(refund_news::ReadRefunds(Arc::clone(means)))
+        .with(signup::UserSignedUp(Arc::clone(means)))
         .with(payout::PayoutCompleted(Arc::clone(means)))
         .with(payout::PayoutFailed(Arc::clone(means)))
         .with(transfer::TransferToMentor(Arc::clone(means)))

@@ -10,17 +10,14 @@ use crate::engine::registry::{Outcome, Workflow};
 use crate::model::capture::{Capture, fixed_uuid};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
-use crate::store::change::{Change, NewRun};
+use crate::store::change::{Change, NewRun, TRACK_WORKFLOW};
 use crate::workflow::Means;
-
-/// The workflow's name.
-pub const NAME: &str = "track-event";
 
 /// Sends one capture, for a day if it must be.
 pub struct TrackEvent(pub Arc<Means>);
 
 impl Workflow for TrackEvent {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = TRACK_WORKFLOW;
     type Input = Capture;
 
     async fn run(&self, ctx: &Ctx, capture: Capture) -> Result<Outcome, Failure> {
@@ -39,11 +36,7 @@ pub(super) async fn send(means: &Means, capture: &Capture) -> Result<(), Failure
 
 /// A run that sends `capture`, once for ever.
 pub(super) fn later(capture: &Capture) -> Change {
-    let input = json!({
-        "event": capture.event, "distinct_id": capture.distinct_id, "uuid": capture.uuid,
-        "timestamp": capture.timestamp, "properties": capture.properties,
-    });
-    Change::Start(NewRun::with_input(NAME, format!("track/{}", capture.uuid), input))
+    Change::Start(NewRun::capture(capture))
 }
 
 /// The mentor's takings, counted under the mentor's id.

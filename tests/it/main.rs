@@ -1,5 +1,6 @@
 //! Black-box tests, linked once.
 
+mod app_events;
 mod calendar;
 mod checkout_faults;
 mod conformance;

@@ -51,6 +51,9 @@ impl Sqlite {
 
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
+        if path.is_dir() {
+            return Err(Error::Illegal("it is a directory".to_owned()));
+        }
         if !path.is_file() {
             return Err(Error::NotFound(
                 "such file: `discuno serve` makes it, and --db or DISCUNO_DB says where".into(),

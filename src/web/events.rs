@@ -1,0 +1,126 @@
+//! `POST /e/{key}`: the event API that Inngest's SDKs speak.
+
+use std::str::FromStr;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use ulid::Ulid;
+
+use crate::entropy::Entropy;
+use crate::ingress::app;
+use crate::model::time::Timestamp;
+use crate::web::Web;
+
+/// The most events in one request.
+const MOST_EVENTS: usize = 5000;
+/// The largest request.
+pub(super) const MOST_BYTES: usize = 3 * 1024 * 1024;
+const TAG: &str = "AppEvents";
+
+type Answer = (StatusCode, Json<Value>);
+
+/// 200 with an id for each event, in order, once all are on disk. 400 with the ids of those before the first that is not
+/// an event: they are kept.
+pub(super) async fn receive(
+    State(web): State<Web>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    if !web.any_event_key && web.event_keys.is_empty() {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, &[], Some("no event key is configured: set INNGEST_EVENT_KEY"));
+    }
+    if !web.any_event_key && !web.event_keys.iter().any(|known| known.is(&key)) {
+        tracing::warn!(tag = TAG, event = "event_key_refused");
+        return answer(StatusCode::UNAUTHORIZED, &[], Some("Event key not found"));
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return answer(rejection.status(), &[], Some(&rejection.body_text())),
+    };
+    let now = web.clock.now();
+    let events = match app::split(&body) {
+        Ok(events) if events.len() <= MOST_EVENTS => events,
+        Ok(_) => return answer(StatusCode::BAD_REQUEST, &[], Some("more than 5000 events in one request")),
+        Err(error) => return answer(StatusCode::BAD_REQUEST, &[], Some(&error.to_string())),
+    };
+    let seed = headers.get("x-inngest-event-id-seed").and_then(|value| value.to_str().ok());
+    let ids = Ids::new(seed, now, &web.entropy);
+
+    let (mut plans, mut refused) = (Vec::new(), None);
+    for (index, raw) in events.iter().enumerate() {
+        let id = ids.at(index).to_string();
+        match app::plan(raw, &id, &web.counted, web.live, now) {
+            Ok(plan) => plans.push((id, plan)),
+            Err(error) => {
+                refused = Some(format!("event {}: {error}", index + 1));
+                break;
+            }
+        }
+    }
+    // All at once, so that they share commits.
+    let ingested = plans.into_iter().map(|(id, plan)| {
+        let web = &web;
+        async move { web.store.ingest(plan, now).await.map(|_| id) }
+    });
+    let mut kept = Vec::new();
+    for outcome in futures_util::future::join_all(ingested).await {
+        match outcome {
+            Ok(id) => kept.push(id),
+            Err(error) => {
+                tracing::error!(tag = TAG, event = "event_not_stored", critical = true, code = error.code(), error = %error);
+                return answer(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &kept,
+                    Some("the events could not be stored: send them again"),
+                );
+            }
+        }
+    }
+    tracing::info!(tag = TAG, event = "events_received", count = kept.len());
+    match refused {
+        None => answer(StatusCode::OK, &kept, None),
+        Some(why) => answer(StatusCode::BAD_REQUEST, &kept, Some(&why)),
+    }
+}
+
+fn answer(status: StatusCode, ids: &[String], error: Option<&str>) -> Answer {
+    let mut body = json!({ "ids": ids, "status": status.as_u16() });
+    if let Some(error) = error {
+        body["error"] = error.into();
+    }
+    (status, Json(body))
+}
+
+/// The ids of one request: the same again where the sender brings the seed of an earlier try.
+struct Ids {
+    millis: u64,
+    chance: u128,
+}
+
+impl Ids {
+    fn new(seed: Option<&str>, now: Timestamp, entropy: &Entropy) -> Self {
+        seed.and_then(Self::of_seed).unwrap_or_else(|| {
+            let chance = u128::from_str_radix(&entropy.hex(20), 16).unwrap_or_default();
+            Self { millis: u64::try_from(now.0).unwrap_or(0), chance }
+        })
+    }
+
+    /// `<milliseconds>,<base64 of ten bytes>`
+    fn of_seed(seed: &str) -> Option<Self> {
+        let (millis, chance) = seed.split_once(',')?;
+        let bytes = STANDARD.decode(chance).ok().filter(|bytes| bytes.len() == 10)?;
+        let chance = bytes.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+        Some(Self { millis: u64::from_str(millis).ok()?, chance })
+    }
+
+    fn at(&self, index: usize) -> Ulid {
+        Ulid::from_parts(self.millis, self.chance.wrapping_add(index as u128))
+    }
+}
