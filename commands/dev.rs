@@ -37,6 +37,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
     let playground = Playground::open(args.db, args.listen, args.sandbox, |_| {}).await?;
     start_log(&playground.app.config, true)?;
+    playground.app.begin_schedules().await?;
     output::note(&format!(
         "webhooks  http://{}/webhooks/stripe (secret {SANDBOX_STRIPE_SECRET})\nsandbox   http://{}/sandbox/ledger\n\
          next      discuno replay fixtures/stripe.json --to http://{}",

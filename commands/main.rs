@@ -1,5 +1,6 @@
 //! The `discuno` command.
 
+mod backfill;
 mod check;
 mod demo;
 mod dev;
@@ -36,6 +37,7 @@ enum Command {
     Demo(demo::Args),
     Replay(replay::Args),
     Send(send::Args),
+    Backfill(backfill::Args),
     Show(show::Args),
     Check(check::Args),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => runtime::block_on(demo::run(args)),
         Command::Replay(args) => runtime::block_on(replay::run(args)),
         Command::Send(args) => runtime::block_on(send::run(args)),
+        Command::Backfill(args) => runtime::block_on(backfill::run(args)),
         Command::Show(args) => runtime::block_on(show::run(args)),
         Command::Check(args) => check::run(&args),
     };

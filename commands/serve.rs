@@ -42,6 +42,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         .await
         .with_context(|| format!("could not listen on {}", app.config.listen))?;
     let worker = args.worker.then(|| app.worker()).transpose()?;
+    if args.worker {
+        app.begin_schedules().await?;
+    }
     tracing::info!(
         tag = "Process", event = "serving", listen = %listener.local_addr()?, mode = app.config.mode.as_str(),
         db = %app.config.db.display(), worker = args.worker,

@@ -28,6 +28,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let stop = stop_signal()?;
     let app = App::open(config, Parts::system())?;
+    app.begin_schedules().await?;
     app.worker()?.run(stop).await;
     Ok(Exit::Done)
 }

@@ -24,7 +24,7 @@ use crate::store::sqlite::{self, Sqlite};
 use crate::transport::Transport;
 use crate::transport::http::Http;
 use crate::web::Web;
-use crate::workflow::{self, Means};
+use crate::workflow::{self, Means, schedule};
 
 /// A whole deployment, put together and not yet running.
 pub struct App {
@@ -115,10 +115,26 @@ impl App {
         }
     }
 
+    /// Makes sure that what happens again and again has its next run.
+    pub async fn begin_schedules(&self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        self.store.ensure(schedule::first_runs(now), now).await.context("could not start the schedules")
+    }
+
     /// The workflows, on providers behind `transport`.
     pub fn registry(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Registry> {
+        Ok(workflow::registry(&Arc::new(self.means(transport)?)))
+    }
+
+    /// What workflows work with, with the providers reached over HTTP.
+    pub fn means_over_http(&self) -> anyhow::Result<Means> {
+        let http = Http::new().context("could not set up the HTTP client")?;
+        self.means(&(Arc::new(http) as Arc<dyn Transport>))
+    }
+
+    fn means(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Means> {
         let config = &self.config;
-        let means = Means {
+        Ok(Means {
             store: Arc::clone(&self.store),
             providers: providers(config, transport)?,
             mail_from: config.mail.from.clone().unwrap_or_default(),
@@ -129,8 +145,8 @@ impl App {
             counted_events: config.counted_events.clone(),
             policies: config.policies,
             dispute_period: config.dispute_period,
-        };
-        Ok(workflow::registry(&Arc::new(means)))
+            retention: config.retention,
+        })
     }
 }
 

@@ -156,6 +156,8 @@ pub struct Config {
     pub policies: Policies,
     /// `DISCUNO_DISPUTE_PERIOD`: how long a mentor's share waits where it is ours to move.
     pub dispute_period: Duration,
+    /// `DISCUNO_RETENTION`: how long the bytes of events and the tries of runs are kept.
+    pub retention: Duration,
     /// `DISCUNO_CONCURRENCY`
     pub concurrency: usize,
     /// `DISCUNO_SIGNATURE_TOLERANCE`
@@ -250,6 +252,7 @@ impl Config {
         let attendee_cancels = policy(&mut read, "DISCUNO_ATTENDEE_CANCELLATION_POLICY");
         let host_no_show = policy(&mut read, "DISCUNO_NO_SHOW_POLICY");
         let dispute_period = span(&mut read, "DISCUNO_DISPUTE_PERIOD", "72h");
+        let retention = span(&mut read, "DISCUNO_RETENTION", "2160h");
         let tolerance = span(&mut read, "DISCUNO_SIGNATURE_TOLERANCE", "300s");
 
         let mut wrong = |name: &str, message: &str| {
@@ -272,6 +275,9 @@ impl Config {
         });
         if mode == Some(Mode::Live) && stripe_base.as_ref().is_some_and(|base| base.scheme() != "https") {
             wrong("STRIPE_API_BASE", "must be https for a live key");
+        }
+        if retention.is_some_and(|retention| retention < Duration::from_secs(31 * 24 * 3600)) {
+            wrong("DISCUNO_RETENTION", "must be at least 744h: refunds fail, and providers send again, for a month");
         }
         if lease.is_some_and(|lease| lease < Duration::from_secs(1)) {
             wrong("DISCUNO_LEASE", "must be at least 1s");
@@ -307,6 +313,7 @@ impl Config {
                     host_no_show: host_no_show?,
                 },
                 dispute_period: dispute_period?,
+                retention: retention?,
                 concurrency: concurrency?,
                 signature_tolerance: tolerance?,
                 sandboxed: false,

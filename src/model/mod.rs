@@ -17,6 +17,7 @@ pub mod policy;
 pub mod refund;
 pub mod run;
 pub mod step;
+pub mod takings;
 pub mod time;
 pub mod transfer;
 

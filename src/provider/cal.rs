@@ -89,6 +89,15 @@ pub struct Host {
     pub time_zone: Option<String>,
 }
 
+/// A page of bookings.
+#[derive(Debug)]
+pub struct Found {
+    /// As Cal.com has them.
+    pub bookings: Vec<serde_json::Value>,
+    /// Whether there is another page.
+    pub more: bool,
+}
+
 #[derive(Deserialize)]
 struct Envelope<T> {
     status: String,
@@ -155,6 +164,20 @@ impl Cal {
             }
         }
         Err(call.unreadable("the list of bookings does not end"))
+    }
+
+    /// A page of the bookings that begin within a span, whatever their status, as they are.
+    pub async fn bookings_between(&self, from: Timestamp, until: Timestamp, skip: usize) -> Result<Found, Error> {
+        let call = Call::read(ProviderName::Cal, "bookings.list");
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("afterStart", &from.to_string())
+            .append_pair("beforeEnd", &until.to_string())
+            .append_pair("take", &PAGE.to_string())
+            .append_pair("skip", &skip.to_string())
+            .finish();
+        let draft = self.draft(call, Method::GET, &["bookings"]).query(&query);
+        let envelope: Envelope<Vec<serde_json::Value>> = parse(call, &self.client.send(draft).await?)?;
+        Ok(Found { more: envelope.data.len() >= PAGE, bookings: envelope.data })
     }
 
     /// Calls a booking off.

@@ -8,9 +8,11 @@ use http::Method;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use url::Url;
 
 use crate::model::money::Money;
+use crate::model::time::Timestamp;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
@@ -104,11 +106,25 @@ pub struct Transfer {
     pub metadata: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
-struct Page<T> {
-    data: Vec<T>,
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub data: Vec<T>,
+    /// Whether there is another.
     #[serde(default)]
-    has_more: bool,
+    pub has_more: bool,
+}
+
+/// Which events are wanted.
+#[derive(Debug, Clone)]
+pub struct EventQuery {
+    /// Made at or after.
+    pub since: Timestamp,
+    /// Made at or before.
+    pub until: Option<Timestamp>,
+    /// Of these types, at most twenty.
+    pub types: Vec<String>,
 }
 
 /// What is asked of `POST /v1/refunds`.
@@ -173,6 +189,23 @@ impl RefundRequest {
     }
 }
 
+impl EventQuery {
+    fn encode(&self, after: Option<&str>) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("limit", "100").append_pair("created[gte]", &self.since.as_secs().to_string());
+        if let Some(until) = self.until {
+            form.append_pair("created[lte]", &until.as_secs().to_string());
+        }
+        for (index, kind) in self.types.iter().enumerate() {
+            form.append_pair(&format!("types[{index}]"), kind);
+        }
+        if let Some(after) = after {
+            form.append_pair("starting_after", after);
+        }
+        form.finish()
+    }
+}
+
 impl Stripe {
     /// A client for the account of `key`; `base` is the address before `/v1`.
     pub fn new(transport: Arc<dyn Transport>, base: Url, key: SecretString) -> Self {
@@ -212,6 +245,13 @@ impl Stripe {
     pub async fn transfers_of(&self, group: &str) -> Result<Vec<Transfer>, Error> {
         let call = Call::read(ProviderName::Stripe, "transfers.list");
         self.list(call, "transfers", ("transfer_group", group), |transfer: &Transfer| &transfer.id).await
+    }
+
+    /// A page of events as they are, newest first; of the last thirty days.
+    pub async fn events(&self, query: &EventQuery, after: Option<&str>) -> Result<Page<Box<RawValue>>, Error> {
+        let call = Call::read(ProviderName::Stripe, "events.list");
+        let draft = self.draft(call, Method::GET, &["v1", "events"]).query(&query.encode(after));
+        parse(call, &self.client.send(draft).await?)
     }
 
     async fn list<T: DeserializeOwned>(

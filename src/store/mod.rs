@@ -22,6 +22,7 @@ use crate::model::payment::Payment;
 use crate::model::refund::Refund;
 use crate::model::run::{End, Run};
 use crate::model::step::Attempt;
+use crate::model::takings::Summary;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
@@ -119,6 +120,11 @@ pub trait Queue: Send + Sync {
 
     /// Makes sure that these runs exist.
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error>;
+
+    /// Takes away what was over before `before` and is no longer needed: the bytes of events, the tries of runs that
+    /// ended well. At most `limit` of each; how many there were. Payments, refunds, cases and everything by which a
+    /// repetition is known stay for ever.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error>;
 
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
@@ -230,6 +236,9 @@ pub trait Views: Send + Sync {
 
     /// An event's raw bytes.
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error>;
+
+    /// What came of a span of time.
+    async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error>;
 
     /// How many runs stand where.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;

@@ -8,6 +8,7 @@ use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
 use crate::model::refund::RefundStatus;
+use crate::model::takings::Summary;
 
 /// What is said to be the end of the matter with the money: `Ok(None)` where nothing was paid.
 pub type Repayment = Result<Option<RefundStatus>, Failure>;
@@ -176,6 +177,28 @@ pub fn payout_failed(to: &str, payout: &str, amount: Money, code: Option<&str>) 
         "The Discuno Team".to_owned(),
     ];
     mail("payout-failed", payout, to, "Payout Failed - Please Check Your Bank Details", &lines)
+}
+
+/// A day in figures, for the people who run this.
+pub fn daily_summary(day: &str, summary: &Summary, to: &str) -> NewMail {
+    let mut lines = vec![format!("What came of {day} (UTC):")];
+    if summary.takings.is_empty() {
+        lines.push("Nothing was paid, and nothing refunded.".to_owned());
+    }
+    lines.extend(summary.takings.iter().map(|of| {
+        format!(
+            "{}: {} paid in {} sessions, {} of it fees; {} refunded in {} refunds",
+            of.currency.code(),
+            of.money(of.paid),
+            of.payments,
+            of.money(of.fees),
+            of.money(of.refunded),
+            of.refunds
+        )
+    }));
+    lines.push(format!("Runs that failed: {}", summary.failed_runs));
+    lines.push(format!("Open cases: {}", summary.open_cases));
+    mail("daily-summary", day, to, &format!("Daily Summary - {day}"), &lines)
 }
 
 /// A case, for the people on call.

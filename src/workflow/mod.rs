@@ -10,6 +10,7 @@ use crate::store::Shared;
 
 pub mod alert;
 pub mod apply_event;
+pub mod backfill;
 mod booking;
 pub mod calendar;
 pub mod called_off;
@@ -18,11 +19,14 @@ pub mod email;
 pub mod letter;
 pub mod payment_failed;
 pub mod payout;
+pub mod prune;
 mod refund;
 pub mod refund_news;
 pub mod refund_payment;
+pub mod schedule;
 pub mod settle;
 pub mod signup;
+pub mod summary;
 pub mod track;
 pub mod transfer;
 
@@ -47,6 +51,8 @@ pub struct Means {
     pub counted_events: Vec<String>,
     /// What follows when a paid session does not take place.
     pub policies: Policies,
+    /// How long what is no longer needed is kept.
+    pub retention: Duration,
     /// How long a mentor's share waits where it is ours to move.
     pub dispute_period: Duration,
 }
@@ -71,6 +77,10 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(refund_payment::RefundPayment(Arc::clone(means)))
         .with(refund_news::TellOfRefund(Arc::clone(means)))
         .with(refund_news::ReadRefunds(Arc::clone(means)))
+        .with(summary::DailySummary(Arc::clone(means)))
+        .with(prune::Prune(Arc::clone(means)))
+        .with(backfill::BackfillStripe(Arc::clone(means)))
+        .with(backfill::BackfillCal(Arc::clone(means)))
         .with(signup::UserSignedUp(Arc::clone(means)))
         .with(payout::PayoutCompleted(Arc::clone(means)))
         .with(payout::PayoutFailed(Arc::clone(means)))

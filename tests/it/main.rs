@@ -9,6 +9,7 @@ mod life;
 mod process;
 mod samples;
 mod scenarios;
+mod schedules;
 mod shares;
 mod style;
 mod support;

@@ -36,6 +36,13 @@ const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = 
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
 const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
 const STATE: &str = "SELECT state, payment_id, event_id FROM runs WHERE id = ?1";
+const PRUNE_BODIES: &str = "UPDATE events SET body = NULL WHERE id IN \
+     (SELECT id FROM events WHERE received_at < ?1 AND body IS NOT NULL AND waits_for IS NULL LIMIT ?2)";
+const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN (SELECT a.run_id FROM attempts a JOIN runs r ON r.id = a.run_id \
+     WHERE r.state = 'succeeded' AND r.finished_at < ?1 LIMIT ?2)";
+/// Only what no event could start again.
+const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE state = 'succeeded' AND finished_at < ?1 \
+     AND payment_id IS NULL AND event_id IS NULL LIMIT ?2)";
 const NEXT_DUE: &str = "SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL";
 
 #[async_trait]
@@ -140,6 +147,18 @@ impl Queue for Sqlite {
             .write(move |conn| {
                 let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
                 scope.apply(conn, runs.into_iter().map(Change::Start).collect())
+            })
+            .await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
+        self.executor
+            .write(move |conn| {
+                let mut gone = 0;
+                for sql in [PRUNE_BODIES, PRUNE_ATTEMPTS, PRUNE_RUNS] {
+                    gone += conn.prepare_cached(sql)?.execute(params![before.0, limit])?;
+                }
+                Ok(u32::try_from(gone).unwrap_or(u32::MAX))
             })
             .await
     }

@@ -11,7 +11,7 @@ use crate::model::dispute::Dispute;
 use crate::model::event::Event;
 use crate::model::id::{BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::mail::{Mail, NewMail};
-use crate::model::money::Money;
+use crate::model::money::{Currency, Money};
 use crate::model::payment::Payment;
 use crate::model::refund::Refund;
 use crate::model::run::Run;
@@ -51,6 +51,10 @@ fn maybe_time(row: &Row<'_>, column: usize) -> Read<Option<Timestamp>> {
 
 fn money(row: &Row<'_>, amount: usize, currency: usize) -> Read<Money> {
     Ok(Money::new(row.get(amount)?, word(row, currency)?))
+}
+
+pub(super) fn currency(row: &Row<'_>, column: usize) -> Read<Currency> {
+    word(row, column)
 }
 
 /// A value as the text of a JSON column.

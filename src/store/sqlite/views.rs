@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::model::event::Event;
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
 use crate::model::payment::Payment;
+use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 use crate::store::sqlite::{Sqlite, queue, row};
@@ -41,6 +42,10 @@ impl Views for Sqlite {
             .await
     }
 
+    async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
+        self.executor.read(move |conn| summary(conn, from, until)).await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
         self.executor
             .read(move |conn| {
@@ -56,6 +61,41 @@ impl Views for Sqlite {
             })
             .await
     }
+}
+
+const PAID: &str = "SELECT currency, count(*), sum(amount), sum(coalesce(checkout ->> '$.mentor_fee', 0)) FROM payments \
+     WHERE created_at >= ?1 AND created_at < ?2 AND status NOT IN ('awaiting', 'failed', 'expired') GROUP BY currency ORDER BY currency";
+const REFUNDED: &str = "SELECT currency, count(*), sum(amount) FROM refunds \
+     WHERE created_at >= ?1 AND created_at < ?2 AND status IN ('pending', 'succeeded') GROUP BY currency ORDER BY currency";
+const TROUBLE: &str = "SELECT (SELECT count(*) FROM runs WHERE state = 'failed' AND finished_at >= ?1 AND finished_at < ?2), \
+     (SELECT count(*) FROM cases WHERE status = 'open')";
+
+fn summary(conn: &Connection, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
+    let span = [from.0, until.0];
+    let mut takings: Vec<Takings> = conn
+        .prepare_cached(PAID)?
+        .query_map(span, |found| {
+            Ok(Takings {
+                payments: found.get(1)?,
+                paid: found.get(2)?,
+                fees: found.get(3)?,
+                ..Takings::none(row::currency(found, 0)?)
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut refunds = conn.prepare_cached(REFUNDED)?;
+    let mut refunds = refunds.query(span)?;
+    while let Some(found) = refunds.next()? {
+        let currency = row::currency(found, 0)?;
+        let place = takings.iter().position(|of| of.currency == currency).unwrap_or_else(|| {
+            takings.push(Takings::none(currency));
+            takings.len() - 1
+        });
+        (takings[place].refunds, takings[place].refunded) = (found.get(1)?, found.get(2)?);
+    }
+    let (failed_runs, open_cases) =
+        conn.prepare_cached(TROUBLE)?.query_row(span, |found| Ok((found.get(0)?, found.get(1)?)))?;
+    Ok(Summary { takings, failed_runs, open_cases })
 }
 
 const BODY: &str = "SELECT body FROM events WHERE id = ?1";

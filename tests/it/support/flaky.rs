@@ -14,6 +14,7 @@ use discuno::model::payment::Payment;
 use discuno::model::refund::Refund;
 use discuno::model::run::End;
 use discuno::model::step::Attempt;
+use discuno::model::takings::Summary;
 use discuno::model::time::Timestamp;
 use discuno::model::transfer::Transfer;
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
@@ -86,6 +87,9 @@ impl Queue for Flaky {
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
         self.inner.ensure(runs, now).await
     }
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
+        self.inner.prune(before, limit).await
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         self.inner.next_due().await
     }
@@ -148,6 +152,9 @@ impl Views for Flaky {
     }
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
         self.inner.body(event).await
+    }
+    async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
+        self.inner.summary(from, until).await
     }
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
         self.inner.backlog(now).await

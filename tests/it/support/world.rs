@@ -35,7 +35,8 @@ const AFTERMATH: Duration = Duration::from_secs(10 * 60);
 const LONGEST_LOOK: Duration = Duration::from_secs(3600);
 
 /// Workflows whose runs wait for days on purpose.
-const WAITS_ON_PURPOSE: &[&str] = &["settle-check", "transfer-to-mentor"];
+const WAITS_ON_PURPOSE: &[&str] =
+    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "backfill-stripe", "backfill-cal"];
 
 pub(crate) struct World {
     pub(crate) app: App,
@@ -172,7 +173,7 @@ impl World {
 
     /// Lets time pass until the mentor's share has moved, or it is certain that it does not.
     pub(crate) async fn settle_share(&mut self) {
-        self.waits_on_purpose = &["settle-check"];
+        self.waits_on_purpose = &["settle-check", "daily-summary", "prune", "backfill-stripe", "backfill-cal"];
         self.settle().await;
         self.waits_on_purpose = WAITS_ON_PURPOSE;
     }
@@ -218,8 +219,11 @@ impl World {
     pub(crate) async fn assert_money_is_right(&self, context: &str) {
         let theirs = self.ledger();
         money::assert_right(&self.app.store, &theirs, context).await;
-        let mut counted: Vec<_> =
-            theirs.posthog.events.iter().map(|event| (&event.event, &event.distinct_id)).collect();
+        let what = |event: &discuno::sandbox::ledger::Capture| {
+            let about = |key: &str| event.properties[key].to_string();
+            (event.event.clone(), event.distinct_id.clone(), about("sessionId"), about("calcomUid"), about("day"))
+        };
+        let mut counted: Vec<_> = theirs.posthog.events.iter().map(what).collect();
         let all = counted.len();
         counted.sort();
         counted.dedup();

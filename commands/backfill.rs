@@ -1,0 +1,95 @@
+//! `discuno backfill`: what a provider has and we were never sent.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use discuno::app::{App, Parts};
+use discuno::config::Problems;
+use discuno::ingress::stripe::TYPES;
+use discuno::model::event::Source;
+use discuno::model::time::Timestamp;
+use discuno::provider::stripe::EventQuery;
+
+use crate::exit::{Exit, Usage};
+use crate::output::{self, Table};
+use crate::runtime::Overrides;
+
+/// Fetch a provider's events and put them through the intake
+///
+/// What is known already starts nothing twice. Workers do the same every hour. Example: discuno backfill stripe --since 48h
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Whose events
+    source: From,
+    /// From when: a span back from now such as 48h, or an instant [default: 48h]
+    #[arg(long, value_name = "WHEN", default_value = "48h")]
+    since: String,
+    /// Until when
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only these types, with commas between [default: every type with consequences]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+    /// Only look
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum From {
+    Stripe,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let From::Stripe = args.source;
+    let config = args.overrides.config(&[])?;
+    let missing = config.missing_for_worker();
+    if !missing.is_empty() {
+        return Err(Problems(missing).into());
+    }
+    let app = App::existing(config, Parts::system())?;
+    let now = app.clock.now();
+    let types = if args.types.is_empty() { TYPES.map(str::to_owned).into() } else { args.types };
+    let query = EventQuery {
+        since: when(&args.since, now)?,
+        until: args.until.map(|until| when(&until, now)).transpose()?,
+        types,
+    };
+    let means = app.means_over_http()?;
+    let (mut found, mut new, mut after) = (0, 0, None);
+    loop {
+        let page = means.pull_stripe(&query, after.as_deref(), now, args.dry_run).await;
+        let page = page.context("could not read Stripe's events; what was fetched before is kept")?;
+        found += page.found;
+        new += page.new;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let complete = app.store.complete_until(Source::Stripe).await?;
+    let mut table = Table::new(["source", "from", "found", "new", "complete until"]);
+    table.row([
+        "stripe".to_owned(),
+        query.since.to_string(),
+        found.to_string(),
+        new.to_string(),
+        complete.map_or_else(|| "-".to_owned(), |until| until.to_string()),
+    ]);
+    table.print()?;
+    if args.dry_run {
+        output::note("nothing was kept: --dry-run");
+    }
+    Ok(Exit::Done)
+}
+
+fn when(text: &str, now: Timestamp) -> Result<Timestamp, Usage> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let span: Option<Duration> = text.parse::<jiff::SignedDuration>().ok().and_then(|span| span.try_into().ok());
+    span.map(|span| now.minus(span))
+        .ok_or_else(|| Usage(format!("`{text}` is neither an instant nor a span such as 48h")))
+}

@@ -1,0 +1,198 @@
+//! What was never sent, or got lost on the way: fetched, and put through the same intake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::engine::ctx::Ctx;
+use crate::engine::policy::Policy;
+use crate::engine::registry::{Outcome, Workflow};
+use crate::ingress::{cal, stripe};
+use crate::model::booking::BookingStatus;
+use crate::model::event::{Source, Via};
+use crate::model::failure::Failure;
+use crate::model::time::Timestamp;
+use crate::provider::stripe::EventQuery;
+use crate::store::Ingested;
+use crate::store::change::{Change, Plan};
+use crate::store::error::Error;
+use crate::workflow::Means;
+use crate::workflow::schedule::{BACKFILL_CAL, BACKFILL_STRIPE, Slot};
+
+/// How far back a source is read that was never complete: Stripe lists thirty days.
+const FIRST_TIME: Duration = Duration::from_secs(48 * 3600);
+/// How much is read again, for what appears late in the list.
+const OVERLAP: Duration = Duration::from_secs(15 * 60);
+/// Sessions that are looked at in the calendar: from those just over to those booked far ahead.
+const PAST: Duration = Duration::from_secs(2 * 24 * 3600);
+const AHEAD: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// What one page brought.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page {
+    /// How many were on it.
+    pub found: u32,
+    /// How many of them were new here.
+    pub new: u32,
+    /// Where the next page begins; none if this was the last.
+    pub next: Option<String>,
+}
+
+impl Means {
+    /// Fetches one page of Stripe's events and keeps what is new, or, with `dry`, only looks.
+    pub async fn pull_stripe(
+        &self,
+        query: &EventQuery,
+        after: Option<&str>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Page, Failure> {
+        let page = self.providers.stripe.events(query, after).await?;
+        let mut pulled = Page { found: 0, new: 0, next: None };
+        for raw in &page.data {
+            let body = Bytes::copy_from_slice(raw.get().as_bytes());
+            let plan = stripe::plan(body, Via::Backfill, self.live);
+            let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
+            pulled.next = page.has_more.then(|| plan.event.external_id.clone());
+            pulled.found += 1;
+            pulled.new += u32::from(self.keep(plan, now, dry).await?);
+        }
+        Ok(pulled)
+    }
+
+    /// Whether it is new.
+    async fn keep(&self, plan: Plan, now: Timestamp, dry: bool) -> Result<bool, Failure> {
+        let failed = |error: Error| Failure::transient(error.code(), error.to_string());
+        if dry {
+            return match self.store.resolve(&plan.event.external_id).await {
+                Err(Error::NotFound(_)) => Ok(true),
+                Ok(_) | Err(Error::Illegal(_)) => Ok(false),
+                Err(error) => Err(failed(error)),
+            };
+        }
+        let ingested = self.store.ingest(plan, now).await.map_err(failed)?;
+        Ok(matches!(ingested, Ingested::New { .. }))
+    }
+
+    /// Fetches one page of Cal.com's bookings, and keeps what differs from what is known.
+    async fn pull_cal(&self, skip: usize, now: Timestamp) -> Result<Page, Failure> {
+        let found = self.providers.cal.bookings_between(now.minus(PAST), now.plus(AHEAD), skip).await?;
+        let mut pulled = Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None };
+        for booking in &found.bookings {
+            if let Some(event) = self.news_of(booking).await? {
+                let body = serde_json::to_vec(&event).unwrap_or_default();
+                let plan = cal::plan(Bytes::from(body), Via::Backfill, self.live, now);
+                let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
+                pulled.new += u32::from(self.keep(plan, now, false).await?);
+            }
+        }
+        pulled.next = found.more.then(|| (skip + found.bookings.len()).to_string());
+        Ok(pulled)
+    }
+
+    /// The webhook that would have told of this booking; none if it is known to stand as it does.
+    async fn news_of(&self, booking: &Value) -> Result<Option<Value>, Failure> {
+        let Some(uid) = booking["uid"].as_str() else { return Ok(None) };
+        let known = self.store.booking(uid).await;
+        let known = known.map_err(|error| Failure::transient(error.code(), error.to_string()))?;
+        let (kind, status) = match booking["status"].as_str() {
+            Some("accepted") if booking["rescheduledFromUid"].is_string() => {
+                ("BOOKING_RESCHEDULED", BookingStatus::Accepted)
+            }
+            Some("accepted") => ("BOOKING_CREATED", BookingStatus::Accepted),
+            Some("cancelled") => ("BOOKING_CANCELLED", BookingStatus::Cancelled),
+            Some("rejected") => ("BOOKING_REJECTED", BookingStatus::Rejected),
+            Some("pending") => ("BOOKING_REQUESTED", BookingStatus::Pending),
+            _ => return Ok(None),
+        };
+        if known.is_some_and(|known| known.facts.status.learn(status) == known.facts.status) {
+            return Ok(None);
+        }
+        let host = &booking["hosts"][0];
+        Ok(Some(json!({
+            "triggerEvent": kind,
+            "createdAt": booking["updatedAt"],
+            "payload": {
+                "uid": uid, "bookingId": booking["id"], "title": booking["title"], "startTime": booking["start"],
+                "endTime": booking["end"], "eventTypeId": booking["eventTypeId"], "metadata": booking["metadata"],
+                "organizer": host, "attendees": booking["attendees"], "rescheduleUid": booking["rescheduledFromUid"],
+                "cancelledBy": booking["cancelledByEmail"], "cancellationReason": booking["cancellationReason"],
+            },
+        })))
+    }
+}
+
+/// Reads Stripe's events since it was last complete.
+pub struct BackfillStripe(pub Arc<Means>);
+
+impl Workflow for BackfillStripe {
+    const NAME: &'static str = BACKFILL_STRIPE.workflow;
+    type Input = Slot;
+
+    async fn run(&self, ctx: &Ctx, slot: Slot) -> Result<Outcome, Failure> {
+        BACKFILL_STRIPE.go_on(ctx, slot).await?;
+        let (since, began) = begin(ctx, &self.0, Source::Stripe).await?;
+        let query = EventQuery { since, until: None, types: stripe::TYPES.map(str::to_owned).into() };
+        let mut after = None;
+        let mut new = 0;
+        loop {
+            let page = ctx
+                .step("pull-page", Policy::MONEY, async |step| {
+                    self.0.pull_stripe(&query, after.as_deref(), step.now(), false).await
+                })
+                .await?;
+            new += page.new;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        finish(ctx, Source::Stripe, began, new).await
+    }
+}
+
+/// Reads Cal.com's bookings.
+pub struct BackfillCal(pub Arc<Means>);
+
+impl Workflow for BackfillCal {
+    const NAME: &'static str = BACKFILL_CAL.workflow;
+    type Input = Slot;
+
+    async fn run(&self, ctx: &Ctx, slot: Slot) -> Result<Outcome, Failure> {
+        BACKFILL_CAL.go_on(ctx, slot).await?;
+        let (_, began) = begin(ctx, &self.0, Source::Cal).await?;
+        let (mut skip, mut new) = (0, 0);
+        loop {
+            let page = ctx.step("pull-page", Policy::MONEY, async |_| self.0.pull_cal(skip, began).await).await?;
+            new += page.new;
+            match page.next.and_then(|next| next.parse().ok()) {
+                Some(next) => skip = next,
+                None => break,
+            }
+        }
+        finish(ctx, Source::Cal, began, new).await
+    }
+}
+
+/// From when is read, and when that began.
+async fn begin(ctx: &Ctx, means: &Means, source: Source) -> Result<(Timestamp, Timestamp), Failure> {
+    ctx.step("begin", Policy::DEFAULT, async |step| {
+        let complete = means.store.complete_until(source).await.map_err(|error| step.store_failure(error))?;
+        let since = complete.map_or_else(|| step.now().minus(FIRST_TIME), |until| until.minus(OVERLAP));
+        Ok((since, step.now()))
+    })
+    .await
+}
+
+async fn finish(ctx: &Ctx, source: Source, began: Timestamp, new: u32) -> Result<Outcome, Failure> {
+    if new > 0 {
+        tracing::warn!(
+            tag = "Backfill", event = "events_were_missing", runId = %ctx.run().id, source = source.as_str(), count = new,
+        );
+    }
+    ctx.commit("complete", vec![Change::Complete { source, until: began }]).await?;
+    Ok(if new > 0 { "caught_up" } else { "nothing_missing" })
+}

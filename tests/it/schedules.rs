@@ -1,0 +1,154 @@
+//! What happens again and again: summaries, pruning, and catching up on what was never sent.
+
+use std::time::Duration;
+
+use discuno::model::event::Source;
+use discuno::model::payment::PaymentStatus;
+use discuno::model::run::RunState;
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::error::Error;
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::support::{CalEvent, Event, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+async fn scheduled() -> World {
+    let world = World::new();
+    world.app.begin_schedules().await.unwrap();
+    world
+}
+
+fn ended(world: &World, workflow: &str) -> i64 {
+    let file = Connection::open(&world.app.config.db).unwrap();
+    let sql = "SELECT count(*) FROM runs WHERE workflow = ?1 AND state = 'succeeded'";
+    file.query_row(sql, [workflow], |row| row.get(0)).unwrap()
+}
+
+fn purchase(number: u32, email: &str) -> Event {
+    let name = |kind: &str| json!(format!("{kind}_many{number}"));
+    let event = Event::paid(email).id(&format!("evt_many{number}"));
+    event
+        .session("id", name("cs_test"))
+        .session("payment_intent", name("pi"))
+        .metadata("eventTypeId", json!((1000 + number).to_string()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_is_summed_up_once_and_missed_days_are_made_up_for() {
+    let mut world = scheduled().await;
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.send(&purchase(1, "zoe+cal-refused@example.edu")).await;
+    world.settle().await;
+    // More processes that begin to work start nothing twice.
+    world.app.begin_schedules().await.unwrap();
+    world.kill_worker();
+    tokio::time::sleep(DAY * 3).await;
+    world.app.begin_schedules().await.unwrap();
+    world.work_over(world.providers());
+    world.pass(HOUR).await;
+    let mails = world.ledger().mail.mails;
+    let summaries: Vec<_> = mails.iter().filter(|mail| mail.subject.starts_with("Daily Summary")).collect();
+    let mut days: Vec<&str> = summaries.iter().map(|mail| mail.subject.as_str()).collect();
+    days.sort_unstable();
+    assert_eq!(days, ["Daily Summary - 2026-11-05", "Daily Summary - 2026-11-06", "Daily Summary - 2026-11-07"]);
+    let first = summaries.iter().find(|mail| mail.subject.ends_with("11-05")).unwrap().text.clone().unwrap();
+    assert!(first.contains("100.00 USD paid in 2 sessions, 15.00 USD of it fees; 50.00 USD refunded"), "{first}");
+    assert_eq!(world.counted().iter().filter(|event| *event == "daily_summary").count(), 3);
+    assert!(ended(&world, "backfill-stripe") < 5, "of three missed days of hours, one run is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_outlives_a_run_that_fails() {
+    let world = scheduled().await;
+    world.sandbox.inject(Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 404 }).on("events.list").times(1));
+    world.pass(HOUR * 3).await;
+    let file = Connection::open(&world.app.config.db).unwrap();
+    let failed: i64 = file
+        .query_row("SELECT count(*) FROM runs WHERE workflow = 'backfill-stripe' AND state = 'failed'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!(failed == 1 && ended(&world, "backfill-stripe") >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_third_of_the_webhooks_lost_the_end_is_the_same() {
+    let mut ends = Vec::new();
+    for lossy in [false, true] {
+        let world = scheduled().await;
+        let mut sent = 0_u32;
+        let arrives = |sent: &mut u32| {
+            *sent += 1;
+            !lossy || !sent.is_multiple_of(3)
+        };
+        for number in 0..30 {
+            let email =
+                ["zoe@example.edu", "zoe+cal-refused@example.edu", "zoe+refund-pending+cal-refused@example.edu"];
+            let event = purchase(number, email[number as usize % 3]);
+            if arrives(&mut sent) {
+                assert_eq!(world.send(&event).await.0, 200);
+            } else {
+                world.sandbox.observe(&event.body());
+            }
+        }
+        world.pass(HOUR * 2).await;
+        for number in (0..30).step_by(6) {
+            let off = CalEvent::sample("BOOKING_CANCELLED").about(&purchase(number, "zoe@example.edu"));
+            if arrives(&mut sent) {
+                assert_eq!(world.send_cal(&off).await.0, 200);
+            } else {
+                world.sandbox.observe(&off.body());
+            }
+        }
+        world.pass(HOUR * 2).await;
+        world.assert_money_is_right("lossy").await;
+        let mut statuses: Vec<(String, PaymentStatus)> =
+            world.payments().await.into_iter().map(|payment| (payment.session_id, payment.status)).collect();
+        statuses.sort();
+        assert_eq!(statuses.len(), 30);
+        ends.push(statuses);
+        for source in [Source::Stripe, Source::Cal] {
+            let complete = world.app.store.complete_until(source).await.unwrap().unwrap();
+            assert!(world.app.clock.now().since(complete) < HOUR + Duration::from_secs(60), "{source}");
+        }
+    }
+    assert_eq!(ends[0], ends[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fetched_after_it_was_sent_starts_nothing_twice_and_is_no_forgery() {
+    let world = scheduled().await;
+    let event = Event::paid("zoe@example.edu");
+    // Stripe writes its list differently from its webhooks.
+    let mut listed = event.clone();
+    listed.0["pending_webhooks"] = json!(7);
+    world.sandbox.observe(&listed.body());
+    world.send(&event).await;
+    world.pass(HOUR * 2).await;
+    assert_eq!(world.story().await.events.len(), 1);
+    world.assert_money_is_right("fetched").await;
+    assert_eq!(world.ledger().mail.mails.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_old_goes_and_what_tells_a_repetition_stays() {
+    let world = scheduled().await;
+    let event = Event::paid("zoe@example.edu");
+    world.send(&event).await;
+    world.settle().await;
+    let id = world.story().await.events[0].id;
+    world.pass(DAY * 89).await;
+    assert!(world.app.store.body(id).await.is_ok());
+    world.pass(DAY * 3).await;
+    assert!(matches!(world.app.store.body(id).await, Err(Error::NotFound(_))));
+    let story = world.story().await;
+    let checkout = story.runs.iter().find(|(run, _)| run.workflow == "process-checkout-side-effects").unwrap();
+    assert_eq!((checkout.0.state, checkout.1.len()), (RunState::Succeeded, 0));
+    let (_, answer) = world.send(&event).await;
+    assert_eq!(answer["duplicate"], true);
+    world.settle().await;
+    assert_eq!(world.ledger().cal.bookings.len(), 1, "a webhook that comes after a season starts nothing");
+}
