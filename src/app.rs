@@ -136,7 +136,7 @@ impl App {
         let config = &self.config;
         Ok(Means {
             store: Arc::clone(&self.store),
-            providers: providers(config, transport)?,
+            providers: self.providers(transport)?,
             mail_from: config.mail.from.clone().unwrap_or_default(),
             alert_email: config.mail.alert_email.clone(),
             settle_after: config.settle_after,
@@ -148,34 +148,36 @@ impl App {
             retention: config.retention,
         })
     }
-}
 
-fn providers(config: &Config, transport: &Arc<dyn Transport>) -> anyhow::Result<Providers> {
-    let gated = |limits: Limits| -> Arc<dyn Transport> {
-        let limits = if config.sandboxed { Limits::NONE } else { limits };
-        Arc::new(Gate::new(Arc::clone(transport), limits))
-    };
-    let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
-    let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
-    let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
-    let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
-        (Some(key), _) => Some(Mailer::Resend(Resend::new(
-            gated(Limits::MAIL),
-            config.mail.resend_base.clone(),
-            key.to_secret_string(),
-        ))),
-        (None, Some(url)) => Some(Mailer::Smtp(Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?)),
-        (None, None) => None,
-    };
-    Ok(Providers {
-        stripe: Stripe::new(gated(Limits::STRIPE), config.stripe.api_base.clone(), stripe_key.to_secret_string()),
-        cal: Cal::new(gated(Limits::CAL), config.cal.api_url.clone(), cal_id, cal_key.to_secret_string()),
-        posthog: config
-            .posthog
-            .key
-            .as_ref()
-            .map(|key| PostHog::new(gated(Limits::POSTHOG), config.posthog.host.clone(), key.to_secret_string())),
-        mail,
-        alert: config.alert_webhook_url.clone().map(|url| AlertHook::new(gated(Limits::NONE), url)),
-    })
+    fn providers(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Providers> {
+        let config = &self.config;
+        let gated = |limits: Limits| -> Arc<dyn Transport> {
+            let limits = if config.sandboxed { Limits::NONE } else { limits };
+            Arc::new(Gate::new(Arc::clone(transport), limits))
+        };
+        let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
+        let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
+        let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
+        let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
+            (Some(key), _) => Some(Mailer::Resend(Resend::new(
+                gated(Limits::MAIL),
+                config.mail.resend_base.clone(),
+                key.to_secret_string(),
+            ))),
+            (None, Some(url)) => {
+                Some(Mailer::Smtp(Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?))
+            }
+            (None, None) => None,
+        };
+        Ok(Providers {
+            stripe: Stripe::new(gated(Limits::STRIPE), config.stripe.api_base.clone(), stripe_key.to_secret_string()),
+            cal: Cal::new(gated(Limits::CAL), config.cal.api_url.clone(), cal_id, cal_key.to_secret_string()),
+            posthog: config.posthog.key.as_ref().map(|key| {
+                let host = config.posthog.host.clone();
+                PostHog::new(gated(Limits::POSTHOG), host, key.to_secret_string(), self.clock.clone())
+            }),
+            mail,
+            alert: config.alert_webhook_url.clone().map(|url| AlertHook::new(gated(Limits::NONE), url)),
+        })
+    }
 }

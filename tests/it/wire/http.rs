@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use discuno::clock::Clock;
 use discuno::model::capture::Capture;
 use discuno::model::checkout::Attendee;
 use discuno::model::failure::FailureKind;
@@ -28,6 +30,8 @@ struct Recorder {
 impl Transport for Recorder {
     async fn send(&self, request: Request) -> Result<Response, Error> {
         self.sent.lock().unwrap().push(request);
+        // An answer takes its time.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(self.answers.lock().unwrap().pop_front().expect("an answer for every request"))
     }
 }
@@ -155,25 +159,51 @@ async fn a_booking_leaves_with_the_version_the_client_and_the_payment_in_its_met
     assert_eq!(body(&sent), expected);
 }
 
+fn posthog(wire: &Arc<Recorder>) -> PostHog {
+    let transport = Arc::clone(wire) as Arc<dyn Transport>;
+    let clock = Clock::starting_at(Timestamp(1_793_872_801_000));
+    PostHog::new(transport, "https://ph.test".parse().unwrap(), "phc_1".into(), clock)
+}
+
+fn capture(uuid: &str) -> Capture {
+    Capture {
+        event: "payment_succeeded".to_owned(),
+        distinct_id: "mentor".to_owned(),
+        uuid: uuid.to_owned(),
+        timestamp: Timestamp(1_793_872_800_000),
+        properties: json!({"amount": 5000}).as_object().unwrap().clone(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn captures_that_wait_leave_together_and_a_bad_one_takes_no_other_with_it() {
+    let yes = || (200, json!({}), json!({"status": "Ok"}));
+    let no = || (400, json!({}), json!("event submitted without a distinct_id"));
+    let wire = Recorder::answering([no(), yes(), yes(), no(), yes()]);
+    let posthog = posthog(&wire);
+    let (one, two, three, four) = (capture("1"), capture("2"), capture("3"), capture("4"));
+    let answers =
+        tokio::join!(posthog.capture(&one), posthog.capture(&two), posthog.capture(&three), posthog.capture(&four));
+    assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_err() && answers.3.is_ok(), "{answers:?}");
+    let sent = wire.sent.lock().unwrap();
+    let paths: Vec<&str> = sent.iter().map(|request| request.url.path()).collect();
+    assert_eq!(paths, ["/batch/", "/i/v0/e/", "/i/v0/e/", "/i/v0/e/", "/i/v0/e/"]);
+    let batch = body(&sent[0]);
+    assert_eq!((batch["batch"].as_array().unwrap().len(), &batch["api_key"]), (4, &json!("phc_1")));
+    assert_eq!(batch["batch"][0]["timestamp"], "2026-11-05T10:00:00.000Z");
+    assert!(batch["sent_at"].is_string() && batch["batch"][0].get("api_key").is_none());
+}
+
 #[tokio::test]
 async fn a_capture_leaves_with_a_uuid_and_a_time_of_its_own() {
     let wire = Recorder::answering(ok(json!({"status": "Ok", "quota_limited": ["events"]})));
-    let posthog =
-        PostHog::new(Arc::clone(&wire) as Arc<dyn Transport>, "https://ph.test".parse().unwrap(), "phc_1".into());
-    let capture = Capture {
-        event: "payment_succeeded".to_owned(),
-        distinct_id: "mentor".to_owned(),
-        uuid: "0193f5e2-7b1a-5c3d-8e4f-5a6b7c8d9e0f".to_owned(),
-        timestamp: Timestamp(1_793_872_800_000),
-        properties: json!({"amount": 5000}).as_object().unwrap().clone(),
-    };
-    posthog.capture(&capture).await.unwrap();
+    posthog(&wire).capture(&capture("0193f5e2-7b1a-5c3d-8e4f-5a6b7c8d9e0f")).await.unwrap();
     let sent = wire.only_request();
     assert_eq!((sent.method.as_str(), sent.url.as_str()), ("POST", "https://ph.test/i/v0/e/"));
     let expected = json!({
         "api_key": "phc_1", "event": "payment_succeeded", "distinct_id": "mentor",
         "uuid": "0193f5e2-7b1a-5c3d-8e4f-5a6b7c8d9e0f", "timestamp": "2026-11-05T10:00:00.000Z",
-        "properties": {"amount": 5000, "$lib": "discuno", "$geoip_disable": true},
+        "properties": {"amount": 5000, "$lib": "discuno", "$geoip_disable": true, "$ignore_sent_at": true},
     });
     assert_eq!(body(&sent), expected);
 }
