@@ -32,7 +32,7 @@ pub(crate) fn origin(event: &Value) -> Option<Origin> {
 const RENAMED: [&str; 9] = ["evt_", "cs_", "pi_", "ch_", "re_", "du_", "tr_", "uid-", "group_pi_"];
 
 /// Keys whose whole numbers are Unix seconds.
-const SECONDS: [&str; 5] = ["created", "expires_at", "arrival_date", "available_on", "current_deadline"];
+const SECONDS: [&str; 6] = ["created", "expires_at", "arrival_date", "available_on", "current_deadline", "due_by"];
 
 /// One event, an array of events, or one event a line.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {

@@ -166,19 +166,19 @@ enum Answer {
 }
 
 impl Sender {
-    pub(crate) fn new(to: &str, secrets: Secrets, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn new(to: &str, secrets: Secrets, clock: Clock) -> anyhow::Result<Arc<Self>> {
         let base: Url = to.parse().with_context(|| format!("{to} is not an address"))?;
-        Ok(Self { http: Http::new()?, base, secrets, clock })
+        Ok(Arc::new(Self { http: Http::new()?, base, secrets, clock }))
     }
 
     pub(crate) async fn send_all(
-        self,
+        self: &Arc<Self>,
         deliveries: Vec<Delivery>,
         rate: Option<u32>,
         concurrency: usize,
     ) -> anyhow::Result<Tally> {
         let bar = progress(deliveries.len());
-        let (this, places) = (Arc::new(self), Arc::new(Semaphore::new(concurrency.max(1))));
+        let places = Arc::new(Semaphore::new(concurrency.max(1)));
         let (mut tasks, mut tally) = (JoinSet::new(), Tally::default());
         let mut next = Instant::now();
         for delivery in deliveries {
@@ -187,7 +187,7 @@ impl Sender {
                 next += Duration::from_secs(1) / rate;
             }
             let place = Arc::clone(&places).acquire_owned().await?;
-            let sender = Arc::clone(&this);
+            let sender = Arc::clone(self);
             tasks.spawn(async move {
                 let start = Instant::now();
                 let answer = sender.send(&delivery).await;
@@ -250,6 +250,15 @@ impl Sender {
 }
 
 impl Tally {
+    /// Both together.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.duplicate += other.duplicate;
+        self.rejected += other.rejected;
+        self.reasons.extend(other.reasons);
+        self.answers.extend(other.answers);
+    }
+
     fn count(&mut self, (answer, took): (anyhow::Result<Answer>, Duration)) -> anyhow::Result<()> {
         self.answers.push(took);
         match answer? {

@@ -1,6 +1,7 @@
 //! Black-box tests, linked once.
 
 mod app_events;
+mod bad_input;
 mod calendar;
 mod checkout_faults;
 mod conformance;

@@ -7,7 +7,7 @@ use discuno::model::event::Disposition::{self, Accepted, Attention, Ignored};
 use discuno::model::payment::PaymentStatus::{self, Awaiting, Booked, Failed};
 use discuno::store::Subject;
 
-use crate::support::{Event, World};
+use crate::support::{CalEvent, Event, World};
 
 /// File, what is made of the event, where its payment ends, and its amount.
 type Row = (&'static str, Disposition, Option<(PaymentStatus, &'static str)>);
@@ -56,6 +56,52 @@ fn no_sample_is_left_out() {
     let there: BTreeSet<String> = names.collect();
     let told: BTreeSet<String> = SAMPLES.iter().map(|(name, ..)| format!("{name}.json")).collect();
     assert_eq!(there, told);
+}
+
+/// What each of Cal.com's payloads starts where it arrives alone; none for what is merely kept.
+const CAL_SAMPLES: [(&str, Option<&str>); 17] = [
+    ("AFTER_GUESTS_CAL_VIDEO_NO_SHOW", Some("")),
+    ("AFTER_HOSTS_CAL_VIDEO_NO_SHOW", Some("host-no-show")),
+    ("BOOKING_CANCELLED", Some("booking-cancelled")),
+    ("BOOKING_CANCELLED_requestReschedule_no_organizer_id", Some("booking-cancelled")),
+    ("BOOKING_CREATED", Some("booking-created")),
+    ("BOOKING_CREATED_direct_no_discuno_metadata", Some("booking-created")),
+    ("BOOKING_CREATED_legacy_object_destinationCalendar", Some("booking-created")),
+    ("BOOKING_NO_SHOW_UPDATED", Some("")),
+    ("BOOKING_REJECTED", Some("booking-rejected")),
+    ("BOOKING_REQUESTED", Some("")),
+    ("BOOKING_RESCHEDULED", Some("booking-rescheduled")),
+    ("MEETING_ENDED_enveloped", Some("meeting-ended")),
+    ("MEETING_ENDED_flat", Some("meeting-ended")),
+    ("MEETING_STARTED_enveloped", Some("meeting-started")),
+    ("MEETING_STARTED_flat", Some("meeting-started")),
+    ("PING", None),
+    ("RECORDING_READY", None),
+];
+
+#[tokio::test(start_paused = true)]
+async fn every_sample_of_cal_is_kept_and_starts_what_it_should() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cal");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let there: BTreeSet<String> = names.collect();
+    assert_eq!(there, CAL_SAMPLES.iter().map(|(name, _)| format!("{name}.json")).collect());
+    for (name, starts) in CAL_SAMPLES {
+        let world = World::new();
+        let event = CalEvent::sample(name);
+        let (status, answer) = world.send_cal(&event).await;
+        assert_eq!(status, 200, "{name}: {answer}");
+        world.settle().await;
+        let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
+        let disposition: String = file.query_row("SELECT disposition FROM events", [], |row| row.get(0)).unwrap();
+        let runs: String = file
+            .query_row("SELECT coalesce(group_concat(workflow), '') FROM runs WHERE event_id = 1 AND workflow NOT IN ('track-event', 'alert')", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(disposition, if starts.is_some() { "accepted" } else { "ignored" }, "{name}");
+        assert_eq!(runs, starts.unwrap_or_default(), "{name}");
+        let failed: i64 =
+            file.query_row("SELECT count(*) FROM runs WHERE state = 'failed'", [], |row| row.get(0)).unwrap();
+        assert_eq!(failed, 0, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,10 @@ fn assert_payment(payment: &Payment, story: &Story, theirs: &Ledger, context: &s
         .bookings
         .iter()
         .filter(|booking| booking.status == "accepted" && !missed.contains(&booking.uid.as_str()))
-        .filter(|booking| booking.metadata.get("paymentId").is_some_and(|id| id == reference))
+        .filter(|booking| {
+            let known = story.bookings.iter().any(|ours| ours.facts.uid == booking.uid);
+            known || booking.metadata.get("paymentId").is_some_and(|id| id == reference)
+        })
         .count();
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
     let told = story.cases.iter().any(|case| case.closed_at.is_none() && case.alerted_at.is_some());
