@@ -83,6 +83,51 @@ fn share() -> Rehearsal {
     }
 }
 
+fn moved() -> Rehearsal {
+    let event = CalEvent::sample("BOOKING_RESCHEDULED").about(&zoe());
+    let old = event.0["payload"]["uid"].clone();
+    let event = event.set("uid", json!("uid-moved")).set("rescheduleUid", old).set("bookingId", json!(91_999));
+    Rehearsal { acts: vec![Act::Cal(event)], workflow: "booking-rescheduled", ..cancelled() }
+}
+
+fn met() -> Rehearsal {
+    let of = |name: &str| Act::Cal(CalEvent::sample(name).about(&zoe()));
+    let acts = vec![of("MEETING_STARTED_flat"), of("MEETING_ENDED_enveloped")];
+    Rehearsal { acts, workflow: "meeting-ended", ..cancelled() }
+}
+
+fn refunded_elsewhere() -> Rehearsal {
+    let intent = zoe().0["data"]["object"]["payment_intent"].clone();
+    let refund =
+        Event(json!({"id": "evt_refund", "type": "refund.created", "livemode": false, "created": 1_793_873_000,
+        "data": {"object": {"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
+            "payment_intent": intent, "metadata": {}}}}));
+    let charge =
+        Event(json!({"id": "evt_charge", "type": "charge.refunded", "livemode": false, "created": 1_793_873_001,
+        "data": {"object": {"id": "ch_1", "amount_refunded": 5000, "payment_intent": intent}}}));
+    Rehearsal { acts: vec![Act::Stripe(charge), Act::Stripe(refund)], workflow: "tell-of-refund", ..cancelled() }
+}
+
+fn payout() -> Rehearsal {
+    let event = |id: &str, kind: &str, object: serde_json::Value| {
+        Act::Connect(Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_793_873_000,
+            "account": "acct_1", "data": {"object": object}})))
+    };
+    let account = json!({"id": "acct_1", "email": "jane@example.edu", "metadata": {"userId": "u1"}});
+    let payout = json!({"id": "po_1", "amount": 4250, "currency": "usd", "failure_code": "account_closed"});
+    Rehearsal {
+        before: vec![event("evt_1", "account.updated", account)],
+        acts: vec![event("evt_2", "payout.paid", payout.clone()), event("evt_3", "payout.failed", payout)],
+        workflow: "payout-completed",
+        ..cancelled()
+    }
+}
+
+fn signed_up() -> Rehearsal {
+    let user = json!({"name": "user_signed_up", "id": "s1", "data": {"userId": "u1", "email": "zoe@example.edu"}});
+    Rehearsal { before: Vec::new(), acts: vec![Act::App(user)], workflow: "user-signed-up", ..cancelled() }
+}
+
 /// One module for each, so that they are gone through side by side.
 macro_rules! rehearsed {
     ($($name:ident)*) => {$(
@@ -119,4 +164,9 @@ rehearsed! {
     late_booking
     early_booking
     share
+    moved
+    met
+    refunded_elsewhere
+    payout
+    signed_up
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use discuno::config::Config;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use serde_json::Value;
 
 use crate::support::flaky::Flaky;
 use crate::support::{CalEvent, Event, Trip, Tripwire, World};
 
-const OPERATIONS: [(Provider, &str); 12] = [
+const OPERATIONS: [(Provider, &str); 13] = [
     (Provider::Posthog, "capture"),
     (Provider::Cal, "bookings.create"),
     (Provider::Cal, "bookings.list"),
@@ -18,6 +19,7 @@ const OPERATIONS: [(Provider, &str); 12] = [
     (Provider::Stripe, "payment_intents.get"),
     (Provider::Stripe, "refunds.create"),
     (Provider::Stripe, "refunds.list"),
+    (Provider::Stripe, "events.list"),
     (Provider::Stripe, "transfers.create"),
     (Provider::Stripe, "transfers.list"),
     (Provider::Mail, "emails.send"),
@@ -29,6 +31,8 @@ const OPERATIONS: [(Provider, &str); 12] = [
 pub(crate) enum Act {
     Stripe(Event),
     Cal(CalEvent),
+    Connect(Event),
+    App(Value),
     /// Time passes.
     Pass(Duration),
 }
@@ -92,8 +96,8 @@ impl Rehearsal {
     pub(crate) async fn with_a_cancellation_at_every_call(&self) {
         let cancel = async |world: &mut World, workflow: &str| {
             let now = world.app.clock.now();
-            for (run, _) in world.story().await.runs.iter().filter(|(run, _)| run.workflow == workflow) {
-                world.app.store.cancel(run.id, now).await.unwrap();
+            for run in world.run_ids(workflow) {
+                world.app.store.cancel(run, now).await.unwrap();
             }
         };
         self.with_each_call_met(cancel, "cancelled").await;
@@ -157,6 +161,8 @@ impl Rehearsal {
             let answer = match act {
                 Act::Stripe(event) => world.send(event).await.0,
                 Act::Cal(event) => world.send_cal(event).await.0,
+                Act::Connect(event) => world.send_connect(event).await.0,
+                Act::App(event) => world.post_to("e/any", &serde_json::to_vec(event).unwrap(), &[]).await.0,
                 Act::Pass(span) => {
                     world.pass(*span).await;
                     200

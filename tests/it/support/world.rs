@@ -184,6 +184,13 @@ impl World {
         runs.filter(|run| run.workflow == workflow).collect()
     }
 
+    /// Every run of a workflow, on whatever.
+    pub(crate) fn run_ids(&self, workflow: &str) -> Vec<discuno::model::id::RunId> {
+        let mut runs = self.file.prepare_cached("SELECT id FROM runs WHERE workflow = ?1").unwrap();
+        let ids = runs.query_map([workflow], |row| row.get(0).map(discuno::model::id::RunId)).unwrap();
+        ids.collect::<Result<_, _>>().unwrap()
+    }
+
     /// The names of what was counted, in order.
     pub(crate) fn counted(&self) -> Vec<String> {
         self.ledger().posthog.events.into_iter().map(|event| event.event).collect()
