@@ -102,8 +102,8 @@ fn commits(dir: &Path, group: usize) -> f64 {
             let mut event = conn
                 .prepare_cached(
                     "INSERT INTO events (id, source, external_id, type, livemode, created_at, received_at, disposition, \
-                     payment_id, body_sha256, body) VALUES (?1, 'stripe', ?2, 'checkout.session.completed', 0, 0, 0, \
-                     'accepted', NULL, ?3, ?4)",
+                     payment_id, body_sha256, body, via) VALUES (?1, 'stripe', ?2, 'checkout.session.completed', 0, 0, 0, \
+                     'accepted', NULL, ?3, ?4, 'webhook')",
                 )
                 .expect("a statement");
             event.execute(params![number, format!("evt_1Bench{number:012}"), [0_u8; 32], body]).expect("an event");

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             story.runs.iter().map(|(run, attempts)| json!({ "run": run, "attempts": attempts })).collect();
         let document = json!({
             "payment": story.payment, "events": story.events, "runs": runs, "bookings": story.bookings,
-            "refunds": story.refunds, "mails": story.mails, "cases": story.cases,
+            "refunds": story.refunds, "transfers": story.transfers, "disputes": story.disputes, "mails": story.mails, "cases": story.cases,
         });
         output::line(&serde_json::to_string_pretty(&document)?)?;
         return Ok(Exit::Done);
@@ -98,10 +98,11 @@ fn timeline(story: &Story) -> Vec<Moment> {
     }
     for booking in &story.bookings {
         let facts = &booking.facts;
+        let absent = if booking.host_absent { ", the host did not come" } else { "" };
         moments.push((
             booking.created_at,
             format!("{} booked", booking.id),
-            format!("{} for {}, now {}", facts.uid, facts.start, facts.status),
+            format!("{} for {}, now {}{absent}", facts.uid, facts.start, facts.status),
         ));
     }
     for refund in &story.refunds {
@@ -110,6 +111,22 @@ fn timeline(story: &Story) -> Vec<Moment> {
             refund.created_at,
             format!("{} refund", refund.id),
             format!("{} by {} ({stripe}), now {}", refund.amount, refund.origin, refund.status),
+        ));
+    }
+    for transfer in &story.transfers {
+        let stripe = transfer.stripe_transfer_id.as_deref().unwrap_or("not at stripe");
+        moments.push((
+            transfer.created_at,
+            format!("{} transfer", transfer.id),
+            format!("{} to {} ({stripe}), now {}", transfer.amount, transfer.destination, transfer.status),
+        ));
+    }
+    for dispute in &story.disputes {
+        let due = dispute.due_at.map(|due| format!(", evidence until {due}")).unwrap_or_default();
+        moments.push((
+            dispute.as_of,
+            format!("{} dispute", dispute.id),
+            format!("{} {} ({}){due}", dispute.amount, dispute.status, dispute.reason),
         ));
     }
     for mail in &story.mails {

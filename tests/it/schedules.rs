@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use discuno::model::event::Source;
+use discuno::model::id::EventId;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
@@ -140,10 +141,16 @@ async fn what_is_old_goes_and_what_tells_a_repetition_stays() {
     world.send(&event).await;
     world.settle().await;
     let id = world.story().await.events[0].id;
+    // It waits for a payment that never comes.
+    let expired = event.clone().id("evt_expired").kind("checkout.session.expired").session("id", json!("cs_nobody"));
+    world.send(&expired).await;
+    let waiting = EventId(id.0 + 1);
     world.pass(DAY * 89).await;
-    assert!(world.app.store.body(id).await.is_ok());
+    assert!(world.app.store.body(id).await.is_ok() && world.app.store.body(waiting).await.is_ok());
     world.pass(DAY * 3).await;
-    assert!(matches!(world.app.store.body(id).await, Err(Error::NotFound(_))));
+    for id in [id, waiting] {
+        assert!(matches!(world.app.store.body(id).await, Err(Error::NotFound(_))), "{id}");
+    }
     let story = world.story().await;
     let checkout = story.runs.iter().find(|(run, _)| run.workflow == "process-checkout-side-effects").unwrap();
     assert_eq!((checkout.0.state, checkout.1.len()), (RunState::Succeeded, 0));
