@@ -36,6 +36,8 @@ words! {
         TransferBlocked => "transfer_blocked",
         /// A mentor's payout did not arrive.
         PayoutFailed => "payout_failed",
+        /// The books do not add up: found by comparing.
+        Unaccounted => "unaccounted",
         /// What was learnt contradicts what was known.
         Contradiction => "contradiction",
     }

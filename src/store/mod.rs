@@ -25,6 +25,7 @@ use crate::model::step::Attempt;
 use crate::model::takings::Summary;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
+use crate::model::words;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 
@@ -207,6 +208,29 @@ pub struct Story {
     pub cases: Vec<Case>,
 }
 
+words! {
+    /// What is not as it should be.
+    Unsettled, "discrepancy" {
+        /// Paid, and no run is on it.
+        Abandoned => "abandoned",
+        /// Booked, and no session is known.
+        NothingStands => "nothing_stands",
+        /// Refunded, and the session is still to come.
+        StillStands => "still_stands",
+        /// A refund is under way, and nothing was heard of it for long.
+        RefundUnknown => "refund_unknown",
+    }
+}
+
+/// A payment that is not as it should be.
+#[derive(Debug, Clone)]
+pub struct Discrepancy {
+    /// Which.
+    pub payment: Payment,
+    /// Why.
+    pub what: Unsettled,
+}
+
 /// How many runs stand where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -236,6 +260,9 @@ pub trait Views: Send + Sync {
 
     /// An event's raw bytes.
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error>;
+
+    /// Payments untouched since `since` that are not as they should be at rest, and of which no case tells yet.
+    async fn discrepancies(&self, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error>;
 
     /// What came of a span of time.
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error>;

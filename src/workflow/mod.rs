@@ -20,6 +20,7 @@ pub mod letter;
 pub mod payment_failed;
 pub mod payout;
 pub mod prune;
+pub mod reconcile;
 mod refund;
 pub mod refund_news;
 pub mod refund_payment;
@@ -79,6 +80,7 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(refund_news::ReadRefunds(Arc::clone(means)))
         .with(summary::DailySummary(Arc::clone(means)))
         .with(prune::Prune(Arc::clone(means)))
+        .with(reconcile::Reconcile(Arc::clone(means)))
         .with(backfill::BackfillStripe(Arc::clone(means)))
         .with(backfill::BackfillCal(Arc::clone(means)))
         .with(signup::UserSignedUp(Arc::clone(means)))

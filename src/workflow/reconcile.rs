@@ -35,7 +35,9 @@ impl Workflow for Reconcile {
                 let since = step.now().minus(REST);
                 let found = self.0.store.discrepancies(since, MOST).await.map_err(|error| step.store_failure(error))?;
                 for discrepancy in &found {
-                    follow(discrepancy, slot).into_iter().for_each(|change| step.also(change));
+                    for change in follow(discrepancy, slot) {
+                        step.also(change);
+                    }
                 }
                 Ok(found.len())
             })

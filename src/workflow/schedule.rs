@@ -32,6 +32,9 @@ pub const DAILY_SUMMARY: Schedule =
 /// What is old and no longer needed goes.
 pub const PRUNE: Schedule =
     Schedule { workflow: "prune", every: DAY, after: Duration::from_secs(3 * 3600), each_counts: false };
+/// Whether every payment at rest is where it should be.
+pub const RECONCILE: Schedule =
+    Schedule { workflow: "reconcile", every: DAY, after: Duration::from_secs(4 * 3600), each_counts: false };
 /// Stripe's list of events, in case a webhook was lost.
 pub const BACKFILL_STRIPE: Schedule =
     Schedule { workflow: "backfill-stripe", every: HOUR, after: Duration::from_secs(7 * 60), each_counts: false };
@@ -74,7 +77,8 @@ impl Schedule {
 
 /// The next run of every schedule: to be ensured whenever somebody begins to work.
 pub fn first_runs(now: Timestamp) -> Vec<NewRun> {
-    [DAILY_SUMMARY, PRUNE, BACKFILL_STRIPE, BACKFILL_CAL].map(|schedule| schedule.run(schedule.next_after(now))).into()
+    let all = [DAILY_SUMMARY, PRUNE, RECONCILE, BACKFILL_STRIPE, BACKFILL_CAL];
+    all.map(|schedule| schedule.run(schedule.next_after(now))).into()
 }
 
 fn millis(span: Duration) -> i64 {

@@ -159,3 +159,57 @@ async fn what_is_old_goes_and_what_tells_a_repetition_stays() {
     world.settle().await;
     assert_eq!(world.ledger().cal.bookings.len(), 1, "a webhook that comes after a season starts nothing");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_add_up_is_found_and_told_once() {
+    let world = scheduled().await;
+    for (number, email) in
+        ["zoe@example.edu", "zoe@example.edu", "zoe+cal-refused@example.edu", "zoe@example.edu"].iter().enumerate()
+    {
+        world.send(&purchase(u32::try_from(number).unwrap(), email)).await;
+    }
+    world.settle().await;
+    // As if by a fault that nobody has thought of.
+    let file = Connection::open(&world.app.config.db).unwrap();
+    file.execute_batch(
+        "UPDATE payments SET status = 'paid' WHERE id = 1;
+         DELETE FROM bookings WHERE payment_id = 2;
+         INSERT INTO bookings (uid, cal_id, payment_id, status, start_at, end_at, title, attendees, created_at, updated_at)
+         VALUES ('ghost', 1, 3, 'accepted', 1896000000000, 1896000000001, '', '[]', 0, 0);",
+    )
+    .unwrap();
+    let found = world.app.store.discrepancies(world.app.clock.now().plus(DAY), 10).await.unwrap();
+    let mut kinds: Vec<&str> = found.iter().map(|found| found.what.as_str()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["abandoned", "nothing_stands", "still_stands"]);
+    world.pass(DAY * 3).await;
+    let causes: Vec<String> = file
+        .prepare("SELECT cause FROM cases ORDER BY payment_id")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    // The lost booking was fetched from Cal.com in the meantime.
+    let found = ["abandoned/cs_test_many0", "still_stands/cs_test_many2"];
+    assert_eq!(causes, found.map(|cause| format!("unaccounted/{cause}")));
+    assert_eq!(world.ledger().alerts.posts.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_whose_news_is_lost_is_read_from_stripe() {
+    let world = scheduled().await;
+    world.send(&Event::paid("zoe+cal-refused+refund-pending@example.edu")).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunding);
+    let mut theirs = serde_json::to_value(world.ledger().stripe.refunds.remove(0)).unwrap();
+    theirs["status"] = json!("succeeded");
+    theirs["created"] = json!(1_793_872_900);
+    // Older than what is fetched again.
+    let news =
+        json!({"id": "evt_lost", "type": "refund.updated", "created": 1_793_872_900, "data": {"object": theirs}});
+    world.pass(HOUR * 3).await;
+    world.sandbox.observe(&serde_json::to_vec(&news).unwrap());
+    world.pass(DAY * 2).await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+}

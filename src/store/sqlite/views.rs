@@ -10,7 +10,7 @@ use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 use crate::store::sqlite::{Sqlite, queue, row};
-use crate::store::{Backlog, Story, Subject, Views};
+use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 
 #[async_trait]
 impl Views for Sqlite {
@@ -42,6 +42,10 @@ impl Views for Sqlite {
             .await
     }
 
+    async fn discrepancies(&self, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
+        self.executor.read(move |conn| discrepancies(conn, since, limit)).await
+    }
+
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
         self.executor.read(move |conn| summary(conn, from, until)).await
     }
@@ -61,6 +65,44 @@ impl Views for Sqlite {
             })
             .await
     }
+}
+
+/// Each with the condition that makes it one. A run that waits for days is not at work on a payment.
+const DISCREPANCIES: [(Unsettled, &str); 4] = [
+    (
+        Unsettled::Abandoned,
+        "p.status = 'paid' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.payment_id = p.id \
+         AND r.due_at < ?1 + 8 * 3600000)",
+    ),
+    (
+        Unsettled::NothingStands,
+        "p.status = 'booked' AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id)",
+    ),
+    (
+        Unsettled::StillStands,
+        "p.status = 'refunded' AND EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id \
+         AND b.status IN ('pending', 'accepted') AND b.host_absent = 0 AND b.end_at > ?1)",
+    ),
+    (
+        Unsettled::RefundUnknown,
+        "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status IN ('sent', 'pending') AND f.created_at < ?1)",
+    ),
+];
+
+fn discrepancies(conn: &Connection, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
+    let mut all = Vec::new();
+    for (what, condition) in DISCREPANCIES {
+        let sql = format!(
+            "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
+             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open') ORDER BY p.id LIMIT ?2",
+            row::PAYMENT
+        );
+        let mut statement = conn.prepare_cached(&sql)?;
+        for payment in statement.query_map(params![since.0, limit], row::payment)? {
+            all.push(Discrepancy { payment: payment?, what });
+        }
+    }
+    Ok(all)
 }
 
 const PAID: &str = "SELECT currency, count(*), sum(amount), sum(coalesce(checkout ->> '$.mentor_fee', 0)) FROM payments \

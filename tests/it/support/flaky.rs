@@ -19,7 +19,9 @@ use discuno::model::time::Timestamp;
 use discuno::model::transfer::Transfer;
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
-use discuno::store::{Backlog, Claimed, Inbox, Ingested, Ledger, Onward, Queue, Shared, Store, Story, Subject, Views};
+use discuno::store::{
+    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Onward, Queue, Shared, Store, Story, Subject, Views,
+};
 use futures_util::future::BoxFuture;
 
 use crate::support::Trip;
@@ -152,6 +154,9 @@ impl Views for Flaky {
     }
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
         self.inner.body(event).await
+    }
+    async fn discrepancies(&self, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
+        self.inner.discrepancies(since, limit).await
     }
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
         self.inner.summary(from, until).await

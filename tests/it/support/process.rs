@@ -116,7 +116,7 @@ impl Deployment {
     pub(crate) async fn settled(&self) {
         let conn = rusqlite::Connection::open(&self.db).unwrap();
         let sql = "SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND workflow NOT IN \
-            ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'backfill-stripe', 'backfill-cal')";
+            ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
         let none_left = || conn.query_row(sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|left| left == 0);
         until("every run has ended", PATIENCE, || std::future::ready(none_left())).await;
     }

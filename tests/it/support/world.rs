@@ -36,7 +36,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(3600);
 
 /// Workflows whose runs wait for days on purpose.
 const WAITS_ON_PURPOSE: &[&str] =
-    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "backfill-stripe", "backfill-cal"];
+    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
 
 pub(crate) struct World {
     pub(crate) app: App,
@@ -173,7 +173,8 @@ impl World {
 
     /// Lets time pass until the mentor's share has moved, or it is certain that it does not.
     pub(crate) async fn settle_share(&mut self) {
-        self.waits_on_purpose = &["settle-check", "daily-summary", "prune", "backfill-stripe", "backfill-cal"];
+        self.waits_on_purpose =
+            &["settle-check", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
         self.settle().await;
         self.waits_on_purpose = WAITS_ON_PURPOSE;
     }
