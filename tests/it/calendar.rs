@@ -270,3 +270,22 @@ async fn a_meeting_is_counted_flat_and_enveloped_alike() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_who_names_somebody_elses_payment_gets_no_hold_of_it() {
+    let world = World::with(|config| config.policies.attendee_cancels = Policy::Refund);
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    // Before our own booking is made, in the same slot of time, under the same payment's id.
+    let forged = created(&purchase).set("uid", json!("uid-forged")).set("bookingId", json!(66_666));
+    let forged = forged.set("attendees", json!([{ "email": "eve@example.com", "name": "Eve" }]));
+    let off = cancelled(&purchase).set("uid", json!("uid-forged")).set("bookingId", json!(66_666));
+    let off = off.set("attendees", forged.0["payload"]["attendees"].clone());
+    world.send_cal(&forged.set("eventTypeId", json!(7))).await;
+    world.settle().await;
+    world.send_cal(&off.set("eventTypeId", json!(7)).set("cancelledBy", json!("eve@example.com"))).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+    assert_eq!((story.bookings.len(), story.refunds.len(), story.cases.len()), (1, 0, 0));
+}

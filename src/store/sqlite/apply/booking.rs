@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::PaymentId;
+use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 use crate::store::sqlite::apply::Scope;
@@ -39,7 +40,11 @@ impl Scope {
             Some(uid) => payment_of(conn, uid)?,
             None => None,
         };
-        let mut payment = known.and_then(|known| known.payment).or(self.payment).or(of_predecessor);
+        let claimed = match self.payment {
+            Some(id) if of_predecessor == Some(id) || fits(&ledger::read_payment(conn, id)?, new) => Some(id),
+            _ => None,
+        };
+        let mut payment = known.and_then(|known| known.payment).or(claimed).or(of_predecessor);
         if self.payment.is_none() {
             self.adopt_subject(conn, payment)?;
         }
@@ -86,6 +91,16 @@ impl Scope {
         conn.prepare_cached(ABSENCE)?.execute(params![uid, host, attendee, at.0, self.now.0])?;
         Ok(())
     }
+}
+
+/// Whether the booking is what the payment was made for. Anybody who books at Cal.com can write a payment's id into the
+/// metadata, and so lay claim to somebody else's.
+fn fits(payment: &Payment, booking: &NewBooking) -> bool {
+    let Some(order) = &payment.checkout else { return false };
+    let of_attendee = booking.attendees.iter().any(|one| one.email.eq_ignore_ascii_case(&order.attendee.email));
+    booking.event_type_id.is_none_or(|id| id == order.event_type_id)
+        && booking.start == order.start
+        && (booking.attendees.is_empty() || of_attendee)
 }
 
 fn payment_of(conn: &Connection, uid: &str) -> Result<Option<PaymentId>, Error> {
