@@ -60,6 +60,8 @@ CREATE TABLE runs (
   token            INTEGER NOT NULL DEFAULT 0,
   stalls           INTEGER NOT NULL DEFAULT 0,
   cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+  -- How often an operator had it go on after its end.
+  retries          INTEGER NOT NULL DEFAULT 0,
   payment_id       INTEGER REFERENCES payments (id),
   event_id         INTEGER REFERENCES events (id),
   -- Absent where the input is the payment's checkout.
@@ -84,11 +86,13 @@ CREATE TABLE attempts (
   outcome    TEXT    NOT NULL CHECK (outcome IN ('done', 'retry', 'failed')),
   output     TEXT    CHECK ((output IS NOT NULL) = (outcome = 'done')),
   failure    TEXT    CHECK ((failure IS NOT NULL) = (outcome IN ('retry', 'failed'))),
+  -- An operator had the step done again: it is remembered by a later try.
+  retried    INTEGER NOT NULL DEFAULT 0 CHECK (retried IN (0, 1)),
   PRIMARY KEY (run_id, step, number)
 ) STRICT, WITHOUT ROWID;
 
 -- What a step has recorded never changes. (Pruning deletes whole runs.)
-CREATE TRIGGER attempts_are_final BEFORE UPDATE ON attempts
+CREATE TRIGGER attempts_are_final BEFORE UPDATE OF run_id, seq, step, number, started_at, ended_at, outcome, output, failure ON attempts
 BEGIN SELECT RAISE(ABORT, 'a recorded attempt never changes'); END;
 
 -- A run that ended well never moves again.
@@ -258,3 +262,34 @@ CREATE TABLE mails (
   sent_at     INTEGER CHECK ((sent_at IS NOT NULL) = (status = 'sent'))
 ) STRICT;
 CREATE INDEX mails_payment ON mails (payment_id) WHERE payment_id IS NOT NULL;
+
+-- What operators did. Each row carries the digest of itself and of the one before it: a row that is missing or was
+-- altered shows.
+CREATE TABLE acts (
+  id         INTEGER PRIMARY KEY,
+  at         INTEGER NOT NULL,
+  actor      TEXT    NOT NULL,
+  verb       TEXT    NOT NULL CHECK (verb IN
+               ('refund', 'retry', 'cancel', 'resolve', 'pause', 'resume', 'reveal', 'prune', 'restore')),
+  subject    TEXT    NOT NULL,
+  reason     TEXT,
+  payment_id INTEGER REFERENCES payments (id),
+  before     TEXT    NOT NULL CHECK (json_valid(before)),
+  after      TEXT    NOT NULL CHECK (json_valid(after)),
+  chain      BLOB    NOT NULL CHECK (length(chain) = 32)
+) STRICT;
+CREATE INDEX acts_payment ON acts (payment_id) WHERE payment_id IS NOT NULL;
+CREATE TRIGGER acts_never_change BEFORE UPDATE ON acts
+BEGIN SELECT RAISE(ABORT, 'an act of an operator never changes'); END;
+CREATE TRIGGER acts_stay BEFORE DELETE ON acts
+BEGIN SELECT RAISE(ABORT, 'an act of an operator stays'); END;
+
+-- What an operator has stopped for a while.
+CREATE TABLE pauses (
+  kind   TEXT    NOT NULL CHECK (kind IN ('provider', 'workflow')),
+  name   TEXT    NOT NULL,
+  since  INTEGER NOT NULL,
+  actor  TEXT    NOT NULL,
+  reason TEXT,
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;

@@ -11,15 +11,21 @@ use discuno::store::error::Error as StoreError;
 pub(crate) enum Exit {
     /// Done, or already so.
     Done,
+    /// It goes on, and nobody can tell yet how it ends.
+    Pending,
     /// Findings were reported.
     Findings,
+    /// The person who watched has seen enough.
+    Interrupted,
 }
 
 /// Prints what went wrong, once, and gives the status.
 pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Pending) => ExitCode::from(8),
         Ok(Exit::Findings) => ExitCode::from(9),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         // Whoever reads our output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,6 +39,9 @@ fn status(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<Problems>().is_some() || error.downcast_ref::<Usage>().is_some() {
         return 2;
     }
+    if error.downcast_ref::<Unconfirmed>().is_some() {
+        return 6;
+    }
     match error.downcast_ref::<StoreError>() {
         Some(StoreError::NotFound(_)) => 3,
         Some(StoreError::Illegal(_)) => 5,
@@ -43,6 +52,11 @@ fn status(error: &anyhow::Error) -> u8 {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
+
+/// Nobody has said yes.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was done: {0}")]
+pub(crate) struct Unconfirmed(pub(crate) &'static str);
 
 /// The command was not used as it is meant.
 #[derive(Debug, thiserror::Error)]

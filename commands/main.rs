@@ -2,10 +2,12 @@
 
 mod backfill;
 mod check;
+mod confirm;
 mod demo;
 mod dev;
 mod exit;
 mod output;
+mod refund;
 mod replay;
 mod runtime;
 mod send;
@@ -39,6 +41,7 @@ enum Command {
     Send(send::Args),
     Backfill(backfill::Args),
     Show(show::Args),
+    Refund(refund::Args),
     Check(check::Args),
 }
 
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Send(args) => runtime::block_on(send::run(args)),
         Command::Backfill(args) => runtime::block_on(backfill::run(args)),
         Command::Show(args) => runtime::block_on(show::run(args)),
+        Command::Refund(args) => runtime::block_on(refund::run(args)),
         Command::Check(args) => check::run(&args),
     };
     exit::report(outcome)

@@ -48,6 +48,13 @@ impl Overrides {
     }
 }
 
+/// Who acts, for the audit trail: `DISCUNO_ACTOR`, or the person's name on this machine.
+pub(crate) fn actor() -> String {
+    let names = ["DISCUNO_ACTOR", "SUDO_USER", "USER", "LOGNAME"];
+    let known = names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
+    known.unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Starts the log on standard error, and in a file if one is configured.
 pub(crate) fn start_log(config: &Config, stderr: bool) -> anyhow::Result<()> {
     let settings = observe::Settings { level: config.log_level.clone(), file: config.log_file.clone(), stderr };

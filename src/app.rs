@@ -10,15 +10,16 @@ use crate::engine::ctx::Surroundings;
 use crate::engine::registry::Registry;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
-use crate::provider::Providers;
+use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
 use crate::provider::cal::Cal;
-use crate::provider::gate::{Gate, Limits};
+use crate::provider::gate::{Gate, Limits, Valve};
 use crate::provider::mail::Mailer;
 use crate::provider::posthog::PostHog;
 use crate::provider::resend::Resend;
 use crate::provider::smtp::Smtp;
 use crate::provider::stripe::Stripe;
+use crate::provider::{ProviderName, Providers};
 use crate::store::Shared;
 use crate::store::sqlite::{self, Sqlite};
 use crate::transport::Transport;
@@ -151,16 +152,17 @@ impl App {
 
     fn providers(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Providers> {
         let config = &self.config;
-        let gated = |limits: Limits| -> Arc<dyn Transport> {
+        let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
+        let gated = |provider: ProviderName, limits: Limits| -> Arc<dyn Transport> {
             let limits = if config.sandboxed { Limits::NONE } else { limits };
-            Arc::new(Gate::new(Arc::clone(transport), limits))
+            Arc::new(Gate::new(Arc::clone(transport), limits).with_valve(provider, Arc::clone(&valve)))
         };
         let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
         let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
         let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
         let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
             (Some(key), _) => Some(Mailer::Resend(Resend::new(
-                gated(Limits::MAIL),
+                gated(ProviderName::Resend, Limits::MAIL),
                 config.mail.resend_base.clone(),
                 key.to_secret_string(),
             ))),
@@ -170,14 +172,31 @@ impl App {
             (None, None) => None,
         };
         Ok(Providers {
-            stripe: Stripe::new(gated(Limits::STRIPE), config.stripe.api_base.clone(), stripe_key.to_secret_string()),
-            cal: Cal::new(gated(Limits::CAL), config.cal.api_url.clone(), cal_id, cal_key.to_secret_string()),
+            stripe: Stripe::new(
+                gated(ProviderName::Stripe, Limits::STRIPE),
+                config.stripe.api_base.clone(),
+                stripe_key.to_secret_string(),
+            ),
+            cal: Cal::new(
+                gated(ProviderName::Cal, Limits::CAL),
+                config.cal.api_url.clone(),
+                cal_id,
+                cal_key.to_secret_string(),
+            ),
             posthog: config.posthog.key.as_ref().map(|key| {
                 let host = config.posthog.host.clone();
-                PostHog::new(gated(Limits::POSTHOG), host, key.to_secret_string(), self.clock.clone())
+                PostHog::new(
+                    gated(ProviderName::Posthog, Limits::POSTHOG),
+                    host,
+                    key.to_secret_string(),
+                    self.clock.clone(),
+                )
             }),
             mail,
-            alert: config.alert_webhook_url.clone().map(|url| AlertHook::new(gated(Limits::NONE), url)),
+            alert: config
+                .alert_webhook_url
+                .clone()
+                .map(|url| AlertHook::new(gated(ProviderName::Alert, Limits::NONE), url)),
         })
     }
 }

@@ -8,6 +8,8 @@ pub mod entropy;
 pub mod ingress;
 pub mod model;
 pub mod observe;
+pub mod ops;
+mod pauses;
 pub mod provider;
 pub mod sandbox;
 pub mod signature;

@@ -11,6 +11,11 @@ pub(crate) fn line(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", plain(text))
 }
 
+/// One JSON document.
+pub(crate) fn document(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(value)?)?)
+}
+
 /// A message to the person.
 pub(crate) fn note(text: &str) {
     // A closed standard error is no reason to fail.

@@ -19,6 +19,7 @@ use crate::entropy::Entropy;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::PaymentId;
 use crate::model::lease::Lease;
+use crate::model::pause::PAUSED;
 use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
@@ -34,6 +35,8 @@ const STEP_BUDGET: Duration = Duration::from_secs(120);
 pub(crate) enum Stop {
     /// The run goes back to the queue.
     Suspend { attempt: Option<Attempt>, due_at: Timestamp },
+    /// An operator has stopped what a step needs: the run goes back as if nothing had been tried.
+    PutBack { due_at: Timestamp },
     /// Somebody wants the run to end here.
     Cancelled,
     /// Another executor has the run.
@@ -47,13 +50,19 @@ pub(crate) enum Stop {
 struct Journal {
     /// Final attempts, by step.
     ended: BTreeMap<String, Attempt>,
-    /// How many tries were recorded, by step.
-    tries: BTreeMap<String, u32>,
+    /// How many tries were recorded, by step, and how many of them count.
+    tries: BTreeMap<String, Tries>,
     /// How often a name was used, for repeats.
     used: BTreeMap<String, u32>,
     /// Recorded steps that were asked for.
     replayed: usize,
     stop: Option<Stop>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Tries {
+    last: u32,
+    counted: u32,
 }
 
 /// What a workflow sees of its run.
@@ -134,8 +143,10 @@ impl Ctx {
         let mut ended = BTreeMap::new();
         let mut tries = BTreeMap::new();
         for attempt in claimed.journal {
-            tries.insert(attempt.step.clone(), attempt.number);
-            if attempt.ending.is_final() {
+            let known: &mut Tries = tries.entry(attempt.step.clone()).or_default();
+            known.last = attempt.number;
+            known.counted = if attempt.retried { 0 } else { known.counted + 1 };
+            if attempt.ending.is_final() && !attempt.retried {
                 ended.insert(attempt.step.clone(), attempt);
             }
         }
@@ -187,7 +198,7 @@ impl Ctx {
             return self.stop(Stop::LeaseLost).await;
         }
 
-        let tried = self.lock().tries.get(&name).copied().unwrap_or(0);
+        let Tries { last: tried, counted } = self.lock().tries.get(&name).copied().unwrap_or_default();
         let fresh = tried == 0 && self.lease.token == 1;
         let step = Arc::new(Step { ctx: self, fresh, number: tried + 1, changes: Mutex::new(Vec::new()) });
         let started_at = self.clock.now();
@@ -199,7 +210,8 @@ impl Ctx {
             return self.halt().await;
         }
 
-        let attempt = |ending| Attempt { step: name.clone(), number: tried + 1, started_at, ended_at, ending };
+        let attempt =
+            |ending| Attempt { step: name.clone(), number: tried + 1, started_at, ended_at, retried: false, ending };
         match result {
             Ok(value) => {
                 let output = match serde_json::value::to_raw_value(&value) {
@@ -209,9 +221,13 @@ impl Ctx {
                 self.remember(attempt(Ending::Done { output }), changes).await;
                 Ok(value)
             }
-            Err(failure) if failure.kind != FailureKind::Permanent && tried < policy.retries => {
+            Err(failure) if failure.code == PAUSED && policy.retries > 0 => {
+                let wait = failure.retry_after().unwrap_or(self.retry_base);
+                self.stop(Stop::PutBack { due_at: ended_at.plus(wait) }).await
+            }
+            Err(failure) if failure.kind != FailureKind::Permanent && counted < policy.retries => {
                 let base = self.retry_base.saturating_mul(policy.pace);
-                let wait = backoff::delay(base, policy.cap, tried + 1, failure.retry_after(), &self.entropy);
+                let wait = backoff::delay(base, policy.cap, counted + 1, failure.retry_after(), &self.entropy);
                 tracing::warn!(
                     tag = "SideEffects", event = "step_retry", runId = %self.run.id, step = name, attempt = tried + 1,
                     kind = failure.kind.as_str(), code = failure.code, error = failure.message,

@@ -59,6 +59,7 @@ pub async fn drive(
                 Some(Stop::Suspend { attempt, due_at }) => {
                     return store.suspend(lease, attempt, due_at, clock.now()).await;
                 }
+                Some(Stop::PutBack { due_at }) => return store.put_back(lease, due_at, clock.now()).await,
                 Some(Stop::Cancelled) => End::Cancelled,
                 Some(Stop::Nondeterministic(message)) => End::Failed(Failure::unknown("nondeterminism", message)),
                 Some(Stop::Store(error)) => return Err(error),

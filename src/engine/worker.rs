@@ -14,6 +14,7 @@ use crate::engine::drive::drive;
 use crate::engine::registry::Registry;
 use crate::model::id::RunId;
 use crate::model::lease::Lease;
+use crate::model::run::Run;
 use crate::store::Claimed;
 use crate::store::error::Error;
 
@@ -88,6 +89,46 @@ impl Worker {
         }
         renewer.abort();
         tracing::info!(tag = "Worker", event = "worker_stopped", owner = this.owner);
+    }
+
+    /// Moves this one run, at once and then for as long as it can go on and `patience` lasts, as any worker would. Where it stands then:
+    /// another worker may have it, or goes on with it later.
+    pub async fn carry(self, run: RunId, patience: Duration) -> Result<Run, Error> {
+        let this = Arc::new(self);
+        let renewer = tokio::spawn(Arc::clone(&this).keep_leases());
+        let outcome = Arc::clone(&this).carry_until(run, Instant::now() + patience).await;
+        renewer.abort();
+        outcome
+    }
+
+    async fn carry_until(self: Arc<Self>, id: RunId, end: Instant) -> Result<Run, Error> {
+        let Surroundings { store, clock, lease, .. } = &self.surroundings;
+        let mut changes = store.changes();
+        let mut at_once = true;
+        loop {
+            changes.mark_unchanged();
+            let now = clock.now();
+            let run = store.run(id).await?;
+            if run.state.is_terminal() || Instant::now() >= end {
+                return Ok(run);
+            }
+            let mut wait = run.due_at.map_or(LONGEST_WAIT, |due| due.since(now));
+            if std::mem::take(&mut at_once) || wait.is_zero() {
+                let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
+                let deadline = Instant::now() + *lease;
+                if let Some(claimed) = store.claim_run(&self.owner, id, now, now.plus(*lease)).await? {
+                    Arc::clone(&self).drive(claimed, deadline, permit).await;
+                    continue;
+                }
+                // Its workflow is paused, or somebody was faster.
+                wait = STORE_PAUSE;
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep_until(end) => {}
+            }
+        }
     }
 
     /// Starts what is due, as far as there is room. Returns how long there is nothing to do.

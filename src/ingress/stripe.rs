@@ -16,7 +16,7 @@ mod life;
 mod session;
 
 /// The workflow that carries a paid checkout to its end.
-pub const CHECKOUT_WORKFLOW: &str = "process-checkout-side-effects";
+pub use crate::store::change::CHECKOUT_WORKFLOW;
 /// The workflow that tells a customer that a delayed payment did not arrive.
 pub const PAYMENT_FAILED_WORKFLOW: &str = "payment-failed";
 /// The workflow that tells a customer of a refund that was made at Stripe.

@@ -53,6 +53,20 @@ words! {
     }
 }
 
+words! {
+    /// How a person settled a case.
+    Resolution, "resolution" {
+        /// The customer has the whole amount back. Held against the books.
+        Refunded => "refunded",
+        /// A live session stands for the payment. Held against the books.
+        Booked => "booked",
+        /// It was settled outside of what the books show: by bank transfer, in a talk.
+        SettledElsewhere => "settled_elsewhere",
+        /// There was nothing to settle.
+        FalseAlarm => "false_alarm",
+    }
+}
+
 /// What opens a case. Opening it twice for one cause changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCase {

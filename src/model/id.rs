@@ -65,6 +65,8 @@ ids! {
     MailId "mail_" "mail id";
     /// A [`Transfer`](crate::model::transfer::Transfer).
     TransferId "tf_" "transfer id";
+    /// Something an operator did.
+    ActId "act_" "act id";
 }
 
 #[cfg(test)]

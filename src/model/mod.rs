@@ -1,6 +1,7 @@
 //! The nouns: pure values without I/O, SQL or HTTP.
 
 pub mod account;
+pub mod act;
 pub mod booking;
 pub mod capture;
 pub mod case;
@@ -12,6 +13,7 @@ pub mod id;
 pub mod lease;
 pub mod mail;
 pub mod money;
+pub mod pause;
 pub mod payment;
 pub mod policy;
 pub mod refund;

@@ -90,6 +90,25 @@ impl Money {
         Self { minor, currency }
     }
 
+    /// Reads an amount as it is shown, with or without its currency: `12.50`, `12.50 USD`, `12`. Never more digits than the
+    /// currency has.
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, ParseError> {
+        let refuse = || ParseError { what: "amount", text: text.to_owned() };
+        let digits = text.trim();
+        let digits = digits.strip_suffix(currency.code()).unwrap_or(digits).trim_end();
+        let (whole, part) = match digits.split_once('.') {
+            Some((_, "")) => return Err(refuse()),
+            Some(parts) => parts,
+            None => (digits, ""),
+        };
+        let exponent = currency.exponent() as usize;
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || part.len() > exponent || !plain(whole) || !plain(part) {
+            return Err(refuse());
+        }
+        format!("{whole}{part:0<exponent$}").parse().map(|minor| Self { minor, currency }).map_err(|_| refuse())
+    }
+
     /// The difference, or `None` on overflow or if the currencies differ.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         (self.currency == other.currency)
@@ -117,7 +136,7 @@ impl std::fmt::Display for Money {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -136,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_with_too_many_digits_is_refused() {
+        for text in ["12.345", "1.", ".5", "", "1e2", "-1", "1,00", "5 EUR", "99999999999999999999"] {
+            assert!(Money::parse(text, Currency::USD).is_err(), "{text}");
+        }
+        assert_eq!(Money::parse("7", Currency::USD).unwrap().minor, 700);
+        assert_eq!(Money::parse("7.5 USD", Currency::USD).unwrap().minor, 750);
+        assert!(Money::parse("7.0", "JPY".parse().unwrap()).is_err());
+    }
+
+    #[test]
     fn subtraction_needs_one_currency() {
         let usd = Money::new(100, Currency::USD);
         assert_eq!(usd.checked_sub(Money::new(40, Currency::USD)), Some(Money::new(60, Currency::USD)));
@@ -148,6 +177,19 @@ mod tests {
             let shown = money(minor, code);
             let digits: String = shown.chars().filter(|c| c.is_ascii_digit() || *c == '-').collect();
             prop_assert_eq!(digits.parse::<i128>().unwrap(), i128::from(minor));
+        }
+
+        #[test]
+        fn an_amount_reads_back_as_it_is_shown(minor in 0..i64::MAX, code in prop::sample::select(vec!["USD", "JPY", "KWD"])) {
+            let amount = Money::new(minor, code.parse().unwrap());
+            prop_assert_eq!(Money::parse(&amount.to_string(), amount.currency), Ok(amount));
+        }
+
+        #[test]
+        fn any_text_is_an_amount_or_an_error(text in "[-+0-9., eUSD]{0,8}") {
+            if let Ok(amount) = Money::parse(&text, Currency::USD) {
+                prop_assert!(amount.minor >= 0 && !text.contains([',', '-', '+', 'e']));
+            }
         }
 
         #[test]

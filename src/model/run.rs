@@ -106,6 +106,8 @@ pub struct Run {
     pub event: Option<EventId>,
     /// Whether it is to end at the next step boundary.
     pub cancel_requested: bool,
+    /// How often an operator had it go on after its end.
+    pub retries: u32,
     /// How it ended, in a word.
     pub outcome: Option<String>,
     /// Why it failed.

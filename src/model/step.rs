@@ -54,6 +54,9 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When its outcome was known.
     pub ended_at: Timestamp,
+    /// Whether an operator had the step done again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
     /// What came of it.
     #[serde(flatten)]
     pub ending: Ending,

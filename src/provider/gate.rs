@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::model::pause::PAUSED;
+use crate::provider::ProviderName;
 use crate::transport::{Error, Request, Response, Transport};
 
 /// How much one provider is asked for.
@@ -38,6 +40,9 @@ const TRIP: u32 = 8;
 /// How long it is left alone before one call tries again.
 const COOL_DOWN: Duration = Duration::from_secs(15);
 
+/// How often a run looks whether what it needs goes on.
+const PAUSE_LOOK: Duration = Duration::from_secs(20);
+
 struct State {
     /// What the rate has left, and when that was so.
     tokens: f64,
@@ -47,10 +52,18 @@ struct State {
     closed_until: Option<Instant>,
 }
 
+/// Whether a person has stopped a provider.
+#[async_trait]
+pub trait Valve: Send + Sync + 'static {
+    /// Asked before every call.
+    async fn is_paused(&self, provider: ProviderName) -> bool;
+}
+
 /// A transport with limits and a breaker of its own.
 pub struct Gate {
     inner: Arc<dyn Transport>,
     limits: Limits,
+    valve: Option<(ProviderName, Arc<dyn Valve>)>,
     places: Semaphore,
     state: Mutex<State>,
 }
@@ -60,7 +73,14 @@ impl Gate {
     pub fn new(inner: Arc<dyn Transport>, limits: Limits) -> Self {
         let state =
             State { tokens: f64::from(limits.burst), counted_at: Instant::now(), failures: 0, closed_until: None };
-        Self { inner, limits, places: Semaphore::new(limits.concurrency), state: Mutex::new(state) }
+        Self { inner, limits, valve: None, places: Semaphore::new(limits.concurrency), state: Mutex::new(state) }
+    }
+
+    /// Lets no call through while `provider` is paused.
+    #[must_use]
+    pub fn with_valve(mut self, provider: ProviderName, valve: Arc<dyn Valve>) -> Self {
+        self.valve = Some((provider, valve));
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,6 +142,11 @@ impl Gate {
 #[async_trait]
 impl Transport for Gate {
     async fn send(&self, request: Request) -> Result<Response, Error> {
+        if let Some((provider, valve)) = &self.valve
+            && valve.is_paused(*provider).await
+        {
+            return Err(Error::Refused { code: PAUSED, retry_after: PAUSE_LOOK });
+        }
         self.check_open()?;
         let _place = self.places.acquire().await;
         let wait = self.take_token();

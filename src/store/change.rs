@@ -243,6 +243,12 @@ pub struct NewRun {
     pub due_at: Option<Timestamp>,
 }
 
+/// The workflow that carries a paid checkout to its end.
+pub const CHECKOUT_WORKFLOW: &str = "process-checkout-side-effects";
+
+/// The workflow that pays a payment back on purpose.
+pub const REFUND_WORKFLOW: &str = "refund-payment";
+
 /// The workflow that sends a capture.
 pub const TRACK_WORKFLOW: &str = "track-event";
 

@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use crate::model::account::Account;
+use crate::model::act::Act;
 use crate::model::booking::Booking;
 use crate::model::case::Case;
 use crate::model::dispute::Dispute;
 use crate::model::event::{Event, Source};
-use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
+use crate::model::id::{ActId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
+use crate::model::pause::Pause;
 use crate::model::payment::Payment;
 use crate::model::refund::Refund;
 use crate::model::run::{End, Run};
@@ -28,9 +30,11 @@ use crate::model::transfer::Transfer;
 use crate::model::words;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
+use crate::store::order::{Order, Performed};
 
 pub mod change;
 pub mod error;
+pub mod order;
 pub mod sqlite;
 
 /// What became of an arrival.
@@ -89,6 +93,15 @@ pub trait Queue: Send + Sync {
     /// Leases up to `want` runs that are due, the longest due first. Nobody else can finish them before `until`.
     async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error>;
 
+    /// Leases this run unless somebody holds it: whoever asks for one run does not wait for its backoff.
+    async fn claim_run(
+        &self,
+        owner: &str,
+        run: RunId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Claimed>, Error>;
+
     /// Extends these leases to `until`, and returns those that were lost.
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error>;
 
@@ -112,6 +125,9 @@ pub trait Queue: Send + Sync {
         due_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Error>;
+
+    /// Gives the run back until `due_at` as if it had not been claimed: nothing was tried.
+    async fn put_back(&self, lease: Lease, due_at: Timestamp, now: Timestamp) -> Result<(), Error>;
 
     /// Ends the run.
     async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error>;
@@ -163,6 +179,9 @@ pub trait Ledger: Send + Sync {
     /// A refund.
     async fn refund(&self, id: RefundId) -> Result<Refund, Error>;
 
+    /// A run.
+    async fn run(&self, id: RunId) -> Result<Run, Error>;
+
     /// A case.
     async fn case(&self, id: CaseId) -> Result<Case, Error>;
 
@@ -206,6 +225,8 @@ pub struct Story {
     pub mails: Vec<Mail>,
     /// Its cases.
     pub cases: Vec<Case>,
+    /// What operators did about it.
+    pub acts: Vec<Act>,
 }
 
 words! {
@@ -252,6 +273,9 @@ pub trait Views: Send + Sync {
     /// What an id stands for: ours, a provider's, or an unambiguous beginning of one.
     async fn resolve(&self, id: &str) -> Result<Subject, Error>;
 
+    /// The same for a whole id only: for what is not to be done to the wrong one.
+    async fn resolve_whole(&self, id: &str) -> Result<Subject, Error>;
+
     /// Everything known about it.
     async fn story(&self, subject: Subject) -> Result<Story, Error>;
 
@@ -271,8 +295,24 @@ pub trait Views: Send + Sync {
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;
 }
 
+/// What operators do. Each deed and its row in the audit trail are one transaction.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Does what is ordered, or says that it was so already.
+    async fn operate(&self, order: Order, now: Timestamp) -> Result<Performed, Error>;
+
+    /// What [`operate`](Self::operate) would come to, or why it would be refused. Nothing is written.
+    async fn rehearse(&self, order: Order, now: Timestamp) -> Result<Performed, Error>;
+
+    /// What is paused.
+    async fn pauses(&self) -> Result<Vec<Pause>, Error>;
+
+    /// The first act that does not fit the one before it; none if the trail is whole.
+    async fn broken_act(&self) -> Result<Option<ActId>, Error>;
+}
+
 /// A whole store.
-pub trait Store: Inbox + Queue + Ledger + Views {
+pub trait Store: Inbox + Queue + Ledger + Operations + Views {
     /// Whether the store can be written, found out by writing.
     fn is_writable(&self) -> futures_util::future::BoxFuture<'_, Result<(), Error>>;
 }

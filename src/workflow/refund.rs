@@ -6,7 +6,8 @@ use crate::engine::ctx::Step;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::money::Money;
-use crate::model::refund::{Refund, RefundFact, RefundStatus};
+use crate::model::payment::Payment;
+use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
 use crate::store::change::{Change, RefundIntent};
@@ -23,8 +24,18 @@ pub(super) async fn pay_back(means: &Means, step: &Step<'_>, intent: RefundInten
     let payment = means.store.payment(intent.payment).await.map_err(|error| step.store_failure(error))?;
     let refund = means.store.intend_refund(Some(step.lease()), intent, step.now()).await;
     let refund = refund.map_err(|error| step.store_failure(error))?;
-    let payment_intent = payment.payment_intent.unwrap_or_default();
-    let asking = Asking { means, step, payment_intent: &payment_intent, refund };
+    carry_out(means, step, &payment, refund).await
+}
+
+/// Carries out a refund that is recorded, however far it came before.
+pub(super) async fn carry_out(
+    means: &Means,
+    step: &Step<'_>,
+    payment: &Payment,
+    refund: Refund,
+) -> Result<RefundStatus, Failure> {
+    let payment_intent = payment.payment_intent.as_deref().unwrap_or_default();
+    let asking = Asking { means, step, payment_intent, refund };
     match asking.refund.status {
         RefundStatus::Pending | RefundStatus::Succeeded => Ok(asking.refund.status),
         RefundStatus::Intended => asking.first_time().await,
@@ -51,7 +62,8 @@ impl Asking<'_> {
                 .give_up(Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded"))
                 .await;
         }
-        if charge.is_some_and(|charge| charge.amount_refunded > 0) {
+        let back = charge.map_or(0, |charge| charge.amount_refunded);
+        if back > self.known_to_be_back().await? {
             return self.adopt_what_is_there().await;
         }
         let request = RefundRequest {
@@ -63,6 +75,14 @@ impl Asking<'_> {
         };
         self.record_request(request.encode(), false).await?;
         self.ask().await
+    }
+
+    /// What our books say Stripe has paid back of this payment already, in minor units.
+    async fn known_to_be_back(&self) -> Result<i64, Failure> {
+        let read = self.means.payment_story(self.refund.payment).await;
+        let (_, story) = read.map_err(|error| self.step.store_failure(error))?;
+        let accepted = |refund: &&Refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded);
+        Ok(story.refunds.iter().filter(accepted).map(|refund| refund.amount.minor).sum())
     }
 
     /// Stripe was asked before and the answer is not known: read before asking again.
@@ -198,6 +218,12 @@ impl Asking<'_> {
             changes.push(adopted(refund, amount));
         }
         self.step.commit(changes).await?;
+        if self.refund.origin == RefundOrigin::Operator {
+            // A person wanted this much on top of what they knew of: they decide again.
+            let back = Money::new(back, currency);
+            let why = format!("{back} of the payment was refunded at stripe by another way: look at it, then repeat");
+            return Err(Failure::permanent("refunded_elsewhere", why));
+        }
         if settled >= whole {
             Ok(RefundStatus::Succeeded)
         } else if back >= whole {

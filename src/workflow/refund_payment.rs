@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::ctx::Ctx;
+use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
+use crate::model::booking::{BookingStatus, NewBooking};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
+use crate::model::id::RefundId;
+use crate::model::mail::NewMail;
 use crate::model::money::Money;
-use crate::model::payment::{Payment, PaymentFact};
+use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{RefundOrigin, RefundStatus};
-use crate::store::change::{Change, NewRun, RefundIntent};
-use crate::workflow::{Means, letter, refund, transfer};
-
-/// The workflow's name.
-pub const NAME: &str = "refund-payment";
+use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
+use crate::workflow::{Means, letter, refund, settle, transfer};
 
 /// What is wanted.
 #[derive(Deserialize)]
@@ -25,76 +25,170 @@ pub struct Input {
     /// For the ledger and the people on call.
     reason: String,
     /// For the customer.
-    told: String,
+    #[serde(default)]
+    told: Option<String>,
+    /// The refund that an operator has ordered; none for all that is left.
+    #[serde(default)]
+    refund: Option<RefundId>,
+    /// Whether the session is called off too.
+    #[serde(default)]
+    cancel_booking: bool,
 }
 
 /// A run that pays the subject back in full, once for each `key`.
 pub(super) fn start(key: &str, reason: &str, told: &str) -> Change {
-    Change::Start(NewRun::with_input(NAME, key, json!({ "reason": reason, "told": told })))
+    Change::Start(NewRun::with_input(REFUND_WORKFLOW, key, json!({ "reason": reason, "told": told })))
 }
 
 /// Pays back.
 pub struct RefundPayment(pub Arc<Means>);
 
+/// Where the payment stands once Stripe has answered.
+#[derive(Serialize, Deserialize)]
+struct Standing {
+    payment: Payment,
+    /// How much this was about.
+    amount: Money,
+    /// The refund's own mark, where an operator has ordered it.
+    reference: Option<String>,
+    /// The sessions that stand for it.
+    live: Vec<NewBooking>,
+}
+
+impl Standing {
+    fn is_paid_back(&self) -> bool {
+        matches!(self.payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded)
+    }
+}
+
 impl Workflow for RefundPayment {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = REFUND_WORKFLOW;
     type Input = Input;
 
     async fn run(&self, ctx: &Ctx, input: Input) -> Result<Outcome, Failure> {
-        let refund = ctx
-            .step("refund-payment", Policy::MONEY, async |step| {
-                let intent = RefundIntent {
-                    payment: step.payment()?,
-                    amount: None,
-                    reason: input.reason.clone(),
-                    origin: RefundOrigin::Workflow,
-                    ceiling: self.0.refund_ceiling,
-                };
-                refund::pay_back(&self.0, &step, intent).await
-            })
-            .await;
-        let payment = ctx
-            .step("read-payment", Policy::DEFAULT, async |step| {
-                self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))
-            })
-            .await?;
+        let refund = ctx.step("refund-payment", Policy::MONEY, async |step| self.pay_back(&step, &input).await).await;
+        let now = ctx.step("read-payment", Policy::DEFAULT, async |step| self.read(&step, &input).await).await?;
         match refund {
             Ok(status) => {
-                let mut changes = vec![Change::Cancel { workflow: transfer::NAME }];
-                changes.extend(letter(&payment, status, &input.told).map(Change::Mail));
-                ctx.commit("tell-customer", changes).await?;
+                ctx.commit("tell-customer", follow(&now, status, &input)).await?;
+                if input.cancel_booking {
+                    return self.call_off(ctx, &now).await;
+                }
                 Ok("refunded")
             }
             Err(failure) => {
                 tracing::error!(
                     tag = "Refund", event = "refund_failed", critical = true, runId = %ctx.run().id,
-                    paymentId = %payment.id, code = failure.code, error = failure.message,
+                    paymentId = %now.payment.id, code = failure.code, error = failure.message,
                 );
-                let case = Change::OpenCase(refund_failed(&payment, &input.reason, &failure));
-                ctx.commit("alert-admin", vec![Change::Learn(PaymentFact::CalledOff), case]).await?;
+                let mut changes = vec![Change::OpenCase(refund_failed(&now, &input.reason, &failure))];
+                if input.refund.is_none() {
+                    changes.insert(0, Change::Learn(PaymentFact::CalledOff));
+                }
+                ctx.commit("alert-admin", changes).await?;
                 Ok("case_opened")
             }
         }
     }
 }
 
-fn letter(payment: &Payment, status: RefundStatus, told: &str) -> Option<crate::model::mail::NewMail> {
-    let key = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
-    letter::refund_made(payment, key, payment.amount, status, Some(told))
+impl RefundPayment {
+    async fn pay_back(&self, step: &Step<'_>, input: &Input) -> Result<RefundStatus, Failure> {
+        let Some(ordered) = input.refund else {
+            let intent = RefundIntent {
+                payment: step.payment()?,
+                amount: None,
+                reason: input.reason.clone(),
+                origin: RefundOrigin::Workflow,
+                ceiling: self.0.refund_ceiling,
+            };
+            return refund::pay_back(&self.0, step, intent).await;
+        };
+        let payment = self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))?;
+        let refund = self.0.store.refund(ordered).await.map_err(|error| step.store_failure(error))?;
+        refund::carry_out(&self.0, step, &payment, refund).await
+    }
+
+    async fn read(&self, step: &Step<'_>, input: &Input) -> Result<Standing, Failure> {
+        let read = self.0.payment_story(step.payment()?).await;
+        let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+        let ordered = story.refunds.iter().find(|refund| Some(refund.id) == input.refund);
+        Ok(Standing {
+            amount: ordered.map_or(payment.amount, |refund| refund.amount),
+            reference: ordered.map(|refund| refund.reference.clone()),
+            live: story
+                .bookings
+                .into_iter()
+                .map(|booking| booking.facts)
+                .filter(|facts| facts.status.is_live())
+                .collect(),
+            payment,
+        })
+    }
+
+    async fn call_off(&self, ctx: &Ctx, now: &Standing) -> Result<Outcome, Failure> {
+        for booking in &now.live {
+            let cancelled = ctx
+                .step("cancel-booking", Policy::MONEY, async |step| {
+                    self.0
+                        .providers
+                        .cal
+                        .cancel_booking(&booking.uid, "The payment for this session was refunded.")
+                        .await?;
+                    let gone = NewBooking { status: BookingStatus::Cancelled, ..booking.clone() };
+                    step.also(Change::Booking(gone));
+                    Ok(())
+                })
+                .await;
+            if let Err(failure) = cancelled {
+                ctx.commit("alert-admin", vec![Change::OpenCase(still_stands(now, booking, &failure))]).await?;
+                return Ok("case_opened");
+            }
+        }
+        Ok("refunded_and_called_off")
+    }
 }
 
-fn refund_failed(payment: &Payment, reason: &str, failure: &Failure) -> NewCase {
+fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
+    let mut changes: Vec<Change> = letter(now, status, input.told.as_deref()).map(Change::Mail).into_iter().collect();
+    if now.is_paid_back() {
+        changes.push(Change::Cancel { workflow: transfer::NAME });
+    }
+    // Where no session was ever known, one may still turn up of a request thought lost.
+    if now.is_paid_back() && now.live.is_empty() && now.payment.checkout.is_some() && input.refund.is_some() {
+        changes.push(Change::Start(NewRun::on_subject(settle::NAME)));
+    }
+    changes
+}
+
+fn letter(now: &Standing, status: RefundStatus, told: Option<&str>) -> Option<NewMail> {
+    let payment = &now.payment;
+    let key = now.reference.as_deref().or(payment.payment_intent.as_deref()).unwrap_or(&payment.session_id);
+    letter::refund_made(payment, key, now.amount, status, told)
+}
+
+fn refund_failed(now: &Standing, reason: &str, failure: &Failure) -> NewCase {
     let certainty = if failure.is_definite() { "could not be paid back" } else { "may or may not have been paid back" };
-    let amount: Money = payment.amount;
-    let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
+    let payment = &now.payment;
+    let intent = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
     NewCase {
         kind: CaseKind::RefundFailed,
-        cause: format!("refund_failed/{reference}"),
-        summary: format!("{amount} was to be refunded ({reason}) and {certainty}"),
+        cause: format!("refund_failed/{}", now.reference.as_deref().unwrap_or(intent)),
+        summary: format!("{} was to be refunded ({reason}) and {certainty}", now.amount),
         detail: format!(
-            "session {}; refund: {} ({}). Look at the payment in Stripe, then refund it there",
+            "session {}; refund: {} ({}). Look at the payment in Stripe, then refund it there or with discuno",
             payment.session_id, failure.code, failure.message
         ),
-        at_risk: Some(amount),
+        at_risk: Some(now.amount),
+    }
+}
+
+fn still_stands(now: &Standing, booking: &NewBooking, failure: &Failure) -> NewCase {
+    NewCase {
+        kind: CaseKind::BookingAfterRefund,
+        cause: format!("booking_after_refund/{}", booking.uid),
+        summary: format!("{} was paid back, and yet the session stands in the calendar", now.amount),
+        detail: format!("booking {}; cancelling it failed: {} ({})", booking.uid, failure.code, failure.message),
+        at_risk: Some(now.amount),
     }
 }

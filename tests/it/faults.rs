@@ -38,6 +38,10 @@ fn refunded_on_purpose() -> Rehearsal {
     Rehearsal { workflow: "refund-payment", ..cancelled() }
 }
 
+fn refunded_by_an_operator() -> Rehearsal {
+    Rehearsal { acts: vec![Act::Refund], ..refunded_on_purpose() }
+}
+
 fn rejected() -> Rehearsal {
     let event = CalEvent::sample("BOOKING_REJECTED").about(&zoe());
     Rehearsal { acts: vec![Act::Cal(event)], workflow: "booking-rejected", ..cancelled() }
@@ -159,6 +163,7 @@ rehearsed! {
     cancelled
     cancelled_case
     refunded_on_purpose
+    refunded_by_an_operator
     rejected
     host_no_show
     late_booking

@@ -230,7 +230,7 @@ impl Scope {
         }
     }
 
-    fn start(&self, conn: &Connection, new: NewRun) -> Result<(), Error> {
+    pub(super) fn start(&self, conn: &Connection, new: NewRun) -> Result<(), Error> {
         let (key, payment) = match (new.key, self.payment) {
             (RunKey::Subject, Some(payment)) => (payment.to_string(), Some(payment)),
             (RunKey::Subject, None) => return Err(Error::Backend("a run has no payment to be about".to_owned())),

@@ -7,12 +7,13 @@ use crate::model::account::Account;
 use crate::model::booking::Booking;
 use crate::model::case::Case;
 use crate::model::event::Source;
-use crate::model::id::{CaseId, MailId, PaymentId, RefundId, TransferId};
+use crate::model::id::{CaseId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
 use crate::model::refund::{Refund, RefundOrigin};
+use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
 use crate::store::Ledger;
@@ -73,14 +74,12 @@ impl Ledger for Sqlite {
         self.executor.read(move |conn| read_refund(conn, id)).await
     }
 
+    async fn run(&self, id: RunId) -> Result<Run, Error> {
+        self.executor.read(move |conn| read_run(conn, id)).await
+    }
+
     async fn case(&self, id: CaseId) -> Result<Case, Error> {
-        self.executor
-            .read(move |conn| {
-                one(conn, &format!("SELECT {} FROM cases c WHERE c.id = ?1", row::CASE), id.0, row::case, || {
-                    id.to_string()
-                })
-            })
-            .await
+        self.executor.read(move |conn| read_case(conn, id)).await
     }
 
     async fn mail(&self, id: MailId) -> Result<Mail, Error> {
@@ -102,6 +101,14 @@ pub(super) fn read_payment(conn: &Connection, id: PaymentId) -> Result<Payment, 
 
 pub(super) fn read_refund(conn: &Connection, id: RefundId) -> Result<Refund, Error> {
     one(conn, &format!("SELECT {} FROM refunds f WHERE f.id = ?1", row::REFUND), id.0, row::refund, || id.to_string())
+}
+
+pub(super) fn read_case(conn: &Connection, id: CaseId) -> Result<Case, Error> {
+    one(conn, &format!("SELECT {} FROM cases c WHERE c.id = ?1", row::CASE), id.0, row::case, || id.to_string())
+}
+
+pub(super) fn read_run(conn: &Connection, id: RunId) -> Result<Run, Error> {
+    one(conn, &format!("SELECT {} FROM runs r WHERE r.id = ?1", row::RUN), id.0, row::run, || id.to_string())
 }
 
 pub(super) fn read_transfer(conn: &Connection, id: TransferId) -> Result<Transfer, Error> {
@@ -173,21 +180,31 @@ const INSERT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency
 const HOURLY: &str = "SELECT (?1 - created_at) / 3600000, count(*) FROM refunds \
      WHERE origin = 'workflow' AND created_at > ?1 - 168 * 3600000 GROUP BY 1";
 
-fn intend_refund(conn: &Connection, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {
+/// The refund that a wish for all that is left comes to, if there is one.
+pub(super) fn covering(known: &[Refund], left: Money) -> Option<&Refund> {
+    let newest = known.iter().rev().find(|refund| refund.status.holds_money())?;
+    (left.minor == 0 || newest.settled_at.is_none()).then_some(newest)
+}
+
+/// Every refund of a payment, and what is not paid back yet.
+pub(super) fn refunds_and_rest(conn: &Connection, payment: &Payment) -> Result<(Vec<Refund>, Money), Error> {
+    let known: Vec<Refund> =
+        conn.prepare_cached(HOLDING)?.query_map([payment.id.0], row::refund)?.collect::<Result<_, _>>()?;
+    let held: i64 = known.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor).sum();
+    Ok((known, Money::new(payment.amount.minor - held, payment.amount.currency)))
+}
+
+pub(super) fn intend_refund(conn: &Connection, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {
     let payment = read_payment(conn, intent.payment)?;
     let Some(payment_intent) = &payment.payment_intent else {
         return Err(Error::Illegal(format!("{} was free: there is nothing to pay back", payment.id)));
     };
-    let known: Vec<Refund> =
-        conn.prepare_cached(HOLDING)?.query_map([payment.id.0], row::refund)?.collect::<Result<_, _>>()?;
-    let held: i64 = known.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor).sum();
-    let left = Money::new(payment.amount.minor - held, payment.amount.currency);
+    let (known, left) = refunds_and_rest(conn, &payment)?;
     let amount = intent.amount.unwrap_or(left);
 
     // One wish for the whole is enough: whoever comes second gets the refund that is there.
     if intent.amount.is_none()
-        && let Some(same) = known.iter().rev().find(|refund| refund.status.holds_money())
-        && (left.minor == 0 || same.settled_at.is_none())
+        && let Some(same) = covering(&known, left)
     {
         return Ok(same.clone());
     }

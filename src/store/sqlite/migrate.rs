@@ -7,7 +7,7 @@ use crate::store::error::Error;
 const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// The `user_version` of `schema.sql`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Makes the schema in an empty file; refuses a file of a newer program, or one that is not ours.
 pub(super) fn run(conn: &Connection) -> Result<(), Error> {

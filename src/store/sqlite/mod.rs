@@ -12,12 +12,14 @@ use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::sqlite::executor::Executor;
 
+mod acts;
 mod apply;
 mod connection;
 mod executor;
 mod inbox;
 mod ledger;
 mod migrate;
+mod operate;
 mod queue;
 mod row;
 mod views;

@@ -10,7 +10,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::lease::Lease;
 use crate::model::payment::{Payment, PaymentStatus};
-use crate::model::run::End;
+use crate::model::run::{End, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewRun};
@@ -19,13 +19,16 @@ use crate::store::sqlite::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sqlite::{Sqlite, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
 
-const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
+const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
+     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT ?2";
+const DUE_RUN: &str = "SELECT id FROM runs WHERE id = ?1 AND (due_at <= ?2 OR state = 'queued') \
+     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow')";
 const CLAIM: &str =
     "UPDATE runs SET state = 'running', owner = ?2, due_at = ?3, token = token + 1, stalls = stalls + 1 WHERE id = ?1";
 const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
-     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, coalesce(r.input, p.checkout, 'null') \
+     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, r.retries, coalesce(r.input, p.checkout, 'null') \
      FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id = ?1";
-const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure FROM attempts a \
+const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure, a.retried FROM attempts a \
      WHERE a.run_id = ?1 ORDER BY a.seq";
 const HELD: &str = "SELECT payment_id, event_id, cancel_requested, workflow FROM runs WHERE id = ?1 AND token = ?2 AND state = 'running'";
 const RENEW: &str = "UPDATE runs SET due_at = ?3 WHERE id = ?1 AND token = ?2 AND state = 'running'";
@@ -34,23 +37,41 @@ const REMEMBER: &str = "INSERT INTO attempts (run_id, seq, step, number, started
 const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0";
 const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
-const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
-const STATE: &str = "SELECT state, payment_id, event_id FROM runs WHERE id = ?1";
 /// What has waited for its payment as long will not meet it any more.
 const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, waits_for = NULL WHERE id IN \
      (SELECT id FROM events WHERE received_at < ?1 AND body IS NOT NULL LIMIT ?2)";
 const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN (SELECT a.run_id FROM attempts a JOIN runs r ON r.id = a.run_id \
      WHERE r.state = 'succeeded' AND r.finished_at < ?1 LIMIT ?2)";
+const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
 /// Only what no event could start again.
 const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE state = 'succeeded' AND finished_at < ?1 \
      AND payment_id IS NULL AND event_id IS NULL LIMIT ?2)";
-const NEXT_DUE: &str = "SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL";
+const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
+     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
+const PUT_BACK: &str =
+    "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = max(stalls - 1, 0) WHERE id = ?1";
 
 #[async_trait]
 impl Queue for Sqlite {
     async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
         let owner = owner.to_owned();
         self.executor.write(move |conn| claim(conn, &owner, want, now, until)).await
+    }
+
+    async fn claim_run(
+        &self,
+        owner: &str,
+        run: RunId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Claimed>, Error> {
+        let owner = owner.to_owned();
+        self.executor
+            .write(move |conn| {
+                let due = conn.prepare_cached(DUE_RUN)?.exists([run.0, now.0])?;
+                if due { claim_one(conn, &owner, run.0, until).map(Some) } else { Ok(None) }
+            })
+            .await
     }
 
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
@@ -110,6 +131,17 @@ impl Queue for Sqlite {
             .await
     }
 
+    async fn put_back(&self, lease: Lease, due_at: Timestamp, now: Timestamp) -> Result<(), Error> {
+        self.executor
+            .write(move |conn| {
+                let held = Held::check(conn, lease, now)?;
+                let due_at = if held.cancel_requested { now } else { due_at };
+                conn.prepare_cached(PUT_BACK)?.execute([lease.run.0, due_at.0])?;
+                Ok(())
+            })
+            .await
+    }
+
     async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error> {
         self.executor
             .write(move |conn| {
@@ -120,27 +152,7 @@ impl Queue for Sqlite {
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error> {
-        self.executor
-            .write(move |conn| {
-                let (state, payment, event): (String, Option<i64>, Option<i64>) = conn
-                    .prepare_cached(STATE)?
-                    .query_row([run.0], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))
-                    .optional()?
-                    .ok_or_else(|| Error::NotFound(run.to_string()))?;
-                conn.prepare_cached(CANCEL)?.execute([run.0])?;
-                if state == "queued" {
-                    let mut scope = Scope {
-                        payment: payment.map(PaymentId),
-                        payment_created: false,
-                        event: event.map(EventId),
-                        run: Some(run),
-                        now,
-                    };
-                    finish(conn, run, "", &mut scope, End::Cancelled)?;
-                }
-                Ok(state != "running")
-            })
-            .await
+        self.executor.write(move |conn| cancel(conn, run, now)).await
     }
 
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
@@ -167,7 +179,7 @@ impl Queue for Sqlite {
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         self.executor
             .read(|conn| {
-                let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([], |found| found.get(0))?;
+                let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([], |found| found.get(0)).optional()?;
                 Ok(due.map(Timestamp))
             })
             .await
@@ -183,18 +195,17 @@ fn claim(conn: &Connection, owner: &str, want: usize, now: Timestamp, until: Tim
     let want = i64::try_from(want).unwrap_or(i64::MAX);
     let due: Vec<i64> =
         conn.prepare_cached(DUE)?.query_map([now.0, want], |found| found.get(0))?.collect::<Result<_, _>>()?;
-    due.into_iter()
-        .map(|id| {
-            conn.prepare_cached(CLAIM)?.execute(params![id, owner, until.0])?;
-            let (run, input) = conn
-                .prepare_cached(READ)?
-                .query_row([id], |found| Ok((row::run(found)?, found.get::<_, String>(14)?)))?;
-            let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
-            // A run that was never claimed before has tried nothing.
-            let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
-            Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
-        })
-        .collect()
+    due.into_iter().map(|id| claim_one(conn, owner, id, until)).collect()
+}
+
+fn claim_one(conn: &Connection, owner: &str, id: i64, until: Timestamp) -> Result<Claimed, Error> {
+    conn.prepare_cached(CLAIM)?.execute(params![id, owner, until.0])?;
+    let (run, input) =
+        conn.prepare_cached(READ)?.query_row([id], |found| Ok((row::run(found)?, found.get::<_, String>(15)?)))?;
+    let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
+    // A run that was never claimed before has tried nothing.
+    let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
+    Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
 }
 
 pub(super) fn journal(conn: &Connection, run: RunId) -> Result<Vec<Attempt>, Error> {
@@ -253,11 +264,24 @@ fn remember(conn: &Connection, run: RunId, attempt: &Attempt) -> Result<(), Erro
     Ok(())
 }
 
+/// Whether the run has ended.
+pub(super) fn cancel(conn: &Connection, id: RunId, now: Timestamp) -> Result<bool, Error> {
+    let run = ledger::read_run(conn, id)?;
+    conn.prepare_cached(CANCEL)?.execute([id.0])?;
+    if run.state == RunState::Queued {
+        let mut scope = Scope { payment: run.payment, payment_created: false, event: run.event, run: Some(id), now };
+        finish(conn, id, "", &mut scope, End::Cancelled)?;
+    }
+    Ok(run.state != RunState::Running)
+}
+
 fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end: End) -> Result<(), Error> {
     let now = scope.now.0;
     match end {
         End::Succeeded(outcome) => {
             conn.prepare_cached(FINISH)?.execute(params![run.0, "succeeded", outcome, None::<String>, now])?;
+            let resolution = format!("retried, and ended as {outcome}");
+            conn.prepare_cached(CLOSE_RETRIED)?.execute(params![run.0, now, resolution])?;
             Ok(())
         }
         End::Failed(failure) => {
@@ -278,6 +302,17 @@ fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end:
     }
 }
 
+/// What an operator has mended by a retry needs nobody any more.
+const CLOSE_RETRIED: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 \
+     WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' AND kind IN ('run_failed', 'run_cancelled')";
+const RETRIES: &str = "SELECT retries FROM runs WHERE id = ?1";
+
+/// The cause of a case about a run's end: once for each time that it was set going.
+fn cause(conn: &Connection, what: &str, run: RunId) -> Result<String, Error> {
+    let retries: u32 = conn.prepare_cached(RETRIES)?.query_row([run.0], |found| found.get(0))?;
+    Ok(if retries == 0 { format!("{what}/{run}") } else { format!("{what}/{run}/{retries}") })
+}
+
 fn open_failed(
     conn: &Connection,
     run: RunId,
@@ -291,7 +326,7 @@ fn open_failed(
         conn,
         NewCase {
             kind: CaseKind::RunFailed,
-            cause: format!("run_failed/{run}"),
+            cause: cause(conn, "run_failed", run)?,
             summary: match &open {
                 Some(payment) => format!("{workflow} failed while {} is taken and not accounted for", payment.amount),
                 None => format!("{workflow} failed; no money hangs on it"),
@@ -326,7 +361,7 @@ fn open_cancelled(conn: &Connection, run: RunId, scope: &mut Scope) -> Result<()
         conn,
         NewCase {
             kind: CaseKind::RunCancelled,
-            cause: format!("run_cancelled/{run}"),
+            cause: cause(conn, "run_cancelled", run)?,
             summary: format!("{run} was cancelled while {} {why}", payment.amount),
             detail: "look for a session at Cal.com, then refund, call it off or retry the run".to_owned(),
             at_risk: Some(payment.amount),

@@ -5,13 +5,15 @@ use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 
 use crate::model::account::Account;
+use crate::model::act::Act;
 use crate::model::booking::{Booking, NewBooking};
 use crate::model::case::Case;
 use crate::model::dispute::Dispute;
 use crate::model::event::Event;
-use crate::model::id::{BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
+use crate::model::id::{ActId, BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::mail::{Mail, NewMail};
 use crate::model::money::{Currency, Money};
+use crate::model::pause::{Pausable, Pause};
 use crate::model::payment::Payment;
 use crate::model::refund::Refund;
 use crate::model::run::Run;
@@ -99,7 +101,7 @@ pub(super) fn event(row: &Row<'_>) -> Read<Event> {
 }
 
 pub(super) const RUN: &str = "r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
-     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at";
+     r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, r.retries";
 
 pub(super) fn run(row: &Row<'_>) -> Read<Run> {
     Ok(Run {
@@ -117,6 +119,7 @@ pub(super) fn run(row: &Row<'_>) -> Read<Run> {
         failure: json(row, 11)?,
         created_at: time(row, 12)?,
         finished_at: maybe_time(row, 13)?,
+        retries: row.get(14)?,
     })
 }
 
@@ -127,7 +130,14 @@ pub(super) fn attempt(row: &Row<'_>) -> Read<Attempt> {
         "retry" => Ending::Retry { failure: failure()? },
         _ => Ending::Failed { failure: failure()? },
     };
-    Ok(Attempt { step: row.get(0)?, number: row.get(1)?, started_at: time(row, 2)?, ended_at: time(row, 3)?, ending })
+    Ok(Attempt {
+        step: row.get(0)?,
+        number: row.get(1)?,
+        started_at: time(row, 2)?,
+        ended_at: time(row, 3)?,
+        retried: row.get(7)?,
+        ending,
+    })
 }
 
 pub(super) const REFUND: &str = "f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, f.origin, \
@@ -281,5 +291,30 @@ pub(super) fn mail(row: &Row<'_>) -> Read<Mail> {
         provider_id: row.get(9)?,
         created_at: time(row, 10)?,
         sent_at: maybe_time(row, 11)?,
+    })
+}
+
+pub(super) const ACT: &str = "a.id, a.at, a.actor, a.verb, a.subject, a.reason, a.payment_id, a.before, a.after";
+
+pub(super) fn act(row: &Row<'_>) -> Read<Act> {
+    Ok(Act {
+        id: ActId(row.get(0)?),
+        at: time(row, 1)?,
+        actor: row.get(2)?,
+        verb: word(row, 3)?,
+        subject: row.get(4)?,
+        reason: row.get(5)?,
+        payment: row.get::<_, Option<i64>>(6)?.map(PaymentId),
+        before: json(row, 7)?.unwrap_or_default(),
+        after: json(row, 8)?.unwrap_or_default(),
+    })
+}
+
+pub(super) fn pause(row: &Row<'_>) -> Read<Pause> {
+    Ok(Pause {
+        what: Pausable { kind: word(row, 0)?, name: row.get(1)? },
+        since: time(row, 2)?,
+        actor: row.get(3)?,
+        reason: row.get(4)?,
     })
 }

@@ -15,8 +15,13 @@ use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 #[async_trait]
 impl Views for Sqlite {
     async fn resolve(&self, id: &str) -> Result<Subject, Error> {
-        let id = id.to_owned();
-        self.executor.read(move |conn| resolve(conn, &id)).await
+        let (id, after) = (id.to_owned(), format!("{id}\u{10ffff}"));
+        self.executor.read(move |conn| resolve(conn, &id, &after)).await
+    }
+
+    async fn resolve_whole(&self, id: &str) -> Result<Subject, Error> {
+        let (id, after) = (id.to_owned(), format!("{id}\u{1}"));
+        self.executor.read(move |conn| resolve(conn, &id, &after)).await
     }
 
     async fn story(&self, subject: Subject) -> Result<Story, Error> {
@@ -159,20 +164,20 @@ const BY_PROVIDER_ID: &str = "SELECT DISTINCT payment FROM ( \
      UNION ALL SELECT payment_id FROM events WHERE external_id >= ?1 AND external_id < ?2 AND payment_id IS NOT NULL) LIMIT 2";
 const BY_EVENT_ID: &str = "SELECT id FROM events WHERE external_id >= ?1 AND external_id < ?2 LIMIT 2";
 
-fn resolve(conn: &Connection, id: &str) -> Result<Subject, Error> {
+/// `after` ends the range of ids that are meant.
+fn resolve(conn: &Connection, id: &str, after: &str) -> Result<Subject, Error> {
     if let Some(own) = resolve_own(conn, id)? {
         return Ok(own);
     }
     if id.len() < 4 {
         return Err(Error::NotFound(format!("{id}: give at least four characters of a provider's id")));
     }
-    let after = format!("{id}\u{10ffff}");
     for (sql, make) in [
         (BY_PROVIDER_ID, (|id| Subject::Payment(PaymentId(id))) as fn(i64) -> Subject),
         (BY_EVENT_ID, |id| Subject::Event(EventId(id))),
     ] {
         let found: Vec<i64> =
-            conn.prepare_cached(sql)?.query_map([id, after.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            conn.prepare_cached(sql)?.query_map([id, after], |row| row.get(0))?.collect::<Result<_, _>>()?;
         match found.as_slice() {
             [] => {}
             [one] => return Ok(make(*one)),
@@ -228,6 +233,7 @@ fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
         if story.payment.is_none() {
             return Err(Error::NotFound(id.to_string()));
         }
+        story.acts = list(conn, row::ACT, "acts a", "payment_id", id.0, row::act)?;
         story.refunds = list(conn, row::REFUND, "refunds f", "payment_id", id.0, row::refund)?;
         story.bookings = list(conn, row::BOOKING, "bookings b", "payment_id", id.0, row::booking)?;
         story.transfers = list(conn, row::TRANSFER, "transfers t", "payment_id", id.0, row::transfer)?;

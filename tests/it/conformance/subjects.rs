@@ -92,5 +92,12 @@ pub(crate) fn case(cause: &str) -> Change {
 /// A try of a step that went well.
 pub(crate) fn done(step: &str, number: u32, output: &str) -> Attempt {
     let output = RawValue::from_string(output.to_owned()).unwrap();
-    Attempt { step: step.to_owned(), number, started_at: NOW, ended_at: NOW, ending: Ending::Done { output } }
+    Attempt {
+        step: step.to_owned(),
+        number,
+        started_at: NOW,
+        ended_at: NOW,
+        retried: false,
+        ending: Ending::Done { output },
+    }
 }

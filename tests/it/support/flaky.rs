@@ -7,20 +7,23 @@ use discuno::model::account::Account;
 use discuno::model::booking::Booking;
 use discuno::model::case::Case;
 use discuno::model::event::Source;
-use discuno::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
+use discuno::model::id::{ActId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use discuno::model::lease::Lease;
 use discuno::model::mail::Mail;
+use discuno::model::pause::Pause;
 use discuno::model::payment::Payment;
 use discuno::model::refund::Refund;
-use discuno::model::run::End;
+use discuno::model::run::{End, Run};
 use discuno::model::step::Attempt;
 use discuno::model::takings::Summary;
 use discuno::model::time::Timestamp;
 use discuno::model::transfer::Transfer;
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
+use discuno::store::order::{Order, Performed};
 use discuno::store::{
-    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Onward, Queue, Shared, Store, Story, Subject, Views,
+    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Onward, Operations, Queue, Shared, Store, Story, Subject,
+    Views,
 };
 use futures_util::future::BoxFuture;
 
@@ -58,9 +61,37 @@ impl Flaky {
 }
 
 #[async_trait]
+impl Operations for Flaky {
+    async fn operate(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
+        self.inner.operate(order, now).await
+    }
+    async fn rehearse(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
+        self.inner.rehearse(order, now).await
+    }
+    async fn pauses(&self) -> Result<Vec<Pause>, Error> {
+        self.inner.pauses().await
+    }
+    async fn broken_act(&self) -> Result<Option<ActId>, Error> {
+        self.inner.broken_act().await
+    }
+}
+
+#[async_trait]
 impl Queue for Flaky {
     async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
         self.inner.claim(owner, want, now, until).await
+    }
+    async fn claim_run(
+        &self,
+        owner: &str,
+        run: RunId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Claimed>, Error> {
+        self.inner.claim_run(owner, run, now, until).await
+    }
+    async fn put_back(&self, lease: Lease, due_at: Timestamp, now: Timestamp) -> Result<(), Error> {
+        self.through(self.inner.put_back(lease, due_at, now)).await
     }
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
         self.inner.renew(leases, until).await
@@ -126,6 +157,9 @@ impl Ledger for Flaky {
     async fn refund(&self, id: RefundId) -> Result<Refund, Error> {
         self.inner.refund(id).await
     }
+    async fn run(&self, id: RunId) -> Result<Run, Error> {
+        self.inner.run(id).await
+    }
     async fn case(&self, id: CaseId) -> Result<Case, Error> {
         self.inner.case(id).await
     }
@@ -143,6 +177,9 @@ impl Inbox for Flaky {
 
 #[async_trait]
 impl Views for Flaky {
+    async fn resolve_whole(&self, id: &str) -> Result<Subject, Error> {
+        self.inner.resolve_whole(id).await
+    }
     async fn resolve(&self, id: &str) -> Result<Subject, Error> {
         self.inner.resolve(id).await
     }

@@ -6,6 +6,7 @@ mod flaky;
 pub(crate) mod http;
 pub(crate) mod money;
 pub(crate) mod process;
+pub(crate) mod pty;
 mod rehearsal;
 mod world;
 

@@ -93,6 +93,24 @@ impl Deployment {
         command
     }
 
+    /// What a command came to: its status, standard output and standard error.
+    pub(crate) fn ran(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Has these purchases made and carried to their end; nobody is at work afterwards.
+    pub(crate) async fn play(&self, events: &[Event]) {
+        let mut serve = self.serve(&["--worker"]).await;
+        for event in events {
+            let answer = self.pay(serve.address().unwrap(), event).await.unwrap();
+            assert_eq!(answer.status, 200);
+        }
+        self.settled().await;
+        serve.kill();
+    }
+
     /// A `serve`, once it listens.
     pub(crate) async fn serve(&self, args: &[&str]) -> Process {
         let process = Process::start(self.command(&[&["serve"], args].concat()));

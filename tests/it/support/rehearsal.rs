@@ -33,6 +33,8 @@ pub(crate) enum Act {
     Cal(CalEvent),
     Connect(Event),
     App(Value),
+    /// An operator has the payment refunded in full and its session called off.
+    Refund,
     /// Time passes.
     Pass(Duration),
 }
@@ -163,6 +165,10 @@ impl Rehearsal {
                 Act::Cal(event) => world.send_cal(event).await.0,
                 Act::Connect(event) => world.send_connect(event).await.0,
                 Act::App(event) => world.post_to("e/any", &serde_json::to_vec(event).unwrap(), &[]).await.0,
+                Act::Refund => {
+                    world.order_refund().await;
+                    200
+                }
                 Act::Pass(span) => {
                     world.pass(*span).await;
                     200

@@ -14,6 +14,8 @@ use discuno::model::payment::Payment;
 use discuno::sandbox::Sandbox;
 use discuno::sandbox::ledger::Ledger;
 use discuno::signature::{sign_cal, sign_stripe};
+use discuno::store::error::Error as StoreError;
+use discuno::store::order::{Deed, Order, Performed, RefundOrder};
 use discuno::store::sqlite::Mode;
 use discuno::store::{Story, Subject};
 use discuno::transport::in_process::InProcess;
@@ -177,6 +179,18 @@ impl World {
             &["settle-check", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
         self.settle().await;
         self.waits_on_purpose = WAITS_ON_PURPOSE;
+    }
+
+    /// Has the whole payment refunded and its session called off, as an operator.
+    pub(crate) async fn order_refund(&self) -> Performed {
+        let order =
+            RefundOrder { payment: self.payment().await.id, amount: None, another: false, cancel_booking: true };
+        self.operate(Deed::Refund(order)).await.unwrap()
+    }
+
+    pub(crate) async fn operate(&self, deed: Deed) -> Result<Performed, StoreError> {
+        let order = Order { actor: "mia".to_owned(), reason: Some("asked for".to_owned()), deed };
+        self.app.store.operate(order, self.app.clock.now()).await
     }
 
     /// The runs of a workflow on the payment.

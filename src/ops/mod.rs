@@ -1,0 +1,3 @@
+//! What an operator can ask for, ahead of asking: the same for the command line and the dashboard.
+
+pub mod refund;

@@ -1,0 +1,61 @@
+//! The audit trail: one row for each act, chained to the one before it.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::act::Act;
+use crate::model::id::ActId;
+use crate::store::error::Error;
+use crate::store::sqlite::row;
+
+const LAST: &str = "SELECT id, chain FROM acts ORDER BY id DESC LIMIT 1";
+const INSERT: &str = "INSERT INTO acts (id, at, actor, verb, subject, reason, payment_id, before, after, chain) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+/// What the first act is chained to.
+const BEGINNING: [u8; 32] = [0; 32];
+
+/// Adds an act at the end of the trail; its id is given here.
+pub(super) fn append(conn: &Connection, mut act: Act) -> Result<ActId, Error> {
+    let last: Option<(i64, [u8; 32])> =
+        conn.prepare_cached(LAST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (number, before) = last.unwrap_or((0, BEGINNING));
+    act.id = ActId(number + 1);
+    conn.prepare_cached(INSERT)?.execute(params![
+        act.id.0,
+        act.at.0,
+        act.actor,
+        act.verb.as_str(),
+        act.subject,
+        act.reason,
+        act.payment.map(|id| id.0),
+        act.before.to_string(),
+        act.after.to_string(),
+        link(&before, &act)
+    ])?;
+    Ok(act.id)
+}
+
+fn link(before: &[u8; 32], act: &Act) -> [u8; 32] {
+    let digest = digest(&SHA256, &[before.as_slice(), act.canonical().as_bytes()].concat());
+    let mut link = [0; 32];
+    link.copy_from_slice(digest.as_ref());
+    link
+}
+
+/// The first act that does not fit the one before it.
+pub(super) fn broken(conn: &Connection) -> Result<Option<ActId>, Error> {
+    let sql = format!("SELECT {}, a.chain FROM acts a ORDER BY a.id", row::ACT);
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let (mut before, mut number) = (BEGINNING, 0);
+    while let Some(found) = rows.next()? {
+        let (act, chain) = (row::act(found)?, found.get::<_, [u8; 32]>(9)?);
+        number += 1;
+        if act.id.0 != number || link(&before, &act) != chain {
+            return Ok(Some(act.id));
+        }
+        before = chain;
+    }
+    Ok(None)
+}

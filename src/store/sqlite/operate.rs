@@ -1,0 +1,339 @@
+//! What operators do: each deed with its row in the audit trail, in one transaction.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Value, json};
+
+use crate::model::act::{Act, Verb};
+use crate::model::case::{CaseStatus, Resolution};
+use crate::model::id::{ActId, CaseId, PaymentId, RunId};
+use crate::model::pause::{Pausable, Pause};
+use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
+use crate::model::run::{RunChange, RunState};
+use crate::model::time::Timestamp;
+use crate::store::Operations;
+use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, REFUND_WORKFLOW, RefundIntent};
+use crate::store::error::Error;
+use crate::store::order::{Deed, Order, Performed, RefundOrder};
+use crate::store::sqlite::apply::Scope;
+use crate::store::sqlite::{Sqlite, acts, ledger, queue, row};
+
+#[async_trait]
+impl Operations for Sqlite {
+    async fn operate(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
+        self.executor.write(move |conn| operate(conn, order, now)).await
+    }
+
+    async fn rehearse(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
+        self.executor
+            .write(move |conn| {
+                conn.execute_batch("SAVEPOINT rehearsal")?;
+                let outcome = operate(conn, order, now);
+                conn.execute_batch("ROLLBACK TO rehearsal; RELEASE rehearsal")?;
+                outcome
+            })
+            .await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, Error> {
+        self.executor
+            .read(|conn| Ok(conn.prepare_cached(PAUSES)?.query_map([], row::pause)?.collect::<Result<_, _>>()?))
+            .await
+    }
+
+    async fn broken_act(&self) -> Result<Option<ActId>, Error> {
+        self.executor.read(acts::broken).await
+    }
+}
+
+/// What a deed came to: what goes into the trail, and what the caller is told.
+struct Done {
+    verb: Verb,
+    subject: String,
+    payment: Option<PaymentId>,
+    already: bool,
+    performed: Performed,
+}
+
+impl Done {
+    fn new(verb: Verb, subject: impl ToString, before: Value, after: Value) -> Self {
+        let performed = Performed { act: None, refund: None, run: None, before, after };
+        Self { verb, subject: subject.to_string(), payment: None, already: false, performed }
+    }
+}
+
+fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result<Performed, Error> {
+    let Order { actor, reason, deed } = order;
+    let done = match deed {
+        Deed::Refund(wanted) => refund(conn, &wanted, reason.as_deref(), now)?,
+        Deed::Retry { run, from } => retry(conn, run, from.as_deref(), now)?,
+        Deed::Cancel(run) => cancel(conn, run, now)?,
+        Deed::Resolve { case, resolution } => resolve(conn, case, resolution, reason.as_deref(), now)?,
+        Deed::Pause(what) => pause(conn, &what, &actor, reason.as_deref(), now)?,
+        Deed::Resume(what) => resume(conn, &what)?,
+        Deed::Reveal { subject, payment } => Done { payment, ..Done::new(Verb::Reveal, subject, json!({}), json!({})) },
+        Deed::Note { verb, subject, after } => Done::new(verb, subject, json!({}), after),
+    };
+    let mut performed = done.performed;
+    if !done.already {
+        let act = Act {
+            id: ActId(0),
+            at: now,
+            actor,
+            verb: done.verb,
+            subject: done.subject,
+            reason,
+            payment: done.payment,
+            before: performed.before.clone(),
+            after: performed.after.clone(),
+        };
+        performed.act = Some(acts::append(conn, act)?);
+    }
+    Ok(performed)
+}
+
+const OPEN_DISPUTE: &str = "SELECT id FROM disputes WHERE payment_id = ?1 AND status <> 'won'";
+const MOVED_SHARE: &str = "SELECT stripe_transfer_id FROM transfers \
+     WHERE payment_id = ?1 AND status = 'made' AND origin = 'workflow' AND reversed < amount";
+const UNFINISHED: &str = "SELECT id FROM runs WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 \
+     AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1";
+const REFUND_RUNS: &str = "SELECT count(*) FROM runs WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2";
+
+/// Whether a payment may be paid back by a person, and if not why and what to do.
+fn check_refundable(conn: &Connection, payment: &Payment) -> Result<(), Error> {
+    let id = payment.id;
+    if payment.payment_intent.is_none() {
+        return Err(Error::Illegal(format!("{id} was free: there is nothing to pay back")));
+    }
+    if matches!(payment.status, PaymentStatus::Awaiting | PaymentStatus::Failed | PaymentStatus::Expired) {
+        return Err(Error::Illegal(format!("{id} is {}: nothing was taken", payment.status)));
+    }
+    let found = |sql: &str| -> Result<Option<String>, Error> {
+        Ok(conn.prepare_cached(sql)?.query_row([id.0], |found| found.get(0)).optional()?)
+    };
+    if let Some(dispute) = found(OPEN_DISPUTE)? {
+        return Err(Error::Illegal(format!(
+            "{id} is disputed ({dispute}): a refund could pay the customer twice; answer the dispute in stripe"
+        )));
+    }
+    if let Some(transfer) = found(MOVED_SHARE)? {
+        return Err(Error::Illegal(format!(
+            "the mentor's share of {id} was moved ({transfer}): reverse the transfer in stripe first, then repeat this"
+        )));
+    }
+    Ok(())
+}
+
+fn refund(conn: &Connection, wanted: &RefundOrder, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+    let payment = ledger::read_payment(conn, wanted.payment)?;
+    let (known, left) = ledger::refunds_and_rest(conn, &payment)?;
+    let there = match wanted.amount {
+        None => ledger::covering(&known, left),
+        Some(amount) if !wanted.another => {
+            known.iter().rev().find(|refund| refund.status.holds_money() && refund.amount == amount)
+        }
+        Some(_) => None,
+    };
+    let before = json!({ "status": payment.status, "left": left });
+    let (refund, run) = if let Some(there) = there {
+        match unfinished(conn, payment.id)? {
+            // Nobody is at work on it and nobody knows how it stands: it is carried on, with the same key.
+            None if matches!(there.status, RefundStatus::Intended | RefundStatus::Sent) => {
+                (there.clone(), start_refund(conn, &payment, there, wanted, reason, now)?)
+            }
+            run => {
+                let mut done = refunded(&payment, there, run, before);
+                done.already = true;
+                return Ok(done);
+            }
+        }
+    } else {
+        check_refundable(conn, &payment)?;
+        if let Some(run) = unfinished_of(conn, payment.id, CHECKOUT_WORKFLOW)? {
+            return Err(Error::Illegal(format!(
+                "{run} is still booking or refunding {}: wait for it, or end it with `discuno cancel {run}`",
+                payment.id
+            )));
+        }
+        let intent = RefundIntent {
+            payment: payment.id,
+            amount: Some(wanted.amount.unwrap_or(left)),
+            reason: reason.unwrap_or("ordered by an operator").to_owned(),
+            origin: RefundOrigin::Operator,
+            ceiling: u32::MAX,
+        };
+        let refund = ledger::intend_refund(conn, &intent, now)?;
+        let run = start_refund(conn, &payment, &refund, wanted, reason, now)?;
+        (refund, run)
+    };
+    Ok(refunded(&payment, &refund, Some(run), before))
+}
+
+fn refunded(payment: &Payment, refund: &Refund, run: Option<RunId>, before: Value) -> Done {
+    let after = json!({ "refund": refund.id, "amount": refund.amount, "run": run });
+    let mut done = Done::new(Verb::Refund, payment.id, before, after);
+    done.payment = Some(payment.id);
+    done.performed.refund = Some(refund.id);
+    done.performed.run = run;
+    done
+}
+
+fn start_refund(
+    conn: &Connection,
+    payment: &Payment,
+    refund: &Refund,
+    wanted: &RefundOrder,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<RunId, Error> {
+    let runs: i64 =
+        conn.prepare_cached(REFUND_RUNS)?.query_row(params![payment.id.0, REFUND_WORKFLOW], |n| n.get(0))?;
+    let scope = Scope { payment: Some(payment.id), payment_created: false, event: None, run: None, now };
+    let input = json!({ "reason": reason.unwrap_or("ordered by an operator"), "refund": refund.id, "cancel_booking": wanted.cancel_booking });
+    scope.start(conn, NewRun::with_input(REFUND_WORKFLOW, format!("operator/{}/{runs}", refund.ordinal), input))?;
+    Ok(RunId(conn.last_insert_rowid()))
+}
+
+/// The run that is at work on a refund of the payment.
+fn unfinished(conn: &Connection, payment: PaymentId) -> Result<Option<RunId>, Error> {
+    Ok(match unfinished_of(conn, payment, REFUND_WORKFLOW)? {
+        Some(run) => Some(run),
+        None => unfinished_of(conn, payment, CHECKOUT_WORKFLOW)?,
+    })
+}
+
+fn unfinished_of(conn: &Connection, payment: PaymentId, workflow: &str) -> Result<Option<RunId>, Error> {
+    let mut statement = conn.prepare_cached(UNFINISHED)?;
+    Ok(statement.query_row(params![payment.0, workflow], |found| found.get(0).map(RunId)).optional()?)
+}
+
+const AGAIN: &str = "UPDATE runs SET state = 'queued', due_at = ?2, outcome = NULL, failure = NULL, finished_at = NULL, \
+     cancel_requested = 0, stalls = 0, retries = retries + 1 WHERE id = ?1";
+/// From the place of a step on; without one, whatever has failed.
+const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND (outcome <> 'done' OR seq >= \
+     (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2))";
+const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
+const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> '$.refund', 4) AS INTEGER) \
+     WHERE r.id = ?1";
+
+fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+    let run = ledger::read_run(conn, id)?;
+    run.state.next(RunChange::Retry).map_err(|error| {
+        Error::Illegal(match run.state {
+            RunState::Succeeded => format!("{id} has succeeded: what is done is not done twice"),
+            RunState::Queued | RunState::Running => format!("{id} is {}: it goes on by itself", run.state),
+            RunState::Failed | RunState::Cancelled => error.to_string(),
+        })
+    })?;
+    if let Some(payment) = run.payment
+        && run.workflow == CHECKOUT_WORKFLOW
+    {
+        let status = ledger::read_payment(conn, payment)?.status;
+        if !matches!(status, PaymentStatus::Paid | PaymentStatus::Attention) {
+            return Err(Error::Illegal(format!("{payment} is {status}: {id} has nothing left to do for it")));
+        }
+        if unfinished_of(conn, payment, REFUND_WORKFLOW)?.is_some() {
+            return Err(Error::Illegal(format!("{payment} is being refunded: {id} would book it")));
+        }
+    }
+    let ordered: Option<String> = conn.prepare_cached(ORDERED)?.query_row([id.0], |found| found.get(0)).optional()?;
+    if ordered.is_some_and(|status| matches!(status.as_str(), "failed" | "canceled")) {
+        return Err(Error::Illegal(format!("the refund of {id} was refused: order a new one with `discuno refund`")));
+    }
+    if let Some(step) = from
+        && !conn.prepare_cached(HAS_STEP)?.exists(params![id.0, step])?
+    {
+        return Err(Error::NotFound(format!("step {step} in {id}")));
+    }
+    conn.prepare_cached(FORGET)?.execute(params![id.0, from])?;
+    conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
+    let before = json!({ "state": run.state, "failure": run.failure });
+    let mut done = Done::new(Verb::Retry, id, before, json!({ "state": RunState::Queued, "from": from }));
+    (done.payment, done.performed.run) = (run.payment, Some(id));
+    Ok(done)
+}
+
+fn cancel(conn: &Connection, id: RunId, now: Timestamp) -> Result<Done, Error> {
+    let run = ledger::read_run(conn, id)?;
+    let already = run.state == RunState::Cancelled || run.cancel_requested;
+    if run.state.is_terminal() && !already {
+        return Err(Error::Illegal(format!("{id} has ended: it {}", run.state)));
+    }
+    let ended = already || queue::cancel(conn, id, now)?;
+    let state = if ended && run.state != RunState::Running { RunState::Cancelled } else { run.state };
+    let after = json!({ "state": state, "cancel_requested": true });
+    let mut done = Done::new(Verb::Cancel, id, json!({ "state": run.state }), after);
+    (done.payment, done.performed.run, done.already) = (run.payment, Some(id), already);
+    Ok(done)
+}
+
+const CLOSE: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 WHERE id = ?1";
+const LIVE_BOOKING: &str =
+    "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed')";
+
+fn resolve(
+    conn: &Connection,
+    id: CaseId,
+    resolution: Resolution,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<Done, Error> {
+    let case = ledger::read_case(conn, id)?;
+    let before = json!({ "status": case.status, "resolution": case.resolution });
+    let text = match reason {
+        Some(reason) => format!("{resolution}: {reason}"),
+        None => resolution.to_string(),
+    };
+    let mut done =
+        Done::new(Verb::Resolve, id, before, json!({ "status": CaseStatus::Closed, "resolution": resolution }));
+    done.payment = case.payment;
+    done.already = case.status == CaseStatus::Closed;
+    if done.already {
+        return Ok(done);
+    }
+    if let Some(payment) = case.payment {
+        let payment = ledger::read_payment(conn, payment)?;
+        let stands = conn.prepare_cached(LIVE_BOOKING)?.exists([payment.id.0])?;
+        let contradicted = match resolution {
+            Resolution::Refunded if payment.status != PaymentStatus::Refunded => Some("not all of it is back"),
+            Resolution::Booked if !stands => Some("no live session stands for it"),
+            Resolution::FalseAlarm if payment.status == PaymentStatus::Attention => {
+                Some("money was taken and nothing accounts for it")
+            }
+            _ => None,
+        };
+        if let Some(why) = contradicted {
+            return Err(Error::Illegal(format!(
+                "{id} cannot be resolved as {resolution}: {} is {} and {why}; `discuno refund {0}` pays it back",
+                payment.id, payment.status
+            )));
+        }
+    }
+    conn.prepare_cached(CLOSE)?.execute(params![id.0, now.0, text])?;
+    Ok(done)
+}
+
+const PAUSES: &str = "SELECT kind, name, since, actor, reason FROM pauses ORDER BY kind, name";
+const PAUSED: &str = "SELECT 1 FROM pauses WHERE kind = ?1 AND name = ?2";
+const PAUSE: &str = "INSERT INTO pauses (kind, name, since, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
+const RESUME: &str = "DELETE FROM pauses WHERE kind = ?1 AND name = ?2";
+
+fn is_paused(conn: &Connection, what: &Pausable) -> Result<bool, Error> {
+    Ok(conn.prepare_cached(PAUSED)?.exists(params![what.kind.as_str(), what.name])?)
+}
+
+fn pause(conn: &Connection, what: &Pausable, actor: &str, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+    let mut done = Done::new(Verb::Pause, what, json!({ "paused": false }), json!({ "paused": true }));
+    done.already = is_paused(conn, what)?;
+    if !done.already {
+        conn.prepare_cached(PAUSE)?.execute(params![what.kind.as_str(), what.name, now.0, actor, reason])?;
+    }
+    Ok(done)
+}
+
+fn resume(conn: &Connection, what: &Pausable) -> Result<Done, Error> {
+    let mut done = Done::new(Verb::Resume, what, json!({ "paused": true }), json!({ "paused": false }));
+    done.already = conn.prepare_cached(RESUME)?.execute(params![what.kind.as_str(), what.name])? == 0;
+    Ok(done)
+}
