@@ -19,6 +19,7 @@ use discuno::entropy::Entropy;
 use discuno::model::time::Timestamp;
 use discuno::sandbox::Sandbox;
 use discuno::store::Subject;
+use discuno::store::filter::Filter;
 use discuno::transport::Transport;
 use discuno::transport::http::Http;
 use discuno::transport::in_process::InProcess;
@@ -133,7 +134,7 @@ async fn idle(dir: &Path) -> Vec<Duration> {
     for request in load::checkouts(0, IDLE_ROUNDS) {
         take(&router, &request).await;
         let acknowledged = Instant::now();
-        let payment = app.store.payments(1).await.expect("payments")[0].id;
+        let payment = app.store.payments(Filter::newest(1)).await.expect("payments")[0].payment.id;
         let mut took = None;
         loop {
             changes.mark_unchanged();

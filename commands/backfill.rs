@@ -1,18 +1,16 @@
 //! `discuno backfill`: what a provider has and we were never sent.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::ingress::stripe::TYPES;
 use discuno::model::event::Source;
-use discuno::model::time::Timestamp;
 use discuno::provider::stripe::EventQuery;
 
-use crate::exit::{Exit, Usage};
+use crate::exit::Exit;
 use crate::output::{self, Table};
 use crate::runtime::Overrides;
+use crate::when::when;
 
 /// Fetch a provider's events and put them through the intake
 ///
@@ -23,7 +21,7 @@ pub(crate) struct Args {
     overrides: Overrides,
     /// Whose events
     source: From,
-    /// From when: a span back from now such as 48h, or an instant [default: 48h]
+    /// From when: 48h, 3d, yesterday, a date, an instant
     #[arg(long, value_name = "WHEN", default_value = "48h")]
     since: String,
     /// Until when
@@ -83,13 +81,4 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         output::note("nothing was kept: --dry-run");
     }
     Ok(Exit::Done)
-}
-
-fn when(text: &str, now: Timestamp) -> Result<Timestamp, Usage> {
-    if let Ok(at) = text.parse() {
-        return Ok(at);
-    }
-    let span: Option<Duration> = text.parse::<jiff::SignedDuration>().ok().and_then(|span| span.try_into().ok());
-    span.map(|span| now.minus(span))
-        .ok_or_else(|| Usage(format!("`{text}` is neither an instant nor a span such as 48h")))
 }

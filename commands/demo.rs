@@ -10,6 +10,7 @@ use discuno::clock::Clock;
 use discuno::config::Config;
 use discuno::model::payment::{Payment, PaymentStatus};
 use discuno::sandbox::ledger::Ledger;
+use discuno::store::filter::Filter;
 use discuno::store::{Shared, Story, Subject};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -124,9 +125,9 @@ async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {
     let mut table =
         Table::new(["payment", "scenario", "amount", "became", "booked at cal.com", "refunded at stripe", "told", ""]);
     let mut all_right = true;
-    let mut payments = store.payments(1000).await?;
+    let mut payments = store.payments(Filter::newest(1000)).await?;
     payments.reverse();
-    for payment in payments {
+    for payment in payments.into_iter().map(|line| line.payment) {
         let story = store.story(Subject::Payment(payment.id)).await?;
         let verdict = Verdict::of(&payment, &story, theirs);
         all_right &= verdict.right;

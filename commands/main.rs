@@ -1,11 +1,13 @@
 //! The `discuno` command.
 
+mod acts;
 mod backfill;
 mod check;
 mod confirm;
 mod demo;
 mod dev;
 mod exit;
+mod lists;
 mod output;
 mod refund;
 mod replay;
@@ -13,6 +15,7 @@ mod runtime;
 mod send;
 mod serve;
 mod show;
+mod when;
 mod worker;
 
 use std::process::ExitCode;
@@ -41,7 +44,19 @@ enum Command {
     Send(send::Args),
     Backfill(backfill::Args),
     Show(show::Args),
+    Payments(lists::payments::Args),
+    Refunds(lists::refunds::Args),
+    Bookings(lists::bookings::Args),
+    Runs(lists::runs::Args),
+    Events(lists::events::Args),
+    Cases(lists::cases::Args),
+    Audit(lists::audit::Args),
     Refund(refund::Args),
+    Retry(acts::retry::Args),
+    Cancel(acts::cancel::Args),
+    Resolve(acts::resolve::Args),
+    Pause(acts::pause::PauseArgs),
+    Resume(acts::pause::ResumeArgs),
     Check(check::Args),
 }
 
@@ -55,6 +70,18 @@ fn main() -> ExitCode {
         Command::Send(args) => runtime::block_on(send::run(args)),
         Command::Backfill(args) => runtime::block_on(backfill::run(args)),
         Command::Show(args) => runtime::block_on(show::run(args)),
+        Command::Payments(args) => runtime::block_on(lists::payments::run(args)),
+        Command::Refunds(args) => runtime::block_on(lists::refunds::run(args)),
+        Command::Bookings(args) => runtime::block_on(lists::bookings::run(args)),
+        Command::Runs(args) => runtime::block_on(lists::runs::run(args)),
+        Command::Events(args) => runtime::block_on(lists::events::run(args)),
+        Command::Cases(args) => runtime::block_on(lists::cases::run(args)),
+        Command::Audit(args) => runtime::block_on(lists::audit::run(args)),
+        Command::Retry(args) => runtime::block_on(acts::retry::run(args)),
+        Command::Cancel(args) => runtime::block_on(acts::cancel::run(args)),
+        Command::Resolve(args) => runtime::block_on(acts::resolve::run(args)),
+        Command::Pause(args) => runtime::block_on(acts::pause::pause(args)),
+        Command::Resume(args) => runtime::block_on(acts::pause::resume(args)),
         Command::Refund(args) => runtime::block_on(refund::run(args)),
         Command::Check(args) => check::run(&args),
     };

@@ -2,8 +2,11 @@
 
 use std::io::{IsTerminal, Write};
 
+mod private;
 mod table;
+pub(crate) mod watch;
 
+pub(crate) use private::{mask_people, without_addresses};
 pub(crate) use table::Table;
 
 /// A line of data.
@@ -14,6 +17,11 @@ pub(crate) fn line(text: &str) -> std::io::Result<()> {
 /// One JSON document.
 pub(crate) fn document(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(value)?)?)
+}
+
+/// One JSON value on a line of its own.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(value)?)?)
 }
 
 /// A message to the person.

@@ -10,6 +10,11 @@ use tabled::settings::{Format, Style, Width};
 
 use crate::output::{is_terminal, plain};
 
+/// A column is not made narrower than this to have another beside it.
+const NARROW: usize = 28;
+/// What the style puts around a cell.
+const MARGIN: usize = 3;
+
 /// Rows under named columns.
 pub(crate) struct Table {
     columns: Vec<String>,
@@ -21,6 +26,15 @@ impl Table {
         Self { columns: columns.map(str::to_owned).to_vec(), rows: Vec::new() }
     }
 
+    pub(crate) fn of(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells);
+    }
+
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.columns.len());
         self.rows.push(cells.to_vec());
@@ -30,13 +44,38 @@ impl Table {
     pub(crate) fn print(&self) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if is_terminal() {
-            return writeln!(out, "{}", self.aligned(terminal_width()));
+            return writeln!(out, "{}", self.fitted());
         }
         for row in std::iter::once(&self.columns).chain(&self.rows) {
             let cells: Vec<String> = row.iter().map(|cell| plain(cell).replace(['\t', '\n'], " ")).collect();
             writeln!(out, "{}", cells.join("\t"))?;
         }
         Ok(())
+    }
+
+    /// As it looks on this terminal, with as many columns from the first on as fit.
+    pub(crate) fn fitted(&self) -> String {
+        let width = terminal_width();
+        self.first_columns(self.fitting(width)).aligned(width)
+    }
+
+    /// How many columns fit, if none gets less than it needs or [`NARROW`].
+    fn fitting(&self, width: usize) -> usize {
+        let needs = |index: usize| {
+            let cells = self.rows.iter().map(|row| row[index].chars().count());
+            cells.chain([self.columns[index].len()]).max().unwrap_or(0).min(NARROW) + MARGIN
+        };
+        let mut used = 0;
+        let fitting = (0..self.columns.len()).take_while(|&index| {
+            used += needs(index);
+            used <= width
+        });
+        fitting.count().max(1)
+    }
+
+    fn first_columns(&self, count: usize) -> Self {
+        let rows = self.rows.iter().map(|row| row[..count].to_vec()).collect();
+        Self { columns: self.columns[..count].to_vec(), rows }
     }
 
     fn aligned(&self, width: usize) -> String {

@@ -30,10 +30,12 @@ use crate::model::transfer::Transfer;
 use crate::model::words;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
+use crate::store::filter::{Filter, PaymentLine, RunLine};
 use crate::store::order::{Order, Performed};
 
 pub mod change;
 pub mod error;
+pub mod filter;
 pub mod order;
 pub mod sqlite;
 
@@ -279,9 +281,6 @@ pub trait Views: Send + Sync {
     /// Everything known about it.
     async fn story(&self, subject: Subject) -> Result<Story, Error>;
 
-    /// The newest payments first, at most `limit`.
-    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error>;
-
     /// An event's raw bytes.
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error>;
 
@@ -311,8 +310,27 @@ pub trait Operations: Send + Sync {
     async fn broken_act(&self) -> Result<Option<ActId>, Error>;
 }
 
+/// Lists of rows, the newest first.
+#[async_trait]
+pub trait Lists: Send + Sync {
+    /// Payments.
+    async fn payments(&self, filter: Filter) -> Result<Vec<PaymentLine>, Error>;
+    /// Refunds.
+    async fn refunds(&self, filter: Filter) -> Result<Vec<Refund>, Error>;
+    /// Bookings.
+    async fn bookings(&self, filter: Filter) -> Result<Vec<Booking>, Error>;
+    /// Runs.
+    async fn runs(&self, filter: Filter) -> Result<Vec<RunLine>, Error>;
+    /// Events.
+    async fn events(&self, filter: Filter) -> Result<Vec<Event>, Error>;
+    /// Cases.
+    async fn cases(&self, filter: Filter) -> Result<Vec<Case>, Error>;
+    /// What operators did.
+    async fn acts(&self, filter: Filter) -> Result<Vec<Act>, Error>;
+}
+
 /// A whole store.
-pub trait Store: Inbox + Queue + Ledger + Operations + Views {
+pub trait Store: Inbox + Queue + Ledger + Operations + Lists + Views {
     /// Whether the store can be written, found out by writing.
     fn is_writable(&self) -> futures_util::future::BoxFuture<'_, Result<(), Error>>;
 }

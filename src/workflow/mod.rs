@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::registry::Registry;
+use crate::engine::registry::{Registry, Workflow};
 use crate::model::policy::Policies;
 use crate::provider::Providers;
 use crate::store::Shared;
@@ -57,6 +57,36 @@ pub struct Means {
     /// How long a mentor's share waits where it is ours to move.
     pub dispute_period: Duration,
 }
+
+/// What runs may be of.
+pub const NAMES: [&str; 26] = [
+    <checkout::ProcessCheckout as Workflow>::NAME,
+    <settle::SettleCheck as Workflow>::NAME,
+    <payment_failed::PaymentFailed as Workflow>::NAME,
+    <alert::Alert as Workflow>::NAME,
+    <email::SendEmail as Workflow>::NAME,
+    <track::TrackEvent as Workflow>::NAME,
+    <apply_event::ApplyEvent as Workflow>::NAME,
+    <calendar::BookingCreated as Workflow>::NAME,
+    <calendar::BookingRescheduled as Workflow>::NAME,
+    <calendar::MeetingStarted as Workflow>::NAME,
+    <calendar::MeetingEnded as Workflow>::NAME,
+    <called_off::BookingCancelled as Workflow>::NAME,
+    <called_off::BookingRejected as Workflow>::NAME,
+    <called_off::HostNoShow as Workflow>::NAME,
+    <refund_payment::RefundPayment as Workflow>::NAME,
+    <refund_news::TellOfRefund as Workflow>::NAME,
+    <refund_news::ReadRefunds as Workflow>::NAME,
+    <summary::DailySummary as Workflow>::NAME,
+    <prune::Prune as Workflow>::NAME,
+    <reconcile::Reconcile as Workflow>::NAME,
+    <backfill::BackfillStripe as Workflow>::NAME,
+    <backfill::BackfillCal as Workflow>::NAME,
+    <signup::UserSignedUp as Workflow>::NAME,
+    <payout::PayoutCompleted as Workflow>::NAME,
+    <payout::PayoutFailed as Workflow>::NAME,
+    <transfer::TransferToMentor as Workflow>::NAME,
+];
 
 /// Every workflow by name.
 pub fn registry(means: &Arc<Means>) -> Registry {

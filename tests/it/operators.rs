@@ -1,3 +1,6 @@
-//! What operators do with the command line: the real binary, a real file, the sandbox on loopback.
+//! What operators do: mostly the real binary, a real file, the sandbox on loopback.
 
+mod acts;
+mod lists;
+mod pauses;
 mod refund;

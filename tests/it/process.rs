@@ -7,6 +7,7 @@ use discuno::model::payment::PaymentStatus;
 use tokio::time::Instant;
 
 use crate::support::money;
+use crate::support::newest;
 use crate::support::process::{Deployment, PATIENCE, Process, checkout, session, until};
 
 mod command_line;
@@ -60,7 +61,7 @@ async fn a_worker_sees_at_once_what_another_process_has_committed() {
         let (answered, committed) = (answer.unwrap().status, Instant::now());
         assert_eq!(answered, 200);
         until("the session is booked", Duration::from_secs(5), || async {
-            let payments = store.payments(money::ALL).await.unwrap();
+            let payments = newest(&store, money::ALL).await;
             payments.len() == number + 1 && payments.iter().all(|payment| payment.status == PaymentStatus::Booked)
         })
         .await;

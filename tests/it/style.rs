@@ -51,6 +51,15 @@ fn imports_go_one_way() {
 }
 
 #[test]
+fn every_workflow_can_be_named() {
+    let world = crate::support::World::idle();
+    let registry = world.app.registry(&world.providers()).unwrap();
+    let mut named = discuno::workflow::NAMES;
+    named.sort_unstable();
+    assert_eq!(registry.names().collect::<Vec<_>>(), named);
+}
+
+#[test]
 fn files_are_short_and_say_what_they_are_for() {
     for dir in ["src", "commands", "tests"] {
         for path in sources(dir) {

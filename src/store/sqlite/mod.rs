@@ -18,6 +18,7 @@ mod connection;
 mod executor;
 mod inbox;
 mod ledger;
+mod lists;
 mod migrate;
 mod operate;
 mod queue;

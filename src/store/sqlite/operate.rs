@@ -210,9 +210,11 @@ fn unfinished_of(conn: &Connection, payment: PaymentId, workflow: &str) -> Resul
 
 const AGAIN: &str = "UPDATE runs SET state = 'queued', due_at = ?2, outcome = NULL, failure = NULL, finished_at = NULL, \
      cancel_requested = 0, stalls = 0, retries = retries + 1 WHERE id = ?1";
-/// From the place of a step on; without one, whatever has failed.
-const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND (outcome <> 'done' OR seq >= \
-     (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2))";
+/// A step and whatever came of it.
+const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq >= \
+     (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2)";
+const LAST_FAILED: &str =
+    "SELECT step FROM attempts WHERE run_id = ?1 AND outcome = 'failed' AND retried = 0 ORDER BY seq DESC LIMIT 1";
 const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
 const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> '$.refund', 4) AS INTEGER) \
      WHERE r.id = ?1";
@@ -246,6 +248,9 @@ fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Re
     {
         return Err(Error::NotFound(format!("step {step} in {id}")));
     }
+    let failed: Option<String> =
+        conn.prepare_cached(LAST_FAILED)?.query_row([id.0], |found| found.get(0)).optional()?;
+    let from = from.map(str::to_owned).or(failed);
     conn.prepare_cached(FORGET)?.execute(params![id.0, from])?;
     conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
     let before = json!({ "state": run.state, "failure": run.failure });

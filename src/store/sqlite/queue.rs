@@ -305,6 +305,9 @@ fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end:
 /// What an operator has mended by a retry needs nobody any more.
 const CLOSE_RETRIED: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 \
      WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' AND kind IN ('run_failed', 'run_cancelled')";
+/// Somebody knows of the run's end before, and has not settled it.
+const HAS_CASE: &str =
+    "SELECT 1 FROM cases WHERE run_id = ?1 AND status = 'open' AND kind IN ('run_failed', 'run_cancelled')";
 const RETRIES: &str = "SELECT retries FROM runs WHERE id = ?1";
 
 /// The cause of a case about a run's end: once for each time that it was set going.
@@ -320,6 +323,9 @@ fn open_failed(
     scope: &mut Scope,
     failure: &Failure,
 ) -> Result<(), Error> {
+    if conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
+        return Ok(());
+    }
     let payment = scope.payment.map(|id| ledger::read_payment(conn, id)).transpose()?;
     let open = payment.filter(|payment| payment.status.is_open());
     scope.open_case(
@@ -355,6 +361,9 @@ fn unaccounted(conn: &Connection, payment: &Payment) -> Result<Option<&'static s
 
 fn open_cancelled(conn: &Connection, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment else { return Ok(()) };
+    if conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
+        return Ok(());
+    }
     let payment = ledger::read_payment(conn, payment)?;
     let Some(why) = unaccounted(conn, &payment)? else { return Ok(()) };
     scope.open_case(

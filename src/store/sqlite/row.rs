@@ -10,6 +10,7 @@ use crate::model::booking::{Booking, NewBooking};
 use crate::model::case::Case;
 use crate::model::dispute::Dispute;
 use crate::model::event::Event;
+use crate::model::failure::Failure;
 use crate::model::id::{ActId, BookingId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::mail::{Mail, NewMail};
 use crate::model::money::{Currency, Money};
@@ -98,6 +99,10 @@ pub(super) fn event(row: &Row<'_>) -> Read<Event> {
         reason: row.get(8)?,
         payment: row.get::<_, Option<i64>>(9)?.map(PaymentId),
     })
+}
+
+pub(super) fn failure(row: &Row<'_>, column: usize) -> Read<Option<Failure>> {
+    json(row, column)
 }
 
 pub(super) const RUN: &str = "r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \

@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::event::Event;
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
-use crate::model::payment::Payment;
 use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
@@ -26,15 +25,6 @@ impl Views for Sqlite {
 
     async fn story(&self, subject: Subject) -> Result<Story, Error> {
         self.executor.read(move |conn| story(conn, subject)).await
-    }
-
-    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error> {
-        self.executor
-            .read(move |conn| {
-                let sql = format!("SELECT {} FROM payments p ORDER BY p.id DESC LIMIT ?1", row::PAYMENT);
-                Ok(conn.prepare_cached(&sql)?.query_map([limit], row::payment)?.collect::<Result<_, _>>()?)
-            })
-            .await
     }
 
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {

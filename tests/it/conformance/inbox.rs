@@ -10,6 +10,7 @@ use discuno::store::{Ingested, Subject};
 
 use crate::conformance::subjects::{event, paid, payment, plan};
 use crate::conformance::{Bench, NOW};
+use crate::support::newest;
 
 pub(crate) async fn an_arrival_is_kept_with_all_that_it_starts(bench: Bench) {
     let ingested = bench.store.ingest(paid("1"), NOW).await.unwrap();
@@ -33,7 +34,7 @@ pub(crate) async fn a_repeated_arrival_starts_nothing_twice(bench: Bench) {
     let other = bench.store.ingest(other, NOW).await.unwrap();
     assert!(matches!(other, Ingested::New { payment_created: false, .. }), "{other:?}");
     assert_eq!(bench.claim(10, NOW).await.len(), 1);
-    assert_eq!(bench.store.payments(10).await.unwrap().len(), 1);
+    assert_eq!(newest(&bench.store, 10).await.len(), 1);
 }
 
 pub(crate) async fn a_known_id_with_another_body_changes_nothing(bench: Bench) {
@@ -43,7 +44,7 @@ pub(crate) async fn a_known_id_with_another_body_changes_nothing(bench: Bench) {
     forged.event.body_sha256 = [99; 32];
     let answer = bench.store.ingest(forged, NOW).await.unwrap();
     assert!(matches!(answer, Ingested::Duplicate { differs: true, .. }), "{answer:?}");
-    assert_eq!(bench.store.payments(10).await.unwrap().len(), 1);
+    assert_eq!(newest(&bench.store, 10).await.len(), 1);
 }
 
 pub(crate) async fn the_same_id_from_another_sender_is_another_event(bench: Bench) {
@@ -62,7 +63,7 @@ pub(crate) async fn of_a_plan_that_breaks_a_rule_nothing_is_kept(bench: Bench) {
         failure: None,
     });
     assert!(bench.store.ingest(broken, NOW).await.is_err());
-    assert!(bench.store.payments(10).await.unwrap().is_empty());
+    assert!(newest(&bench.store, 10).await.is_empty());
     assert!(bench.claim(10, NOW).await.is_empty());
     assert!(matches!(bench.store.resolve("evt_1").await, Err(Error::NotFound(_))));
     // And the store goes on.
@@ -72,7 +73,7 @@ pub(crate) async fn of_a_plan_that_breaks_a_rule_nothing_is_kept(bench: Bench) {
 pub(crate) async fn what_was_acknowledged_is_there_when_opened_again(bench: Bench) {
     bench.store.ingest(paid("1"), NOW).await.unwrap();
     let again = bench.opened_again();
-    assert_eq!(again.payments(10).await.unwrap().len(), 1);
+    assert_eq!(newest(&again, 10).await.len(), 1);
     let answer = again.ingest(paid("1"), NOW).await.unwrap();
     assert!(matches!(answer, Ingested::Duplicate { differs: false, .. }), "{answer:?}");
 }
@@ -93,5 +94,5 @@ pub(crate) async fn what_is_about_an_unknown_payment_is_kept_and_changes_nothing
     let waiting = plan("evt_1", vec![payment("1", PaymentFact::Unpaid)]);
     bench.store.ingest(waiting, NOW).await.unwrap();
     bench.store.ingest(plan("evt_expired", expired), NOW).await.unwrap();
-    assert_eq!(bench.store.payments(1).await.unwrap()[0].status, PaymentStatus::Expired);
+    assert_eq!(newest(&bench.store, 1).await[0].status, PaymentStatus::Expired);
 }

@@ -13,6 +13,7 @@ use discuno::store::{Story, Subject};
 
 use crate::conformance::subjects::{USD, case, paid, payment, plan};
 use crate::conformance::{Bench, NOW};
+use crate::support::newest;
 
 /// The wish for all that is left.
 pub(crate) fn whole(payment: PaymentId) -> RefundIntent {
@@ -26,7 +27,7 @@ fn part(payment: PaymentId, minor: i64) -> RefundIntent {
 
 async fn paid_payment(bench: &Bench, name: &str) -> PaymentId {
     bench.store.ingest(paid(name), NOW).await.unwrap();
-    bench.store.payments(1).await.unwrap()[0].id
+    newest(&bench.store, 1).await[0].id
 }
 
 /// Applies changes to the payment of `cs_<name>`, as an event about it would.
@@ -88,7 +89,7 @@ pub(crate) async fn a_free_payment_has_nothing_to_pay_back(bench: Bench) {
     free.payment_intent = None;
     free.amount = USD(0);
     bench.store.ingest(plan("evt_1", vec![Change::Payment(free)]), NOW).await.unwrap();
-    let id = bench.store.payments(1).await.unwrap()[0].id;
+    let id = newest(&bench.store, 1).await[0].id;
     assert!(matches!(bench.store.intend_refund(None, whole(id), NOW).await, Err(Error::Illegal(_))));
 }
 

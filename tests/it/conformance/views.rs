@@ -9,10 +9,11 @@ use discuno::store::error::Error;
 
 use crate::conformance::subjects::{case, done, paid, plan, task};
 use crate::conformance::{Bench, NOW};
+use crate::support::newest;
 
 pub(crate) async fn any_id_leads_to_its_story(bench: Bench) {
     bench.store.ingest(paid("abcdef"), NOW).await.unwrap();
-    let id = bench.store.payments(1).await.unwrap()[0].id;
+    let id = newest(&bench.store, 1).await[0].id;
     let run = bench.claim_one(NOW).await;
     bench.store.record(run.lease, done("one", 1, "1"), vec![case("unclear")], NOW).await.unwrap();
     let refund = bench.store.intend_refund(None, crate::conformance::ledger::whole(id), NOW).await.unwrap();
@@ -50,8 +51,7 @@ pub(crate) async fn the_newest_payments_come_first(bench: Bench) {
     for name in ["1", "2", "3"] {
         bench.store.ingest(paid(name), NOW).await.unwrap();
     }
-    let sessions: Vec<String> =
-        bench.store.payments(2).await.unwrap().into_iter().map(|payment| payment.session_id).collect();
+    let sessions: Vec<String> = newest(&bench.store, 2).await.into_iter().map(|payment| payment.session_id).collect();
     assert_eq!(sessions, ["cs_3", "cs_2"]);
 }
 

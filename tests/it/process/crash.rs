@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::process::TAGS;
 use crate::support::money;
+use crate::support::newest;
 use crate::support::process::{Deployment, Process, checkout, session};
 
 const KILLS: u64 = 50;
@@ -64,7 +65,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_done_twice_when_the_process_is
 
 async fn assert_nothing_failed(deployment: &Deployment, context: &str) {
     let store = deployment.store();
-    for payment in store.payments(money::ALL).await.unwrap() {
+    for payment in newest(&store, money::ALL).await {
         let story = store.story(Subject::Payment(payment.id)).await.unwrap();
         for (run, _) in story.runs {
             assert_ne!(run.state, RunState::Failed, "{context}: {} {:?}", run.id, run.failure);

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::http::Exchange;
 use crate::support::money;
+use crate::support::newest;
 use crate::support::process::{Deployment, PATIENCE, checkout, session, signature, until};
 
 const BOOKING: &str = "create-calcom-booking";
@@ -28,7 +29,7 @@ impl Deployment {
     /// The tries of a step for the first payment.
     async fn endings(&self, step: &str) -> Vec<Ending> {
         let store = self.store();
-        let payment = store.payments(money::ALL).await.unwrap().pop().unwrap();
+        let payment = newest(&store, money::ALL).await.pop().unwrap();
         let story = store.story(Subject::Payment(payment.id)).await.unwrap();
         let attempts = story.runs.into_iter().flat_map(|(_, attempts)| attempts);
         attempts.filter(|attempt| attempt.step == step).map(|attempt| attempt.ending).collect()
@@ -57,7 +58,7 @@ async fn sigterm_answers_the_request_in_flight_and_records_the_step_in_flight() 
     exchange.send(&body).unwrap();
     assert_eq!(exchange.answer().unwrap().status, 200);
     assert_eq!(serve.exits_within(Duration::from_secs(15)).await.code(), Some(0));
-    assert!(!serve.logged("stopped").is_empty());
+    serve.until_logged("stopped").await;
 
     let endings = deployment.endings(BOOKING).await;
     assert!(matches!(endings.as_slice(), [Ending::Done { .. }]), "{endings:?}");
@@ -96,7 +97,7 @@ async fn a_worker_that_slept_through_its_lease_records_nothing() {
     let _heir = deployment.worker().await;
     let store = deployment.store();
     until("the heir has booked", PATIENCE, || async {
-        store.payments(money::ALL).await.unwrap().iter().all(|payment| payment.status == PaymentStatus::Booked)
+        newest(&store, money::ALL).await.iter().all(|payment| payment.status == PaymentStatus::Booked)
     })
     .await;
     let answered = || {
@@ -105,11 +106,11 @@ async fn a_worker_that_slept_through_its_lease_records_nothing() {
     };
     until("the zombie's call is answered", PATIENCE, || std::future::ready(answered())).await;
     deployment.settled().await;
-    let before = format!("{:?}", store.story(Subject::Payment(store.payments(1).await.unwrap()[0].id)).await.unwrap());
+    let before = format!("{:?}", store.story(Subject::Payment(newest(&store, 1).await[0].id)).await.unwrap());
 
     zombie.signal(Signal::CONT);
     zombie.until_logged("lease_lost").await;
-    let after = format!("{:?}", store.story(Subject::Payment(store.payments(1).await.unwrap()[0].id)).await.unwrap());
+    let after = format!("{:?}", store.story(Subject::Payment(newest(&store, 1).await[0].id)).await.unwrap());
     assert_eq!(before, after, "the zombie changed the story");
     assert!(zombie.logged("run_finished").is_empty());
     let endings = deployment.endings(BOOKING).await;

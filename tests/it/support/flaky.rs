@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use discuno::model::account::Account;
+use discuno::model::act::Act as StoredAct;
 use discuno::model::booking::Booking;
 use discuno::model::case::Case;
-use discuno::model::event::Source;
+use discuno::model::event::{Event as StoredEvent, Source};
 use discuno::model::id::{ActId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use discuno::model::lease::Lease;
 use discuno::model::mail::Mail;
@@ -20,10 +21,11 @@ use discuno::model::time::Timestamp;
 use discuno::model::transfer::Transfer;
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
+use discuno::store::filter::{Filter, PaymentLine, RunLine};
 use discuno::store::order::{Order, Performed};
 use discuno::store::{
-    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Onward, Operations, Queue, Shared, Store, Story, Subject,
-    Views,
+    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Lists, Onward, Operations, Queue, Shared, Store, Story,
+    Subject, Views,
 };
 use futures_util::future::BoxFuture;
 
@@ -57,6 +59,31 @@ impl Flaky {
                 Err(Error::CommitUnknown("the disk did not answer".to_owned()))
             }
         }
+    }
+}
+
+#[async_trait]
+impl Lists for Flaky {
+    async fn payments(&self, filter: Filter) -> Result<Vec<PaymentLine>, Error> {
+        self.inner.payments(filter).await
+    }
+    async fn refunds(&self, filter: Filter) -> Result<Vec<Refund>, Error> {
+        self.inner.refunds(filter).await
+    }
+    async fn bookings(&self, filter: Filter) -> Result<Vec<Booking>, Error> {
+        self.inner.bookings(filter).await
+    }
+    async fn runs(&self, filter: Filter) -> Result<Vec<RunLine>, Error> {
+        self.inner.runs(filter).await
+    }
+    async fn events(&self, filter: Filter) -> Result<Vec<StoredEvent>, Error> {
+        self.inner.events(filter).await
+    }
+    async fn cases(&self, filter: Filter) -> Result<Vec<Case>, Error> {
+        self.inner.cases(filter).await
+    }
+    async fn acts(&self, filter: Filter) -> Result<Vec<StoredAct>, Error> {
+        self.inner.acts(filter).await
     }
 }
 
@@ -185,9 +212,6 @@ impl Views for Flaky {
     }
     async fn story(&self, subject: Subject) -> Result<Story, Error> {
         self.inner.story(subject).await
-    }
-    async fn payments(&self, limit: u32) -> Result<Vec<Payment>, Error> {
-        self.inner.payments(limit).await
     }
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
         self.inner.body(event).await

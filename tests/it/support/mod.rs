@@ -20,3 +20,9 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
+
+/// The newest payments.
+pub(crate) async fn newest(store: &discuno::store::Shared, limit: u32) -> Vec<discuno::model::payment::Payment> {
+    let lines = store.payments(discuno::store::filter::Filter::newest(limit)).await.unwrap();
+    lines.into_iter().map(|line| line.payment).collect()
+}

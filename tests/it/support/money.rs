@@ -1,5 +1,6 @@
 //! The rules for money, held against the ledgers of the providers.
 
+use crate::support::newest;
 use discuno::model::payment::{Payment, PaymentStatus};
 use discuno::sandbox::ledger::Ledger;
 use discuno::store::{Shared, Story, Subject};
@@ -9,7 +10,7 @@ pub(crate) const ALL: u32 = 10_000;
 
 /// Every payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 pub(crate) async fn assert_right(store: &Shared, theirs: &Ledger, context: &str) {
-    for payment in store.payments(ALL).await.unwrap() {
+    for payment in newest(store, ALL).await {
         let story = store.story(Subject::Payment(payment.id)).await.unwrap();
         assert_payment(&payment, &story, theirs, &format!("{context}: {} {}", payment.id, payment.status));
     }

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::http::{self, Answer};
+use crate::support::newest;
 use crate::support::{Event, money};
 
 /// Far longer than anything here takes on a busy machine.
@@ -71,6 +72,7 @@ impl Deployment {
             ("AUTH_EMAIL_FROM", "Discuno <no-reply@discuno.example>".to_owned()),
             ("ALERT_WEBHOOK_URL", format!("{base}/alerts")),
             ("DISCUNO_DB", db.display().to_string()),
+            ("DISCUNO_ACTOR", "mia".to_owned()),
             ("DISCUNO_LISTEN", "127.0.0.1:0".to_owned()),
             ("DISCUNO_LEASE", "1s".to_owned()),
             ("DISCUNO_RETRY_BASE", "50ms".to_owned()),
@@ -143,7 +145,7 @@ impl Deployment {
     pub(crate) async fn assert_all_is_right(&self, acknowledged: &[String], context: &str) {
         let (store, theirs) = (self.store(), self.sandbox.ledger());
         let known: Vec<String> =
-            store.payments(money::ALL).await.unwrap().into_iter().map(|payment| payment.session_id).collect();
+            newest(&store, money::ALL).await.into_iter().map(|payment| payment.session_id).collect();
         for session in acknowledged {
             assert!(known.contains(session), "{context}: {session} was acknowledged and is lost");
         }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::time::Instant;
@@ -52,6 +53,11 @@ impl Terminal {
 
     pub(crate) fn type_line(&mut self, text: &str) {
         self.keyboard.write_all(format!("{text}\r").as_bytes()).unwrap();
+    }
+
+    /// As by Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
     pub(crate) async fn ends(&mut self) -> Option<i32> {

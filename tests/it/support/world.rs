@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::event::NOW;
-use crate::support::{CalEvent, Event, money, scratch};
+use crate::support::{CalEvent, Event, money, newest, scratch};
 
 /// Longer than the time after which a late booking is first looked for.
 const AFTERMATH: Duration = Duration::from_secs(10 * 60);
@@ -216,7 +216,7 @@ impl World {
     }
 
     pub(crate) async fn payments(&self) -> Vec<Payment> {
-        self.app.store.payments(100).await.unwrap()
+        newest(&self.app.store, 100).await
     }
 
     pub(crate) async fn payment(&self) -> Payment {

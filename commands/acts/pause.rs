@@ -1,0 +1,95 @@
+//! `discuno pause` and `discuno resume`: a provider or a workflow.
+
+use discuno::app::{App, Parts};
+use discuno::model::pause::{Pausable, PauseKind};
+use discuno::store::order::{Deed, Order};
+use discuno::workflow;
+
+use crate::exit::{Exit, Usage};
+use crate::output::{self, Table};
+use crate::runtime::{Overrides, actor, start_log};
+
+/// Providers whose calls can be held back.
+const PROVIDERS: [&str; 4] = ["stripe", "cal", "posthog", "resend"];
+
+/// Hold back a provider's calls or a workflow's runs
+///
+/// Nothing is lost and no try is used up: what needs it waits. Webhooks are still taken. Felt by every process within a second.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  discuno pause cal --reason \"maintenance until 14:00\"\n  discuno pause transfer-to-mentor\n  discuno pause"
+)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// stripe, cal, posthog, resend, or a workflow's name; without one, what is paused is listed
+    name: Option<String>,
+    /// Why, for the audit trail and whoever wonders
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Let a provider or a workflow go on
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  discuno resume cal")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// What is paused
+    name: String,
+    /// Why, for the audit trail
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
+    let app = open(&args.overrides)?;
+    let Some(name) = args.name else { return list(&app).await };
+    let what = known(&name)?;
+    let order = Order { actor: actor(), reason: args.reason, deed: Deed::Pause(what.clone()) };
+    let performed = app.store.operate(order, app.clock.now()).await?;
+    let said = if performed.act.is_some() { "paused" } else { "was paused before" };
+    output::line(&format!("{what}\t{said}"))?;
+    output::note(&format!("`discuno resume {name}` lets it go on"));
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn resume(args: ResumeArgs) -> anyhow::Result<Exit> {
+    let app = open(&args.overrides)?;
+    let what = known(&args.name)?;
+    let order = Order { actor: actor(), reason: args.reason, deed: Deed::Resume(what.clone()) };
+    let performed = app.store.operate(order, app.clock.now()).await?;
+    let said = if performed.act.is_some() { "goes on" } else { "was not paused" };
+    output::line(&format!("{what}\t{said}"))?;
+    Ok(Exit::Done)
+}
+
+fn open(overrides: &Overrides) -> anyhow::Result<App> {
+    let config = overrides.config(&[])?;
+    start_log(&config, false)?;
+    App::existing(config, Parts::system())
+}
+
+/// A name as a person gives it, with or without what kind it is of.
+fn known(name: &str) -> Result<Pausable, Usage> {
+    let (kind, bare) = name.split_once('/').unwrap_or(("", name));
+    let kind = match kind {
+        "provider" | "" if PROVIDERS.contains(&bare) => PauseKind::Provider,
+        "workflow" | "" if workflow::NAMES.contains(&bare) => PauseKind::Workflow,
+        _ => {
+            let all = [&PROVIDERS[..], &workflow::NAMES[..]].concat().join(", ");
+            return Err(Usage(format!("`{name}` cannot be paused; these can: {all}")));
+        }
+    };
+    Ok(Pausable { kind, name: bare.to_owned() })
+}
+
+async fn list(app: &App) -> anyhow::Result<Exit> {
+    let mut table = Table::new(["paused", "since", "by", "reason"]);
+    for pause in app.store.pauses().await? {
+        let reason = pause.reason.unwrap_or_else(|| "-".to_owned());
+        table.row([pause.what.to_string(), pause.since.to_string(), pause.actor, reason]);
+    }
+    table.print()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,196 @@
+//! Lists: what they have in common.
+
+use std::future::Future;
+
+use discuno::app::{App, Parts};
+use discuno::model::id::PaymentId;
+use discuno::model::time::Timestamp;
+use discuno::store::error::Error;
+use discuno::store::filter::Filter;
+use discuno::store::order::{Deed, Order};
+use discuno::store::{Shared, Subject};
+use serde::Serialize;
+
+use crate::exit::{Exit, Usage};
+use crate::output::{self, Table, watch};
+use crate::runtime::{Overrides, actor};
+use crate::when::when;
+
+pub(crate) mod audit;
+pub(crate) mod bookings;
+pub(crate) mod cases;
+pub(crate) mod events;
+pub(crate) mod payments;
+pub(crate) mod refunds;
+pub(crate) mod runs;
+
+/// What every list takes.
+#[derive(clap::Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Common {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Made since: 30m, 2h, 3d, yesterday, a date, an instant
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Made until
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// On this payment: any id of it
+    #[arg(long, value_name = "ID")]
+    payment: Option<String>,
+    /// At most so many
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Go on after this row, the last one of the page before
+    #[arg(long, value_name = "ID")]
+    before: Option<String>,
+    /// Show again whenever something changes
+    #[arg(long)]
+    watch: bool,
+    /// Show people's names and addresses; goes into the audit trail
+    #[arg(long)]
+    reveal: bool,
+    /// Print one JSON document
+    #[arg(long, conflicts_with = "ndjson")]
+    json: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    ndjson: bool,
+}
+
+/// One kind of row.
+pub(crate) trait Line: Serialize + Send + Sync {
+    /// What the list is called.
+    const LIST: &'static str;
+    /// The columns, the most important first: those that do not fit a terminal are left out from the end.
+    const COLUMNS: &'static [&'static str];
+
+    /// Our id.
+    fn id(&self) -> String;
+
+    /// The cells, one for each column.
+    fn cells(&self, people: People) -> Vec<String>;
+
+    /// A page.
+    fn fetch(store: &Shared, filter: Filter) -> impl Future<Output = Result<Vec<Self>, Error>> + Send
+    where
+        Self: Sized;
+}
+
+/// Whether people are shown as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum People {
+    Masked,
+    Revealed,
+}
+
+impl People {
+    /// An address as it may be shown.
+    pub(crate) fn email(self, address: &str) -> String {
+        match self {
+            Self::Masked => discuno::observe::mask::email(address),
+            Self::Revealed => address.to_owned(),
+        }
+    }
+}
+
+/// Shows a list, once or for as long as somebody watches.
+pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: bool) -> anyhow::Result<Exit> {
+    let app = App::existing(common.overrides.config(&[])?, Parts::system())?;
+    let now = app.clock.now();
+    filter.since = common.since.as_deref().map(|text| when(text, now)).transpose()?;
+    filter.until = common.until.as_deref().map(|text| when(text, now)).transpose()?;
+    filter.stuck = stuck.then(|| now.minus(STUCK));
+    filter.limit = common.limit;
+    filter.before = common.before.as_deref().map(row_number).transpose()?;
+    if let Some(id) = &common.payment {
+        filter.payment = Some(payment(&app.store, id).await?);
+    }
+    let people = if common.reveal { People::Revealed } else { People::Masked };
+    if common.reveal {
+        let deed = Deed::Reveal { subject: L::LIST.to_owned(), payment: filter.payment };
+        app.store.operate(Order { actor: actor(), reason: None, deed }, now).await?;
+    }
+    if common.watch {
+        return watch::watch(&app.store, async || {
+            let rows = L::fetch(&app.store, filter.clone()).await?;
+            Ok(table(&rows, people).fitted())
+        })
+        .await;
+    }
+    let rows = L::fetch(&app.store, filter).await?;
+    if common.json || common.ndjson {
+        print_json(&rows, people, common.ndjson)?;
+    } else {
+        table(&rows, people).print()?;
+        if rows.is_empty() {
+            output::note("none");
+        }
+    }
+    if let Some(last) = rows.last().filter(|_| rows.len() == common.limit as usize) {
+        output::note(&format!("there may be more: --before {}", last.id()));
+    }
+    Ok(Exit::Done)
+}
+
+/// How long what should move on by itself is given.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// The number in `pay_12`.
+fn row_number(id: &str) -> Result<i64, Usage> {
+    let digits = id.rsplit('_').next().unwrap_or(id);
+    digits.parse().map_err(|_| Usage(format!("--before takes the id of a row, such as pay_12, and not {id}")))
+}
+
+async fn payment(store: &Shared, id: &str) -> anyhow::Result<PaymentId> {
+    match store.resolve(id).await? {
+        Subject::Payment(payment) => Ok(payment),
+        _ => Err(Usage(format!("{id} belongs to no payment")).into()),
+    }
+}
+
+fn table<L: Line>(rows: &[L], people: People) -> Table {
+    let mut table = Table::of(L::COLUMNS);
+    for row in rows {
+        table.push(row.cells(people));
+    }
+    table
+}
+
+fn print_json<L: Line>(rows: &[L], people: People, lines: bool) -> anyhow::Result<()> {
+    let mut document = serde_json::to_value(rows)?;
+    if people == People::Masked {
+        output::mask_people(&mut document);
+    }
+    if let (true, Some(rows)) = (lines, document.as_array()) {
+        for row in rows {
+            output::json_line(row)?;
+        }
+        return Ok(());
+    }
+    output::document(&serde_json::json!({ L::LIST: document }))
+}
+
+/// A time in a cell, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}Z", text.get(..19).unwrap_or(&text))
+}
+
+/// A cell of something that may be absent.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// The words of a set that a flag may take, checked.
+pub(crate) fn words<T>(given: &[String], all: &[T]) -> Result<(), Usage>
+where
+    T: std::fmt::Display,
+{
+    let known: Vec<String> = all.iter().map(ToString::to_string).collect();
+    match given.iter().find(|word| !known.contains(word)) {
+        None => Ok(()),
+        Some(word) => Err(Usage(format!("`{word}` is not one of {}", known.join(", ")))),
+    }
+}

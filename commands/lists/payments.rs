@@ -1,0 +1,64 @@
+//! `discuno payments`.
+
+use discuno::model::payment::PaymentStatus;
+use discuno::store::Shared;
+use discuno::store::error::Error;
+use discuno::store::filter::{Filter, PaymentLine};
+
+use crate::exit::Exit;
+use crate::lists::{Common, Line, People, or_dash, show, time, words};
+
+/// List payments: where each stands and what is not settled
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  discuno payments --status attention\n  discuno payments --customer zoe@ --since 3d\n  \
+    discuno payments --stuck --watch"
+)]
+pub(crate) struct Args {
+    /// awaiting, paid, booked, refunding, refunded, failed, expired, attention
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<String>,
+    /// A part of the customer's address
+    #[arg(long, value_name = "ADDRESS")]
+    customer: Option<String>,
+    /// Taken, not accounted for, and not moved for a quarter of an hour
+    #[arg(long)]
+    stuck: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    words(&args.status, PaymentStatus::ALL)?;
+    let filter = Filter { status: args.status, customer: args.customer, ..Filter::default() };
+    show::<PaymentLine>(args.common, filter, args.stuck).await
+}
+
+impl Line for PaymentLine {
+    const LIST: &'static str = "payments";
+    const COLUMNS: &'static [&'static str] =
+        &["payment", "status", "amount", "refunded", "cases", "customer", "created", "mode", "intent"];
+
+    fn id(&self) -> String {
+        self.payment.id.to_string()
+    }
+
+    fn cells(&self, people: People) -> Vec<String> {
+        let payment = &self.payment;
+        vec![
+            payment.id.to_string(),
+            payment.status.to_string(),
+            payment.amount.to_string(),
+            if self.refunded.minor == 0 { "-".to_owned() } else { self.refunded.to_string() },
+            if self.open_cases == 0 { "-".to_owned() } else { format!("{} open", self.open_cases) },
+            or_dash(payment.customer_email.as_deref().map(|address| people.email(address))),
+            time(payment.created_at),
+            if payment.livemode { "live" } else { "test" }.to_owned(),
+            or_dash(payment.payment_intent.as_ref()),
+        ]
+    }
+
+    async fn fetch(store: &Shared, filter: Filter) -> Result<Vec<Self>, Error> {
+        store.payments(filter).await
+    }
+}

@@ -1,0 +1,64 @@
+//! People in JSON documents, masked.
+
+use discuno::observe::mask;
+use serde_json::Value;
+
+/// Fields that hold a person, whatever is around them.
+const PEOPLE: [&str; 7] = ["name", "phone", "title", "html", "text", "meeting_url", "subject_line"];
+
+/// Masks names, addresses and numbers of people, and what is written to them.
+pub(crate) fn mask_people(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(text) if PEOPLE.contains(&name.as_str()) => *text = hidden(text),
+                    field => mask_people(field),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(mask_people),
+        Value::String(text) if text.contains('@') => *text = without_addresses(text),
+        _ => {}
+    }
+}
+
+fn hidden(text: &str) -> String {
+    text.chars().next().map(|first| format!("{first}•••")).unwrap_or_default()
+}
+
+/// A text with every address in it masked.
+pub(crate) fn without_addresses(text: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '@');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, word) = rest.split_at(start);
+        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
+        out.push_str(before);
+        let word = &word[..end];
+        out.push_str(&if word.contains('@') { mask::email(word) } else { word.to_owned() });
+        rest = &rest[start + end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn people_are_masked_wherever_they_stand_and_nothing_else_is() {
+        let mut document = json!({
+            "customer_email": "zoe@example.edu", "amount": { "minor": 5 }, "session_id": "cs_1",
+            "attendees": [{ "name": "Zoë", "email": "zoe@example.edu" }], "reason": "told zoe@example.edu, twice",
+        });
+        mask_people(&mut document);
+        let text = document.to_string();
+        assert!(!text.contains("example") && !text.contains("Zoë"), "{text}");
+        assert!(text.contains("cs_1") && text.contains("twice"), "{text}");
+    }
+}

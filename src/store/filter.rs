@@ -1,0 +1,74 @@
+//! Which rows a list shows, and the lines it shows of them.
+
+use serde::Serialize;
+
+use crate::model::failure::Failure;
+use crate::model::id::PaymentId;
+use crate::model::money::Money;
+use crate::model::payment::Payment;
+use crate::model::run::Run;
+use crate::model::time::Timestamp;
+
+/// Every condition that is given holds; those that mean nothing for a noun are refused by who builds it. Newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// One of these words: a status, a state, a disposition, an origin.
+    pub status: Vec<String>,
+    /// Made at or after.
+    pub since: Option<Timestamp>,
+    /// Made before.
+    pub until: Option<Timestamp>,
+    /// Whose: an address, or a part of one.
+    pub customer: Option<String>,
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// At this step, or ended at it.
+    pub step: Option<String>,
+    /// With this code or these words in the failure.
+    pub error: Option<String>,
+    /// From this sender.
+    pub source: Option<String>,
+    /// Of this type or kind; a `*` at the end stands for anything.
+    pub kind: Option<String>,
+    /// On this payment.
+    pub payment: Option<PaymentId>,
+    /// What should have moved on by itself before this time and has not.
+    pub stuck: Option<Timestamp>,
+    /// After these, in the order of the list: only rows with a smaller number.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Filter {
+    /// The newest of all.
+    pub fn newest(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
+/// A payment with what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PaymentLine {
+    /// The payment.
+    #[serde(flatten)]
+    pub payment: Payment,
+    /// What is paid back or on its way back.
+    pub refunded: Money,
+    /// Open cases about it.
+    pub open_cases: u32,
+}
+
+/// A run with where it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunLine {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The step that was tried last.
+    pub step: Option<String>,
+    /// How often.
+    pub attempt: Option<u32>,
+    /// What became of the last try, if it was no success.
+    pub last_failure: Option<Failure>,
+}

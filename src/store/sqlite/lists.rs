@@ -1,0 +1,213 @@
+//! Lists: the newest rows first, by conditions, from a place on.
+
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use crate::model::act::Act;
+use crate::model::booking::Booking;
+use crate::model::case::Case;
+use crate::model::event::Event;
+use crate::model::money::Money;
+use crate::model::refund::Refund;
+use crate::store::Lists;
+use crate::store::error::Error;
+use crate::store::filter::{Filter, PaymentLine, RunLine};
+use crate::store::sqlite::{Sqlite, row};
+
+/// A condition with its parameter.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// What every list can be asked for. `at` is the column that says when a row was made.
+    fn of(filter: &Filter, alias: &str, at: &str) -> Self {
+        let mut all = Self { sql: "1".to_owned(), values: Vec::new() };
+        all.and(&format!("{alias}.{at} >= ?"), filter.since.map(|at| at.0));
+        all.and(&format!("{alias}.{at} < ?"), filter.until.map(|at| at.0));
+        all.and(&format!("{alias}.id < ?"), filter.before);
+        all
+    }
+
+    fn and(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+        let Some(value) = value else { return };
+        self.values.push(value.into());
+        let place = format!("?{}", self.values.len());
+        self.sql.push_str(" AND ");
+        self.sql.push_str(&condition.replace('?', &place));
+    }
+
+    fn one_of(&mut self, column: &str, words: &[String]) {
+        if words.is_empty() {
+            return;
+        }
+        let places: Vec<String> = words
+            .iter()
+            .map(|word| {
+                self.values.push(word.clone().into());
+                format!("?{}", self.values.len())
+            })
+            .collect();
+        self.sql = format!("{} AND {column} IN ({})", self.sql, places.join(", "));
+    }
+
+    fn list<T>(
+        mut self,
+        conn: &Connection,
+        select: &str,
+        alias: &str,
+        limit: u32,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.values.push(i64::from(limit).into());
+        let sql = format!("{select} WHERE {} ORDER BY {alias}.id DESC LIMIT ?{}", self.sql, self.values.len());
+        let mut statement = conn.prepare_cached(&sql)?;
+        Ok(statement.query_map(params_from_iter(self.values), read)?.collect::<Result<_, _>>()?)
+    }
+}
+
+/// `checkout.*` as a pattern for GLOB, with everything else in it meant as it stands.
+fn glob(kind: &str) -> String {
+    let literal = kind.trim_end_matches('*').replace('[', "[[]").replace('?', "[?]").replace('*', "[*]");
+    if kind.ends_with('*') { format!("{literal}*") } else { literal }
+}
+
+#[async_trait]
+impl Lists for Sqlite {
+    async fn payments(&self, filter: Filter) -> Result<Vec<PaymentLine>, Error> {
+        self.executor.read(move |conn| payments(conn, &filter)).await
+    }
+
+    async fn refunds(&self, filter: Filter) -> Result<Vec<Refund>, Error> {
+        self.executor
+            .read(move |conn| {
+                let mut all = Conditions::of(&filter, "f", "created_at");
+                all.one_of("f.status", &filter.status);
+                all.and("f.origin = ?", filter.source);
+                all.and("f.payment_id = ?", filter.payment.map(|id| id.0));
+                all.and(&on_customer("f.payment_id"), filter.customer);
+                all.and("instr(coalesce(f.failure, ''), ?) > 0", filter.error);
+                all.and(
+                    "f.status IN ('intended', 'sent', 'pending') AND f.created_at < ?",
+                    filter.stuck.map(|at| at.0),
+                );
+                all.list(conn, &format!("SELECT {} FROM refunds f", row::REFUND), "f", filter.limit, row::refund)
+            })
+            .await
+    }
+
+    async fn bookings(&self, filter: Filter) -> Result<Vec<Booking>, Error> {
+        self.executor
+            .read(move |conn| {
+                let mut all = Conditions::of(&filter, "b", "created_at");
+                all.one_of("b.status", &filter.status);
+                all.and("b.payment_id = ?", filter.payment.map(|id| id.0));
+                all.and("instr(lower(b.attendees || coalesce(b.organizer, '')), lower(?)) > 0", filter.customer);
+                all.list(conn, &format!("SELECT {} FROM bookings b", row::BOOKING), "b", filter.limit, row::booking)
+            })
+            .await
+    }
+
+    async fn runs(&self, filter: Filter) -> Result<Vec<RunLine>, Error> {
+        self.executor.read(move |conn| runs(conn, &filter)).await
+    }
+
+    async fn events(&self, filter: Filter) -> Result<Vec<Event>, Error> {
+        self.executor
+            .read(move |conn| {
+                let mut all = Conditions::of(&filter, "e", "received_at");
+                all.one_of("e.disposition", &filter.status);
+                all.and("e.source = ?", filter.source);
+                all.and("e.type GLOB ?", filter.kind.as_deref().map(glob));
+                all.and("e.payment_id = ?", filter.payment.map(|id| id.0));
+                all.and(&on_customer("e.payment_id"), filter.customer);
+                all.and("instr(coalesce(e.reason, ''), ?) > 0", filter.error);
+                all.and("e.waits_for IS NOT NULL AND e.received_at < ?", filter.stuck.map(|at| at.0));
+                all.list(conn, &format!("SELECT {} FROM events e", row::EVENT), "e", filter.limit, row::event)
+            })
+            .await
+    }
+
+    async fn cases(&self, filter: Filter) -> Result<Vec<Case>, Error> {
+        self.executor
+            .read(move |conn| {
+                let mut all = Conditions::of(&filter, "c", "opened_at");
+                all.one_of("c.status", &filter.status);
+                all.and("c.kind GLOB ?", filter.kind.as_deref().map(glob));
+                all.and("c.payment_id = ?", filter.payment.map(|id| id.0));
+                all.and(&on_customer("c.payment_id"), filter.customer);
+                all.and("c.status = 'open' AND c.alerted_at IS NULL AND c.opened_at < ?", filter.stuck.map(|at| at.0));
+                all.list(conn, &format!("SELECT {} FROM cases c", row::CASE), "c", filter.limit, row::case)
+            })
+            .await
+    }
+
+    async fn acts(&self, filter: Filter) -> Result<Vec<Act>, Error> {
+        self.executor
+            .read(move |conn| {
+                let mut all = Conditions::of(&filter, "a", "at");
+                all.one_of("a.verb", &filter.status);
+                all.and("a.actor = ?", filter.source);
+                all.and("a.payment_id = ?", filter.payment.map(|id| id.0));
+                all.list(conn, &format!("SELECT {} FROM acts a", row::ACT), "a", filter.limit, row::act)
+            })
+            .await
+    }
+}
+
+/// Whose payment it is, by a part of the address that Stripe or the order knows.
+fn on_customer(payment: &str) -> String {
+    format!("{payment} IN (SELECT p.id FROM payments p WHERE {OF_CUSTOMER})")
+}
+
+const OF_CUSTOMER: &str = "(instr(lower(coalesce(p.customer_email, '')), lower(?)) > 0 \
+     OR instr(lower(coalesce(p.checkout ->> '$.attendee.email', '')), lower(?)) > 0)";
+
+const PAYMENT_FACTS: &str = "(SELECT coalesce(sum(f.amount), 0) FROM refunds f WHERE f.payment_id = p.id \
+     AND f.status NOT IN ('failed', 'canceled')), \
+     (SELECT count(*) FROM cases c WHERE c.payment_id = p.id AND c.status = 'open')";
+
+fn payments(conn: &Connection, filter: &Filter) -> Result<Vec<PaymentLine>, Error> {
+    let mut all = Conditions::of(filter, "p", "created_at");
+    all.one_of("p.status", &filter.status);
+    all.and("p.id = ?", filter.payment.map(|id| id.0));
+    all.and(OF_CUSTOMER, filter.customer.clone());
+    all.and("p.status IN ('paid', 'refunding', 'attention') AND p.updated_at < ?", filter.stuck.map(|at| at.0));
+    let select = format!("SELECT {}, {PAYMENT_FACTS} FROM payments p", row::PAYMENT);
+    all.list(conn, &select, "p", filter.limit, |found| {
+        let payment = row::payment(found)?;
+        let refunded = Money::new(found.get(11)?, payment.amount.currency);
+        Ok(PaymentLine { payment, refunded, open_cases: found.get(12)? })
+    })
+}
+
+const LAST_TRY: &str = "SELECT a.{} FROM attempts a WHERE a.run_id = r.id ORDER BY a.seq DESC LIMIT 1";
+
+fn runs(conn: &Connection, filter: &Filter) -> Result<Vec<RunLine>, Error> {
+    let last = |column: &str| format!("({})", LAST_TRY.replace("{}", column));
+    let mut all = Conditions::of(filter, "r", "created_at");
+    all.one_of("r.state", &filter.status);
+    all.and("r.workflow = ?", filter.workflow.clone());
+    all.and("coalesce(r.payment_id, 0) = ?", filter.payment.map(|id| id.0));
+    all.and(&on_customer("r.payment_id"), filter.customer.clone());
+    all.and(&format!("{} = ?", last("step")), filter.step.clone());
+    let failure = format!("coalesce(r.failure, {}, '')", last("failure"));
+    all.and(&format!("instr({failure}, ?) > 0"), filter.error.clone());
+    // Due for long and not taken, or tried in vain again and again.
+    let stuck = format!(
+        "((r.due_at IS NOT NULL AND r.due_at < ?) OR (r.due_at IS NOT NULL AND r.created_at < ? AND {} = 'retry'))",
+        last("outcome")
+    );
+    all.and(&stuck, filter.stuck.map(|at| at.0));
+    let select = format!("SELECT {}, {}, {}, {} FROM runs r", row::RUN, last("step"), last("number"), last("failure"));
+    all.list(conn, &select, "r", filter.limit, |found| {
+        Ok(RunLine {
+            run: row::run(found)?,
+            step: found.get(15)?,
+            attempt: found.get(16)?,
+            last_failure: row::failure(found, 17)?,
+        })
+    })
+}

@@ -1,0 +1,137 @@
+//! `discuno retry`, `cancel`, `resolve`.
+
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use serde_json::Value;
+
+use crate::support::process::{Deployment, checkout};
+use crate::support::pty::Terminal;
+
+fn refusal() -> Effect {
+    Effect::Refuse { status: 422, code: "validation_error".to_owned(), message: "no".to_owned() }
+}
+
+/// Two purchases whose e-mails were refused: four failed runs.
+async fn unmailed() -> Deployment {
+    let deployment = Deployment::new().await;
+    deployment.sandbox.inject(Fault::new(Provider::Mail, refusal()).on("emails.send"));
+    deployment.play(&[checkout(1, ""), checkout(2, "")]).await;
+    deployment
+}
+
+fn failed(deployment: &Deployment) -> Vec<String> {
+    let (_, table, _) = deployment.ran(&["runs", "--status", "failed"]);
+    table.lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+fn open_cases(deployment: &Deployment) -> usize {
+    let (_, document, _) = deployment.ran(&["cases", "--json"]);
+    serde_json::from_str::<Value>(&document).unwrap()["cases"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_runs_are_retried_in_bulk_and_their_cases_close_themselves() {
+    let deployment = unmailed().await;
+    let runs = failed(&deployment);
+    assert_eq!((runs.len(), open_cases(&deployment)), (4, 4));
+    let (status, _, message) = deployment.ran(&["retry", "--all", "--workflow", "send-email"]);
+    assert_eq!(status, Some(6), "{message}");
+    assert!(message.contains("4 runs to retry") && message.contains(&runs[3]), "{message}");
+
+    deployment.sandbox.clear_faults();
+    let (status, table, message) =
+        deployment.ran(&["retry", "--all", "--workflow", "send-email", "--max", "3", "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert_eq!(table.lines().filter(|line| line.ends_with("\tdone")).count(), 3, "{table}");
+    deployment.play(&[]).await;
+    assert_eq!((failed(&deployment).len(), open_cases(&deployment)), (1, 1));
+    assert_eq!(deployment.sandbox.ledger().mail.mails.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_again_has_its_case_still() {
+    let deployment = unmailed().await;
+    let run = failed(&deployment).remove(0);
+    let (_, story, _) = deployment.ran(&["cases", "--json"]);
+    let cases: Value = serde_json::from_str(&story).unwrap();
+    let case = cases["cases"].as_array().unwrap().iter().find(|case| case["run"] == run).unwrap()["id"].clone();
+    let resolved = deployment.ran(&[
+        "resolve",
+        case.as_str().unwrap(),
+        "--as",
+        "false_alarm",
+        "--reason",
+        "told by phone",
+        "--yes",
+    ]);
+    assert_eq!(resolved.0, Some(0), "{}", resolved.2);
+    assert_eq!(open_cases(&deployment), 3);
+    assert_eq!(deployment.ran(&["retry", &run, "--yes"]).0, Some(0));
+    deployment.play(&[]).await;
+    assert_eq!(open_cases(&deployment), 4, "it failed once more, and somebody has to know");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_succeeded_is_not_retried_and_what_is_over_not_cancelled() {
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, "")]).await;
+    let (_, table, _) = deployment.ran(&["runs", "--workflow", "process-checkout-side-effects"]);
+    let checkout = table.lines().nth(1).unwrap().split('\t').next().unwrap().to_owned();
+    for verb in ["retry", "cancel"] {
+        let (status, _, message) = deployment.ran(&[verb, &checkout, "--yes"]);
+        assert_eq!(status, Some(5), "{verb}: {message}");
+        assert!(message.contains("succeeded"), "{verb}: {message}");
+        assert_eq!(deployment.ran(&[verb, "run_99", "--yes"]).0, Some(3), "{verb}");
+        assert_eq!(deployment.ran(&[verb]).0, Some(2), "{verb}");
+    }
+    let (status, _, message) = deployment.ran(&["retry", "pay_1", "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert!(message.contains("nothing to retry"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_checkout_is_a_case_that_a_retry_settles() {
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&[]).await;
+    deployment.pay(serve.address().unwrap(), &checkout(1, "")).await.unwrap();
+    drop(serve);
+    let mut terminal = Terminal::start(deployment.command(&["cancel", "run_1", "--reason", "looking"]), 100);
+    terminal.shows("cancel run_1?").await;
+    assert!(terminal.screen().contains("50.00 USD paid, test"), "{}", terminal.screen());
+    terminal.type_line("yes");
+    assert_eq!(terminal.ends().await, Some(0), "{}", terminal.screen());
+    assert_eq!(open_cases(&deployment), 1);
+
+    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "booked", "--yes"]);
+    assert_eq!(status, Some(5), "{message}");
+    assert!(message.contains("no live session") && message.contains("discuno refund pay_1"), "{message}");
+    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "settled_elsewhere", "--yes"]);
+    assert_eq!(status, Some(2), "{message}");
+
+    assert_eq!(deployment.ran(&["retry", "pay_1", "--yes"]).0, Some(0));
+    deployment.play(&[]).await;
+    assert_eq!(open_cases(&deployment), 0);
+    let (_, story, _) = deployment.ran(&["show", "pay_1"]);
+    for told in ["cancel", "retry", "booked", "run_1 by mia: looking"] {
+        assert!(story.contains(told), "{told}: {story}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_is_not_retried_once_its_payment_is_refunded() {
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&[]).await;
+    deployment.pay(serve.address().unwrap(), &checkout(1, "")).await.unwrap();
+    drop(serve);
+    let (status, _, message) = deployment.ran(&["refund", "pay_1", "--yes"]);
+    assert_eq!(status, Some(5), "the checkout is still at work: {message}");
+    assert!(message.contains("discuno cancel run_1"), "{message}");
+    assert_eq!(deployment.ran(&["cancel", "run_1", "--yes"]).0, Some(0));
+    assert_eq!(deployment.ran(&["refund", "pay_1", "--yes"]).0, Some(0));
+    let (status, _, message) = deployment.ran(&["retry", "run_1", "--yes"]);
+    assert_eq!(status, Some(5), "{message}");
+    assert!(message.contains("refunded"), "{message}");
+    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "refunded", "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    deployment.play(&[]).await;
+    assert!(deployment.sandbox.ledger().cal.bookings.is_empty());
+}

@@ -1,0 +1,146 @@
+//! Lists and stories, as tables, lines and documents.
+
+use serde_json::Value;
+
+use crate::support::process::{Deployment, checkout};
+use crate::support::pty::Terminal;
+
+const LISTS: [&str; 6] = ["payments", "refunds", "bookings", "runs", "events", "cases"];
+
+async fn lively() -> Deployment {
+    let deployment = Deployment::new().await;
+    deployment
+        .play(&[
+            checkout(1, ""),
+            checkout(2, "+cal-refused"),
+            checkout(3, "+cal-refused+refund-refused"),
+            checkout(4, ""),
+        ])
+        .await;
+    deployment
+}
+
+fn rows(deployment: &Deployment, args: &[&str]) -> Vec<Vec<String>> {
+    let (status, table, message) = deployment.ran(args);
+    assert_eq!(status, Some(0), "{args:?}: {message}");
+    let cells = |line: &str| line.split('\t').map(str::to_owned).collect();
+    table.lines().skip(1).map(cells).collect()
+}
+
+fn ids(deployment: &Deployment, args: &[&str]) -> Vec<String> {
+    rows(deployment, args).into_iter().map(|row| row[0].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_list_is_a_table_in_a_pipe_and_the_same_rows_as_a_document() {
+    let deployment = lively().await;
+    for list in LISTS {
+        let table = rows(&deployment, &[list]);
+        assert!(!table.is_empty(), "{list}");
+        let (_, document, _) = deployment.ran(&[list, "--json"]);
+        let document: Value = serde_json::from_str(&document).unwrap();
+        let in_document: Vec<&str> =
+            document[list].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!(table.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), in_document, "{list}");
+        let (_, lines, _) = deployment.ran(&[list, "--ndjson"]);
+        assert_eq!(lines.lines().count(), table.len(), "{list}");
+        for line in lines.lines() {
+            serde_json::from_str::<Value>(line).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_hold_together_and_pages_follow_each_other() {
+    let deployment = lively().await;
+    assert_eq!(ids(&deployment, &["payments"]), ["pay_4", "pay_3", "pay_2", "pay_1"]);
+    assert_eq!(ids(&deployment, &["payments", "--status", "booked"]), ["pay_4", "pay_1"]);
+    assert_eq!(ids(&deployment, &["payments", "--status", "refunded,attention"]), ["pay_3", "pay_2"]);
+    assert_eq!(ids(&deployment, &["payments", "--customer", "MENTEE4@"]), ["pay_4"]);
+    assert_eq!(ids(&deployment, &["payments", "-n", "2"]), ["pay_4", "pay_3"]);
+    assert_eq!(ids(&deployment, &["payments", "-n", "2", "--before", "pay_3"]), ["pay_2", "pay_1"]);
+    assert!(ids(&deployment, &["payments", "--until", "1h"]).is_empty());
+    assert_eq!(ids(&deployment, &["payments", "--since", "1h"]).len(), 4);
+    assert_eq!(
+        ids(&deployment, &["payments", "--since", "1h", "--status", "booked", "--payment", "pi_process_1"]),
+        ["pay_1"]
+    );
+    assert!(rows(&deployment, &["runs", "--payment", "pay_1"]).iter().all(|row| row[6] == "pay_1"));
+    assert_eq!(ids(&deployment, &["runs", "--workflow", "process-checkout-side-effects"]).len(), 4);
+    assert_eq!(ids(&deployment, &["events", "--type", "checkout.session.*", "--source", "stripe"]).len(), 4);
+    assert!(ids(&deployment, &["events", "--type", "checkout.session.?"]).is_empty());
+    assert_eq!(rows(&deployment, &["cases", "--kind", "refund_failed"])[0][4], "pay_3");
+    assert_eq!(rows(&deployment, &["refunds", "--status", "failed"])[0][1], "pay_3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_misspelt_is_told_with_what_is_known() {
+    let deployment = lively().await;
+    let wrong: [(&[&str], &str); 6] = [
+        (&["payments", "--status", "bookd"], "booked"),
+        (&["runs", "--status", "done"], "succeeded"),
+        (&["events", "--source", "paypal"], "stripe_connect"),
+        (&["payments", "--since", "soon"], "yesterday"),
+        (&["payments", "--before", "later"], "pay_12"),
+        (&["payments", "--watch"], "terminal"),
+    ];
+    for (args, hint) in wrong {
+        let (status, table, message) = deployment.ran(args);
+        assert_eq!((status, table.as_str()), (Some(2), ""), "{args:?}: {message}");
+        assert!(message.contains(hint), "{args:?}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_masked_unless_they_are_revealed_and_that_is_kept() {
+    let deployment = lively().await;
+    let mut shown: Vec<Vec<&str>> = LISTS.iter().flat_map(|&list| [vec![list], vec![list, "--json"]]).collect();
+    shown.extend([vec!["show", "pay_3"], vec!["show", "pay_3", "--json"], vec!["audit", "--json"]]);
+    for args in shown {
+        let (_, text, _) = deployment.ran(&args);
+        assert!(!text.contains("example.edu") && !text.contains("Zoë"), "{args:?}: {text}");
+    }
+    let (_, revealed, _) = deployment.ran(&["payments", "--reveal"]);
+    assert!(revealed.contains("mentee1@example.edu"), "{revealed}");
+    let (_, raw, _) = deployment.ran(&["show", "evt_process_1", "--raw"]);
+    assert_eq!(serde_json::from_str::<Value>(&raw).unwrap()["id"], "evt_process_1");
+    let acts = rows(&deployment, &["audit"]);
+    let said: Vec<(&str, &str)> = acts.iter().map(|act| (act[3].as_str(), act[4].as_str())).collect();
+    assert_eq!(said, [("reveal", "evt_process_1"), ("reveal", "payments")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_fits_any_terminal_and_watching_ends_by_ctrl_c() {
+    let deployment = lively().await;
+    for columns in [40, 60, 100, 200] {
+        let mut terminal = Terminal::start(deployment.command(&["payments"]), columns);
+        assert_eq!(terminal.ends().await, Some(0));
+        let screen = terminal.screen();
+        let widest = screen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= usize::from(columns), "{columns}: {screen}");
+        assert!(screen.contains("PAYMENT") && screen.contains("pay_1"), "{screen}");
+        assert_eq!(screen.contains("pi_process_1"), columns == 200, "{screen}");
+    }
+    let mut terminal = Terminal::start(deployment.command(&["payments", "--watch"]), 100);
+    terminal.shows("pay_4").await;
+    deployment.play(&[checkout(5, "")]).await;
+    terminal.shows("pay_5").await;
+    terminal.interrupt();
+    assert_eq!(terminal.ends().await, Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_or_missing_act_breaks_the_trail() {
+    let deployment = lively().await;
+    for _ in 0..3 {
+        deployment.ran(&["cases", "--reveal"]);
+    }
+    assert_eq!(deployment.ran(&["audit", "--verify"]).0, Some(0));
+    let file = rusqlite::Connection::open(&deployment.db).unwrap();
+    assert!(file.execute("UPDATE acts SET actor = 'nobody' WHERE id = 2", []).is_err());
+    assert!(file.execute("DELETE FROM acts WHERE id = 2", []).is_err());
+    file.execute_batch("DROP TRIGGER acts_never_change; UPDATE acts SET actor = 'nobody' WHERE id = 2").unwrap();
+    let (status, _, message) = deployment.ran(&["audit", "--verify"]);
+    assert_eq!(status, Some(9));
+    assert!(message.contains("act_2"), "{message}");
+}
