@@ -74,6 +74,7 @@ CREATE TABLE runs (
 -- One run for each workflow and key, and the way from a payment to its runs.
 CREATE UNIQUE INDEX runs_identity ON runs (coalesce(payment_id, 0), workflow, key);
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX runs_failed ON runs (workflow) WHERE state = 'failed';
 
 -- The tries of each step of each run; the final one is what the step is remembered by.
 CREATE TABLE attempts (

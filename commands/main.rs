@@ -4,10 +4,12 @@ mod acts;
 mod backfill;
 mod check;
 mod confirm;
+mod db;
 mod demo;
 mod dev;
 mod exit;
 mod lists;
+mod manual;
 mod output;
 mod refund;
 mod replay;
@@ -15,6 +17,7 @@ mod runtime;
 mod send;
 mod serve;
 mod show;
+mod status;
 mod when;
 mod worker;
 
@@ -44,6 +47,7 @@ enum Command {
     Send(send::Args),
     Backfill(backfill::Args),
     Show(show::Args),
+    Status(status::Args),
     Payments(lists::payments::Args),
     Refunds(lists::refunds::Args),
     Bookings(lists::bookings::Args),
@@ -58,6 +62,9 @@ enum Command {
     Pause(acts::pause::PauseArgs),
     Resume(acts::pause::ResumeArgs),
     Check(check::Args),
+    Db(db::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -83,6 +90,10 @@ fn main() -> ExitCode {
         Command::Pause(args) => runtime::block_on(acts::pause::pause(args)),
         Command::Resume(args) => runtime::block_on(acts::pause::resume(args)),
         Command::Refund(args) => runtime::block_on(refund::run(args)),
+        Command::Status(args) => runtime::block_on(status::run(args)),
+        Command::Db(args) => runtime::block_on(db::run(args)),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Check(args) => check::run(&args),
     };
     exit::report(outcome)

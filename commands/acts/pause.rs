@@ -49,7 +49,7 @@ pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Pause(what.clone()) };
     let performed = app.store.operate(order, app.clock.now()).await?;
     let said = if performed.act.is_some() { "paused" } else { "was paused before" };
-    output::line(&format!("{what}\t{said}"))?;
+    output::cells([&what.to_string(), said])?;
     output::note(&format!("`discuno resume {name}` lets it go on"));
     Ok(Exit::Done)
 }
@@ -60,7 +60,7 @@ pub(crate) async fn resume(args: ResumeArgs) -> anyhow::Result<Exit> {
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Resume(what.clone()) };
     let performed = app.store.operate(order, app.clock.now()).await?;
     let said = if performed.act.is_some() { "goes on" } else { "was not paused" };
-    output::line(&format!("{what}\t{said}"))?;
+    output::cells([&what.to_string(), said])?;
     Ok(Exit::Done)
 }
 

@@ -52,6 +52,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     args.confirm.agreed(&format!("close it as {}?", args.resolution))?;
     let performed = app.store.operate(order, app.clock.now()).await?;
     let said = if performed.act.is_some() { "closed" } else { "was closed before" };
-    output::line(&format!("{}\t{said}", case.id))?;
+    output::cells([&case.id.to_string(), said])?;
     Ok(Exit::Done)
 }

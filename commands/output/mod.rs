@@ -19,6 +19,12 @@ pub(crate) fn document(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(value)?)?)
 }
 
+/// Cells of data, with tabs between them.
+pub(crate) fn cells<const N: usize>(cells: [&str; N]) -> std::io::Result<()> {
+    let cells = cells.map(|cell| plain(cell).replace('\n', " "));
+    writeln!(std::io::stdout().lock(), "{}", cells.join("\t"))
+}
+
 /// One JSON value on a line of its own.
 pub(crate) fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(value)?)?)

@@ -32,12 +32,14 @@ use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
 use crate::store::order::{Order, Performed};
+use crate::store::status::Status;
 
 pub mod change;
 pub mod error;
 pub mod filter;
 pub mod order;
 pub mod sqlite;
+pub mod status;
 
 /// What became of an arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +146,9 @@ pub trait Queue: Send + Sync {
     /// ended well. At most `limit` of each; how many there were. Payments, refunds, cases and everything by which a
     /// repetition is known stay for ever.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error>;
+
+    /// How many rows [`prune`](Self::prune) would take away in all.
+    async fn prunable(&self, before: Timestamp) -> Result<u32, Error>;
 
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
@@ -255,7 +260,7 @@ pub struct Discrepancy {
 }
 
 /// How many runs stand where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Backlog {
     /// Due and waiting to be claimed.
     pub due: u32,
@@ -289,6 +294,9 @@ pub trait Views: Send + Sync {
 
     /// What came of a span of time.
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error>;
+
+    /// How everything stands.
+    async fn status(&self, now: Timestamp) -> Result<Status, Error>;
 
     /// How many runs stand where.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;

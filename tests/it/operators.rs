@@ -1,6 +1,7 @@
 //! What operators do: mostly the real binary, a real file, the sandbox on loopback.
 
 mod acts;
+mod keeping;
 mod lists;
 mod pauses;
 mod refund;

@@ -16,6 +16,7 @@ mod acts;
 mod apply;
 mod connection;
 mod executor;
+pub mod file;
 mod inbox;
 mod ledger;
 mod lists;
@@ -23,6 +24,7 @@ mod migrate;
 mod operate;
 mod queue;
 mod row;
+mod status;
 mod views;
 
 pub use crate::store::sqlite::executor::Mode;

@@ -37,9 +37,7 @@ impl Operations for Sqlite {
     }
 
     async fn pauses(&self) -> Result<Vec<Pause>, Error> {
-        self.executor
-            .read(|conn| Ok(conn.prepare_cached(PAUSES)?.query_map([], row::pause)?.collect::<Result<_, _>>()?))
-            .await
+        self.executor.read(pauses).await
     }
 
     async fn broken_act(&self) -> Result<Option<ActId>, Error> {
@@ -323,6 +321,10 @@ const PAUSES: &str = "SELECT kind, name, since, actor, reason FROM pauses ORDER 
 const PAUSED: &str = "SELECT 1 FROM pauses WHERE kind = ?1 AND name = ?2";
 const PAUSE: &str = "INSERT INTO pauses (kind, name, since, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
 const RESUME: &str = "DELETE FROM pauses WHERE kind = ?1 AND name = ?2";
+
+pub(super) fn pauses(conn: &Connection) -> Result<Vec<Pause>, Error> {
+    Ok(conn.prepare_cached(PAUSES)?.query_map([], row::pause)?.collect::<Result<_, _>>()?)
+}
 
 fn is_paused(conn: &Connection, what: &Pausable) -> Result<bool, Error> {
     Ok(conn.prepare_cached(PAUSED)?.exists(params![what.kind.as_str(), what.name])?)

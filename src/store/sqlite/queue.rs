@@ -46,6 +46,9 @@ const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND sta
 /// Only what no event could start again.
 const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE state = 'succeeded' AND finished_at < ?1 \
      AND payment_id IS NULL AND event_id IS NULL LIMIT ?2)";
+const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < ?1 AND body IS NOT NULL) \
+     + (SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.state = 'succeeded' AND r.finished_at < ?1) \
+     + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
      AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
 const PUT_BACK: &str =
@@ -173,6 +176,12 @@ impl Queue for Sqlite {
                 }
                 Ok(u32::try_from(gone).unwrap_or(u32::MAX))
             })
+            .await
+    }
+
+    async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
+        self.executor
+            .read(move |conn| Ok(conn.prepare_cached(PRUNABLE)?.query_row([before.0], |found| found.get(0))?))
             .await
     }
 

@@ -29,7 +29,7 @@ fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> 
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-fn word<T>(row: &Row<'_>, column: usize) -> Read<T>
+pub(super) fn word<T>(row: &Row<'_>, column: usize) -> Read<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

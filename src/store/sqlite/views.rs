@@ -8,7 +8,8 @@ use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
 use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::sqlite::{Sqlite, queue, row};
+use crate::store::sqlite::{Sqlite, queue, row, status};
+use crate::store::status::Status;
 use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 
 #[async_trait]
@@ -45,21 +46,25 @@ impl Views for Sqlite {
         self.executor.read(move |conn| summary(conn, from, until)).await
     }
 
-    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
-        self.executor
-            .read(move |conn| {
-                Ok(conn.prepare_cached(BACKLOG)?.query_row([now.0], |found| {
-                    Ok(Backlog {
-                        due: found.get(0)?,
-                        waiting: found.get(1)?,
-                        running: found.get(2)?,
-                        failed: found.get(3)?,
-                        open_cases: found.get(4)?,
-                    })
-                })?)
-            })
-            .await
+    async fn status(&self, now: Timestamp) -> Result<Status, Error> {
+        self.executor.read(move |conn| status::status(conn, now)).await
     }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
+        self.executor.read(move |conn| backlog(conn, now)).await
+    }
+}
+
+pub(super) fn backlog(conn: &Connection, now: Timestamp) -> Result<Backlog, Error> {
+    Ok(conn.prepare_cached(BACKLOG)?.query_row([now.0], |found| {
+        Ok(Backlog {
+            due: found.get(0)?,
+            waiting: found.get(1)?,
+            running: found.get(2)?,
+            failed: found.get(3)?,
+            open_cases: found.get(4)?,
+        })
+    })?)
 }
 
 /// Each with the condition that makes it one. A run that waits for days is not at work on a payment.

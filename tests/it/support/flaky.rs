@@ -23,6 +23,7 @@ use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent}
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, PaymentLine, RunLine};
 use discuno::store::order::{Order, Performed};
+use discuno::store::status::Status;
 use discuno::store::{
     Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Lists, Onward, Operations, Queue, Shared, Store, Story,
     Subject, Views,
@@ -150,6 +151,9 @@ impl Queue for Flaky {
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
         self.inner.prune(before, limit).await
     }
+    async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
+        self.inner.prunable(before).await
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         self.inner.next_due().await
     }
@@ -221,6 +225,9 @@ impl Views for Flaky {
     }
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
         self.inner.summary(from, until).await
+    }
+    async fn status(&self, now: Timestamp) -> Result<Status, Error> {
+        self.inner.status(now).await
     }
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
         self.inner.backlog(now).await

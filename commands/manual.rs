@@ -1,0 +1,51 @@
+//! `discuno completions` and `discuno man`: what the command line knows of itself.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::Cli;
+use crate::exit::Exit;
+
+/// Print the completions of a shell
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  discuno completions bash > /etc/bash_completion.d/discuno\n  \
+    discuno completions zsh > ~/.zfunc/_discuno\n  discuno completions fish > ~/.config/fish/completions/discuno.fish")]
+pub(crate) struct CompletionsArgs {
+    /// bash, zsh, fish
+    shell: Shell,
+}
+
+/// Print a manual page
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  discuno man | man -l -\n  discuno man refund > discuno-refund.1")]
+pub(crate) struct ManArgs {
+    /// Of this command [default: of all]
+    command: Option<String>,
+}
+
+pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "discuno", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Exit> {
+    let mut all = Cli::command();
+    all.build();
+    let command = match &args.command {
+        None => all,
+        Some(name) => {
+            let found = all.find_subcommand(name).cloned();
+            let found = found.ok_or_else(|| crate::exit::Usage(format!("there is no command {name}")))?;
+            let full = format!("discuno-{name}");
+            found.display_name(full.clone()).bin_name(full)
+        }
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    std::io::stdout().lock().write_all(&page)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,106 @@
+//! The state of everything, on one page. Counts look at the newest rows only, so that it costs the same for any history.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::model::event::Source;
+use crate::model::money::Money;
+use crate::model::time::Timestamp;
+use crate::store::error::Error;
+use crate::store::sqlite::{row, views};
+use crate::store::status::{CaseCount, FailingStep, SourceStatus, Status};
+
+const HOUR: i64 = 3_600_000;
+
+const MODE: &str = "SELECT value FROM meta WHERE key = 'mode'";
+const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND workflow NOT IN \
+     (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
+const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at) \
+     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 20000) GROUP BY source";
+const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
+const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) \
+     WHERE finished_at > ?1 GROUP BY state ORDER BY state";
+const FAILING: &str = "WITH waiting AS (SELECT id, workflow, due_at, \
+     (SELECT max(seq) FROM attempts a WHERE a.run_id = r.id) AS last \
+     FROM runs r WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 5000) \
+     SELECT w.workflow, a.step, a.failure ->> '$.code', count(*), min(w.due_at) FROM waiting w \
+     JOIN attempts a ON a.run_id = w.id AND a.seq = w.last WHERE a.outcome = 'retry' GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20";
+const FAILED: &str = "SELECT workflow, count(*) FROM runs WHERE state = 'failed' GROUP BY workflow ORDER BY 2 DESC";
+const CASES: &str =
+    "SELECT kind, count(*), min(opened_at) FROM cases WHERE status = 'open' GROUP BY kind ORDER BY min(opened_at)";
+const AT_RISK: &str = "SELECT sum(amount), currency FROM (SELECT max(amount) AS amount, currency FROM cases \
+     WHERE status = 'open' AND amount IS NOT NULL GROUP BY coalesce(payment_id, -id), currency) GROUP BY currency ORDER BY currency";
+const BYTES: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+
+pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error> {
+    let since = now.0 - HOUR;
+    let at_risk = |found: &Row<'_>| Ok(Money::new(found.get(0)?, row::currency(found, 1)?));
+    let mut all = conn.prepare_cached(AT_RISK)?;
+    Ok(Status {
+        at: now,
+        mode: conn.prepare_cached(MODE)?.query_row([], |found| found.get(0)).optional()?,
+        backlog: views::backlog(conn, now)?,
+        oldest_due: conn
+            .prepare_cached(OLDEST)?
+            .query_row([now.0], |found| found.get::<_, i64>(0))
+            .optional()?
+            .map(Timestamp),
+        sources: sources(conn, since)?,
+        ended: counts(conn, ENDED, since)?,
+        failing: failing(conn)?,
+        failed: conn
+            .prepare_cached(FAILED)?
+            .query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?
+            .collect::<Result<_, _>>()?,
+        cases: cases(conn)?,
+        at_risk: all.query_map([], at_risk)?.collect::<Result<_, _>>()?,
+        pauses: super::operate::pauses(conn)?,
+        database_bytes: conn.prepare_cached(BYTES)?.query_row([], |found| found.get::<_, i64>(0))?.unsigned_abs(),
+    })
+}
+
+fn counts(conn: &Connection, sql: &str, since: i64) -> Result<Vec<(String, u32)>, Error> {
+    let mut statement = conn.prepare_cached(sql)?;
+    Ok(statement.query_map([since], |found| Ok((found.get(0)?, found.get(1)?)))?.collect::<Result<_, _>>()?)
+}
+
+fn sources(conn: &Connection, since: i64) -> Result<Vec<SourceStatus>, Error> {
+    let mut statement = conn.prepare_cached(ARRIVED)?;
+    let arrived: Vec<(String, u32, i64)> = statement
+        .query_map([since], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut all = Vec::new();
+    for &source in Source::ALL {
+        let known = arrived.iter().find(|(name, ..)| name == source.as_str());
+        let complete: Option<i64> =
+            conn.prepare_cached(COMPLETE)?.query_row(params![source.as_str()], |found| found.get(0)).optional()?;
+        all.push(SourceStatus {
+            source,
+            last_hour: known.map_or(0, |(_, count, _)| *count),
+            last: known.map(|(.., last)| Timestamp(*last)),
+            complete_until: complete.map(Timestamp),
+        });
+    }
+    Ok(all)
+}
+
+fn failing(conn: &Connection) -> Result<Vec<FailingStep>, Error> {
+    let mut statement = conn.prepare_cached(FAILING)?;
+    let read = |found: &Row<'_>| {
+        Ok(FailingStep {
+            workflow: found.get(0)?,
+            step: found.get(1)?,
+            code: found.get(2)?,
+            runs: found.get(3)?,
+            next: found.get::<_, Option<i64>>(4)?.map(Timestamp),
+        })
+    };
+    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+}
+
+fn cases(conn: &Connection) -> Result<Vec<CaseCount>, Error> {
+    let mut statement = conn.prepare_cached(CASES)?;
+    let read = |found: &Row<'_>| {
+        Ok(CaseCount { kind: row::word(found, 0)?, open: found.get(1)?, since: Timestamp(found.get(2)?) })
+    };
+    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+}

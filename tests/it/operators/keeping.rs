@@ -1,0 +1,127 @@
+//! `discuno status`, `db`, `completions` and `man`.
+
+use serde_json::Value;
+
+use crate::support::process::{Deployment, checkout};
+use crate::support::pty::Terminal;
+
+async fn lively() -> Deployment {
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, ""), checkout(2, "+cal-refused+refund-refused")]).await;
+    deployment
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_screen_tells_who_has_to_act_and_what_came_in() {
+    let deployment = lively().await;
+    deployment.ran(&["pause", "cal", "--reason", "maintenance"]);
+    let (status, screen, message) = deployment.ran(&["status"]);
+    assert_eq!(status, Some(0), "{message}");
+    for told in
+        ["test money", "1 open, at risk: 50.00 USD", "refund_failed", "provider/cal by mia", "maintenance", "stripe"]
+    {
+        assert!(screen.contains(told), "{told}: {screen}");
+    }
+    let (_, document, _) = deployment.ran(&["status", "--json"]);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!((&document["backlog"]["open_cases"], &document["at_risk"][0]["minor"]), (&1.into(), &5000.into()));
+    assert!(document["disk_free_bytes"].as_u64().unwrap() > 0);
+    let mut terminal = Terminal::start(deployment.command(&["status", "--watch"]), 60);
+    terminal.shows("maintenance").await;
+    deployment.ran(&["resume", "cal"]);
+    terminal.shows("paused").await;
+    terminal.interrupt();
+    assert_eq!(terminal.ends().await, Some(130));
+    let widest = terminal.screen().lines().map(|line| line.trim_end().chars().count()).max();
+    assert!(widest.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
+    let deployment = lively().await;
+    let copy = deployment.db.with_extension("copy");
+    let copy = copy.to_str().unwrap();
+    let serve = deployment.serve(&["--worker"]).await;
+    assert_eq!(deployment.ran(&["db", "backup", copy]).0, Some(0));
+    let (status, _, message) = deployment.ran(&["db", "backup", copy]);
+    assert_eq!(status, Some(5), "nothing is overwritten: {message}");
+    deployment.pay(serve.address().unwrap(), &checkout(3, "")).await.unwrap();
+    drop(serve);
+    deployment.play(&[]).await;
+
+    assert_eq!(deployment.ran(&["db", "restore", copy]).0, Some(6));
+    let (status, _, message) = deployment.ran(&["db", "restore", copy, "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert_eq!(deployment.ran(&["show", "pay_3"]).0, Some(3), "it was paid after the backup");
+    assert!(deployment.ran(&["audit"]).1.contains("restore"));
+    let kept = message.lines().find_map(|line| line.strip_prefix("what was there is in ")).unwrap();
+    assert_eq!(deployment.ran(&["show", "pay_3", "--db", kept]).0, Some(0));
+
+    // The event that the backup knows nothing of comes again, and books nothing twice.
+    deployment.play(&[checkout(3, "")]).await;
+    assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
+    let deployment = lively().await;
+    assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
+    let broken = deployment.db.with_extension("broken");
+    let broken = broken.to_str().unwrap();
+    assert_eq!(deployment.ran(&["db", "backup", broken]).0, Some(0));
+    let file = rusqlite::Connection::open(broken).unwrap();
+    file.execute_batch("PRAGMA foreign_keys = OFF; DROP TRIGGER acts_stay; DELETE FROM payments WHERE id = 1").unwrap();
+    drop(file);
+    let (status, found, _) = deployment.ran(&["db", "check", "--db", broken]);
+    assert_eq!(status, Some(9));
+    assert!(found.contains("acts_stay") && found.contains("payments"), "{found}");
+    let (status, _, message) = deployment.ran(&["db", "restore", broken, "--yes"]);
+    assert_eq!(status, Some(1), "{message}");
+    assert_eq!(deployment.ran(&["show", "pay_1"]).0, Some(0));
+    std::fs::write(broken, b"SQLite format 3\0 and nothing of it").unwrap();
+    assert_ne!(deployment.ran(&["db", "restore", broken, "--yes"]).0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_counts_first_and_keeps_what_money_hangs_on() {
+    let deployment = lively().await;
+    let (_, counted, _) = deployment.ran(&["db", "prune", "--older-than", "now", "--dry-run"]);
+    let (status, gone, message) = deployment.ran(&["db", "prune", "--older-than", "now", "--vacuum"]);
+    assert_eq!(status, Some(0), "{message}");
+    let number = |text: &str| text.split('\t').next().unwrap().parse::<u32>().unwrap();
+    assert!(number(&counted) > 0, "{counted}");
+    assert_eq!(number(&counted), number(&gone));
+    assert_eq!(deployment.ran(&["payments"]).1.lines().count(), 3);
+    assert_eq!(deployment.ran(&["show", "evt_process_1", "--raw"]).0, Some(3), "its bytes are gone");
+    assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
+    assert_eq!(deployment.ran(&["db", "migrate"]).0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_a_manual_page_and_completions() {
+    let deployment = Deployment::new().await;
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, script, _) = deployment.ran(&["completions", shell]);
+        assert_eq!(status, Some(0));
+        assert!(script.contains("refund") && script.contains("dry-run"), "{shell}");
+    }
+    let (_, help, _) = deployment.ran(&["--help"]);
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in commands {
+        let (status, page, _) = deployment.ran(&["man", command]);
+        assert_eq!(status, Some(0), "{command}");
+        assert!(page.contains(&format!("discuno\\-{command}")), "{command}: {page}");
+        let (status, help, _) = deployment.ran(&[command, "--help"]);
+        assert_eq!(status, Some(0), "{command}");
+        assert!(help.contains("Usage: discuno"), "{command}");
+    }
+    assert_eq!(deployment.ran(&["man", "nothing"]).0, Some(2));
+}
