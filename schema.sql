@@ -271,7 +271,7 @@ CREATE TABLE acts (
   at         INTEGER NOT NULL,
   actor      TEXT    NOT NULL,
   verb       TEXT    NOT NULL CHECK (verb IN
-               ('refund', 'retry', 'cancel', 'resolve', 'pause', 'resume', 'reveal', 'prune', 'restore')),
+               ('refund', 'retry', 'cancel', 'resolve', 'open', 'pause', 'resume', 'reveal', 'prune', 'restore')),
   subject    TEXT    NOT NULL,
   reason     TEXT,
   payment_id INTEGER REFERENCES payments (id),

@@ -11,6 +11,7 @@ mod exit;
 mod lists;
 mod manual;
 mod output;
+mod reconcile;
 mod refund;
 mod replay;
 mod runtime;
@@ -62,6 +63,7 @@ enum Command {
     Pause(acts::pause::PauseArgs),
     Resume(acts::pause::ResumeArgs),
     Check(check::Args),
+    Reconcile(reconcile::Args),
     Db(db::Args),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
@@ -94,7 +96,8 @@ fn main() -> ExitCode {
         Command::Db(args) => runtime::block_on(db::run(args)),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => runtime::block_on(check::run(args)),
+        Command::Reconcile(args) => runtime::block_on(reconcile::run(args)),
     };
     exit::report(outcome)
 }

@@ -135,9 +135,10 @@ impl App {
 
     fn means(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Means> {
         let config = &self.config;
+        let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
         Ok(Means {
             store: Arc::clone(&self.store),
-            providers: self.providers(transport)?,
+            providers: Self::providers(config, &self.clock, transport, Some(valve))?,
             mail_from: config.mail.from.clone().unwrap_or_default(),
             alert_email: config.mail.alert_email.clone(),
             settle_after: config.settle_after,
@@ -150,12 +151,25 @@ impl App {
         })
     }
 
-    fn providers(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Providers> {
-        let config = &self.config;
-        let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
+    /// The providers without a store, for who only asks them something.
+    pub fn providers_over_http(config: &Config) -> anyhow::Result<Providers> {
+        let http = Http::new().context("could not set up the HTTP client")?;
+        Self::providers(config, &Clock::System, &(Arc::new(http) as Arc<dyn Transport>), None)
+    }
+
+    fn providers(
+        config: &Config,
+        clock: &Clock,
+        transport: &Arc<dyn Transport>,
+        valve: Option<Arc<dyn Valve>>,
+    ) -> anyhow::Result<Providers> {
         let gated = |provider: ProviderName, limits: Limits| -> Arc<dyn Transport> {
             let limits = if config.sandboxed { Limits::NONE } else { limits };
-            Arc::new(Gate::new(Arc::clone(transport), limits).with_valve(provider, Arc::clone(&valve)))
+            let gate = Gate::new(Arc::clone(transport), limits);
+            match &valve {
+                Some(valve) => Arc::new(gate.with_valve(provider, Arc::clone(valve))),
+                None => Arc::new(gate),
+            }
         };
         let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
         let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
@@ -185,12 +199,7 @@ impl App {
             ),
             posthog: config.posthog.key.as_ref().map(|key| {
                 let host = config.posthog.host.clone();
-                PostHog::new(
-                    gated(ProviderName::Posthog, Limits::POSTHOG),
-                    host,
-                    key.to_secret_string(),
-                    self.clock.clone(),
-                )
+                PostHog::new(gated(ProviderName::Posthog, Limits::POSTHOG), host, key.to_secret_string(), clock.clone())
             }),
             mail,
             alert: config

@@ -16,7 +16,7 @@ use crate::output;
     after_help = "Examples:\n  discuno audit --since yesterday\n  discuno audit --verb refund --actor mia\n  discuno audit --verify"
 )]
 pub(crate) struct Args {
-    /// refund, retry, cancel, resolve, pause, resume, reveal, prune, restore
+    /// refund, retry, cancel, resolve, open, pause, resume, reveal, prune, restore
     #[arg(long, value_name = "VERB", value_delimiter = ',')]
     verb: Vec<String>,
     /// Who

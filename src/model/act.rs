@@ -18,6 +18,8 @@ words! {
         Cancel => "cancel",
         /// Closed a case.
         Resolve => "resolve",
+        /// Opened a case.
+        Open => "open",
         /// Stopped a provider or a workflow for a while.
         Pause => "pause",
         /// Let it go on.

@@ -1,3 +1,5 @@
 //! What an operator can ask for, ahead of asking: the same for the command line and the dashboard.
 
+pub mod probe;
+pub mod reconcile;
 pub mod refund;

@@ -166,6 +166,14 @@ impl Cal {
         Err(call.unreadable("the list of bookings does not end"))
     }
 
+    /// A booking, whatever its status.
+    pub async fn booking(&self, uid: &str) -> Result<CalBooking, Error> {
+        let call = Call::read(ProviderName::Cal, "bookings.get");
+        let envelope: Envelope<CalBooking> =
+            parse(call, &self.client.send(self.draft(call, Method::GET, &["bookings", uid])).await?)?;
+        Ok(envelope.data)
+    }
+
     /// A page of the bookings that begin within a span, whatever their status, as they are.
     pub async fn bookings_between(&self, from: Timestamp, until: Timestamp, skip: usize) -> Result<Found, Error> {
         let call = Call::read(ProviderName::Cal, "bookings.list");

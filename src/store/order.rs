@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::case::Resolution;
+use crate::model::case::{NewCase, Resolution};
 use crate::model::id::{ActId, CaseId, PaymentId, RefundId, RunId};
 use crate::model::money::Money;
 use crate::model::pause::Pausable;
@@ -38,6 +38,13 @@ pub enum Deed {
         case: CaseId,
         /// How it came out.
         resolution: Resolution,
+    },
+    /// Open a case about a payment.
+    OpenCase {
+        /// Which payment.
+        payment: PaymentId,
+        /// The case.
+        case: NewCase,
     },
     /// Stop a provider or a workflow.
     Pause(Pausable),

@@ -1,6 +1,7 @@
 //! A paid checkout, carried to its end: a live booking, a full refund, or an open case.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
@@ -14,6 +15,9 @@ use crate::model::refund::{RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewRun, RefundIntent};
 use crate::workflow::{Means, booking, letter, refund, settle, track, transfer};
+
+/// What was paid longer ago may have been carried out by a database that was lost, or put back since.
+const JUST_NOW: Duration = Duration::from_secs(10 * 60);
 
 /// Books what was paid for, or pays it back.
 pub struct ProcessCheckout(pub Arc<Means>);
@@ -104,7 +108,8 @@ impl ProcessCheckout {
         let booked = ctx
             .step("create-calcom-booking", Policy::DEFAULT, async |step| {
                 self.check_not_refunded(&step).await?;
-                let booking = booking::ensure(&self.0.providers.cal, order, step.fresh, step.now()).await?;
+                let fresh = step.fresh && step.now().since(order.paid_at) < JUST_NOW;
+                let booking = booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?;
                 self.booked(&step, order, &booking);
                 Ok(booking)
             })

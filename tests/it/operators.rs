@@ -4,4 +4,5 @@ mod acts;
 mod keeping;
 mod lists;
 mod pauses;
+mod reconcile;
 mod refund;

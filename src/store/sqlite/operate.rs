@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
-use crate::model::case::{CaseStatus, Resolution};
+use crate::model::case::{CaseStatus, NewCase, Resolution};
 use crate::model::id::{ActId, CaseId, PaymentId, RunId};
 use crate::model::pause::{Pausable, Pause};
 use crate::model::payment::{Payment, PaymentStatus};
@@ -68,6 +68,7 @@ fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result<Performed,
         Deed::Retry { run, from } => retry(conn, run, from.as_deref(), now)?,
         Deed::Cancel(run) => cancel(conn, run, now)?,
         Deed::Resolve { case, resolution } => resolve(conn, case, resolution, reason.as_deref(), now)?,
+        Deed::OpenCase { payment, case } => open_case(conn, payment, case, now)?,
         Deed::Pause(what) => pause(conn, &what, &actor, reason.as_deref(), now)?,
         Deed::Resume(what) => resume(conn, &what)?,
         Deed::Reveal { subject, payment } => Done { payment, ..Done::new(Verb::Reveal, subject, json!({}), json!({})) },
@@ -315,6 +316,19 @@ fn resolve(
     }
     conn.prepare_cached(CLOSE)?.execute(params![id.0, now.0, text])?;
     Ok(done)
+}
+
+const KNOWN_CAUSE: &str = "SELECT 1 FROM cases WHERE cause = ?1";
+
+fn open_case(conn: &Connection, payment: PaymentId, case: NewCase, now: Timestamp) -> Result<Done, Error> {
+    let already = conn.prepare_cached(KNOWN_CAUSE)?.exists([&case.cause])?;
+    let after = json!({ "kind": case.kind, "summary": case.summary });
+    if !already {
+        let mut scope = Scope { payment: Some(payment), payment_created: false, event: None, run: None, now };
+        scope.open_case(conn, case)?;
+    }
+    let done = Done::new(Verb::Open, payment, json!({}), after);
+    Ok(Done { payment: Some(payment), already, ..done })
 }
 
 const PAUSES: &str = "SELECT kind, name, since, actor, reason FROM pauses ORDER BY kind, name";

@@ -1,9 +1,13 @@
 //! `discuno status`, `db`, `completions` and `man`.
 
+use std::time::Duration;
+
+use discuno::model::payment::PaymentStatus;
 use serde_json::Value;
 
 use crate::support::process::{Deployment, checkout};
 use crate::support::pty::Terminal;
+use crate::support::{Event, World};
 
 async fn lively() -> Deployment {
     let deployment = Deployment::new().await;
@@ -45,7 +49,8 @@ async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
     assert_eq!(deployment.ran(&["db", "backup", copy]).0, Some(0));
     let (status, _, message) = deployment.ran(&["db", "backup", copy]);
     assert_eq!(status, Some(5), "nothing is overwritten: {message}");
-    deployment.pay(serve.address().unwrap(), &checkout(3, "")).await.unwrap();
+    let third = checkout(3, "");
+    deployment.pay(serve.address().unwrap(), &third).await.unwrap();
     drop(serve);
     deployment.play(&[]).await;
 
@@ -58,7 +63,7 @@ async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
     assert_eq!(deployment.ran(&["show", "pay_3", "--db", kept]).0, Some(0));
 
     // The event that the backup knows nothing of comes again, and books nothing twice.
-    deployment.play(&[checkout(3, "")]).await;
+    deployment.play(&[third]).await;
     assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 2);
 }
 
@@ -124,4 +129,21 @@ async fn every_command_has_a_manual_page_and_completions() {
         assert!(help.contains("Usage: discuno"), "{command}");
     }
     assert_eq!(deployment.ran(&["man", "nothing"]).0, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_database_had_booked_is_found_and_not_booked_again() {
+    let purchase = Event::paid("zoe@example.edu");
+    let world = World::new();
+    world.send(&purchase).await;
+    world.settle().await;
+    let mut again = World::idle();
+    again.sandbox = world.sandbox.clone();
+    again.work_over(again.providers());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    again.send(&purchase).await;
+    again.settle().await;
+    assert_eq!(again.payment().await.status, PaymentStatus::Booked);
+    let asked = again.ledger().cal.requests.iter().filter(|request| request.method == "POST").count();
+    assert_eq!(asked, 1, "the second database asks for no booking");
 }

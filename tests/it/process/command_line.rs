@@ -7,7 +7,7 @@ use crate::support::process::Deployment;
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_failure() {
     let deployment = Deployment::new().await;
-    for args in [&["check"][..], &["check", "--json"]] {
+    for args in [&["check", "--offline"][..], &["check", "--offline", "--json"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();

@@ -17,6 +17,7 @@ pub(crate) struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -33,13 +34,13 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&screen);
         // Ends with the terminal, that is with the command.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(read) = output.read(&mut bytes) {
                 sink.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Self { child, keyboard, screen }
+        Self { child, keyboard, screen, reader }
     }
 
     pub(crate) fn screen(&self) -> String {
@@ -63,7 +64,9 @@ impl Terminal {
     pub(crate) async fn ends(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.try_wait().unwrap()
+                && self.reader.is_finished()
+            {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "still there: {}", self.screen());
