@@ -15,6 +15,10 @@ pub(crate) enum Exit {
     Pending,
     /// Findings were reported.
     Findings,
+    /// Nothing was found, as grep says it.
+    Unmatched,
+    /// Something could not be read, as grep says it.
+    Unreadable,
     /// The person who watched has seen enough.
     Interrupted,
 }
@@ -23,6 +27,8 @@ pub(crate) enum Exit {
 pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Unmatched) => ExitCode::from(1),
+        Ok(Exit::Unreadable) => ExitCode::from(2),
         Ok(Exit::Pending) => ExitCode::from(8),
         Ok(Exit::Findings) => ExitCode::from(9),
         Ok(Exit::Interrupted) => ExitCode::from(130),
@@ -49,7 +55,8 @@ fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether whoever reads our output has gone.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 

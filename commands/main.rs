@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 mod exit;
 mod lists;
+mod logs;
 mod manual;
 mod output;
 mod reconcile;
@@ -49,6 +50,7 @@ enum Command {
     Backfill(backfill::Args),
     Show(show::Args),
     Status(status::Args),
+    Logs(logs::Args),
     Payments(lists::payments::Args),
     Refunds(lists::refunds::Args),
     Bookings(lists::bookings::Args),
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         Command::Pause(args) => runtime::block_on(acts::pause::pause(args)),
         Command::Resume(args) => runtime::block_on(acts::pause::resume(args)),
         Command::Refund(args) => runtime::block_on(refund::run(args)),
+        Command::Logs(args) => logs::run(&args),
         Command::Status(args) => runtime::block_on(status::run(args)),
         Command::Db(args) => runtime::block_on(db::run(args)),
         Command::Completions(args) => manual::completions(&args),

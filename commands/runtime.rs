@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use discuno::clock::Clock;
 use discuno::config::Config;
+use discuno::model::time::Timestamp;
 use discuno::observe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,11 @@ impl Overrides {
         }
         Ok(Config::from_environment(&flags)?)
     }
+}
+
+/// The time of day.
+pub(crate) fn now() -> Timestamp {
+    Clock::System.now()
 }
 
 /// Who acts, for the audit trail: `DISCUNO_ACTOR`, or the person's name on this machine.

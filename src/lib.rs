@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod entropy;
 pub mod ingress;
+pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod ops;

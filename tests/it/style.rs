@@ -22,7 +22,7 @@ fn sources(dir: &str) -> Vec<PathBuf> {
 }
 
 /// Who may use whom: a module and what it must not import.
-const WALLS: [(&str, &[&str]); 10] = [
+const WALLS: [(&str, &[&str]); 11] = [
     (
         "src/model",
         &["store", "engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox"],
@@ -33,6 +33,10 @@ const WALLS: [(&str, &[&str]); 10] = [
     ("src/provider", &["store", "engine", "workflow", "ingress", "web", "app", "config", "sandbox"]),
     ("src/ingress", &["engine", "provider", "workflow", "web", "app", "sandbox", "transport"]),
     ("src/workflow", &["web", "app", "config", "sandbox", "transport"]),
+    (
+        "src/logs",
+        &["store", "engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox", "ops"],
+    ),
     ("src/ops", &["engine", "workflow", "ingress", "web", "app", "config", "sandbox"]),
     ("src/web", &["engine", "provider", "workflow", "app", "sandbox", "transport"]),
     ("src/sandbox", &["store", "engine", "provider", "workflow", "ingress", "web", "app", "config"]),

@@ -1,0 +1,81 @@
+//! Counting: how many lines, in all or by the values of keys.
+
+use std::collections::HashMap;
+
+use crate::logs::json::Value;
+use crate::logs::time::instant;
+
+/// By what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The day of the line's time, UTC.
+    Day,
+    /// The hour of it, UTC.
+    Hour,
+    /// The value of the query's key of this number.
+    Key(usize),
+}
+
+/// What stands for an absent value.
+const ABSENT: &[u8] = b"-";
+
+/// Lines by group.
+#[derive(Debug, Default)]
+pub struct Counts {
+    groups: HashMap<Vec<u8>, u64>,
+    /// The group of the line at hand: kept, for its memory.
+    group: Vec<u8>,
+}
+
+impl Counts {
+    /// Counts a line. `time` is the number of the key that holds its time.
+    pub fn add(&mut self, by: &[By], time: usize, found: &[Option<Value<'_>>]) {
+        self.group.clear();
+        for (place, by) in by.iter().enumerate() {
+            if place > 0 {
+                self.group.push(b'\t');
+            }
+            match by {
+                By::Key(key) => match found[*key] {
+                    Some(value) => {
+                        self.group.extend(value.text().iter().map(|byte| if *byte == b'\t' { &b' ' } else { byte }));
+                    }
+                    None => self.group.extend_from_slice(ABSENT),
+                },
+                By::Day => self.push_time(found[time], 10),
+                By::Hour => self.push_time(found[time], 13),
+            }
+        }
+        match self.groups.get_mut(&self.group) {
+            Some(count) => *count += 1,
+            None => drop(self.groups.insert(self.group.clone(), 1)),
+        }
+    }
+
+    fn push_time(&mut self, value: Option<Value<'_>>, length: usize) {
+        let Some(text) = value.map(|value| value.text()) else { return self.group.extend_from_slice(ABSENT) };
+        // As written where that is UTC already.
+        if text.ends_with(b"Z") && text.get(4) == Some(&b'-') && instant(&text).is_some() {
+            return self.group.extend_from_slice(&text[..length]);
+        }
+        match instant(&text) {
+            Some(at) => self.group.extend_from_slice(&at.to_string().as_bytes()[..length]),
+            None => self.group.extend_from_slice(ABSENT),
+        }
+    }
+
+    /// Takes over what another has counted.
+    pub fn merge(&mut self, other: Self) {
+        for (group, count) in other.groups {
+            *self.groups.entry(group).or_default() += count;
+        }
+    }
+
+    /// The groups in order, each a text with tabs between its values.
+    pub fn sorted(&self) -> Vec<(String, u64)> {
+        let text = |group: &Vec<u8>| String::from_utf8_lossy(group).into_owned();
+        let mut all: Vec<_> = self.groups.iter().map(|(group, count)| (text(group), *count)).collect();
+        all.sort_unstable();
+        all
+    }
+}

@@ -1,0 +1,237 @@
+//! Searching blocks on every core, and handing out what was found in order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr};
+
+use crate::logs::count::{By, Counts};
+use crate::logs::json::Value;
+use crate::logs::query::{Query, Verdict};
+use crate::logs::source::{Block, Blocks};
+
+/// Blocks that may be searched ahead of the one that is handed out.
+const AHEAD: usize = 8;
+
+/// What is wanted of the lines that match.
+#[derive(Debug, Clone)]
+pub enum Want {
+    /// The lines.
+    Lines,
+    /// How many there are.
+    Count,
+    /// How many there are of each group; with the number of the key that holds their time.
+    Groups(Vec<By>, usize),
+}
+
+/// What became of it.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Lines that match.
+    pub matched: u64,
+    /// Lines that were looked at and are no JSON object.
+    pub malformed: u64,
+    /// Lines by group, where that was wanted.
+    pub counts: Counts,
+}
+
+impl Report {
+    /// Takes over what another has found.
+    pub fn merge(&mut self, other: Self) {
+        self.matched += other.matched;
+        self.malformed += other.malformed;
+        self.counts.merge(other.counts);
+    }
+}
+
+/// Takes the lines that were found in a block, in order. Whether there is any use for more.
+pub type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<bool> + Send + 'a;
+
+/// Searches all blocks.
+pub fn scan(blocks: &dyn Blocks, query: &Query, want: &Want, sink: &mut Sink<'_>) -> io::Result<Report> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let turns = Turns { state: Mutex::default(), moved: Condvar::new(), sink: Mutex::new(sink) };
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let work = || Search::new(query, want).all(blocks, &turns);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            report.merge(worker.join().unwrap_or_default());
+        }
+    });
+    match turns.state.into_inner().unwrap_or_else(PoisonError::into_inner).ended {
+        Some(Err(error)) => Err(error),
+        _ => Ok(report),
+    }
+}
+
+/// Whose turn it is to hand out.
+struct Turns<'a, 's> {
+    state: Mutex<Turn>,
+    moved: Condvar,
+    sink: Mutex<&'a mut Sink<'s>>,
+}
+
+#[derive(Default)]
+struct Turn {
+    next: usize,
+    /// What was found in later blocks.
+    ready: BTreeMap<usize, Vec<u8>>,
+    /// Whether somebody is handing out.
+    busy: bool,
+    /// Set once nothing more is wanted, or nothing more can be had.
+    ended: Option<io::Result<()>>,
+}
+
+impl Turns<'_, '_> {
+    /// Hands out what was found in a block once its turn has come, and whatever waits behind it. Whether to go on.
+    fn give(&self, number: usize, found: Vec<u8>) -> bool {
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock();
+        while number > state.next + AHEAD && state.ended.is_none() {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.ready.insert(number, found);
+        if state.busy {
+            return state.ended.is_none();
+        }
+        state.busy = true;
+        while state.ended.is_none() {
+            let next = state.next;
+            let Some(found) = state.ready.remove(&next) else { break };
+            drop(state);
+            let outcome = match found.as_slice() {
+                [] => Ok(true),
+                found => (self.sink.lock().unwrap_or_else(PoisonError::into_inner))(found),
+            };
+            state = lock();
+            state.next += 1;
+            match outcome {
+                Ok(true) => {}
+                Ok(false) => state.ended = Some(Ok(())),
+                Err(error) => state.ended = Some(Err(error)),
+            }
+            self.moved.notify_all();
+        }
+        state.busy = false;
+        state.ended.is_none()
+    }
+
+    fn fail(&self, error: io::Error) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(Err(error));
+        self.moved.notify_all();
+    }
+}
+
+/// One thread's search.
+pub struct Search<'a> {
+    query: &'a Query,
+    want: &'a Want,
+    needles: Option<Vec<Finder<'static>>>,
+    report: Report,
+}
+
+impl<'a> Search<'a> {
+    /// A search that has found nothing yet.
+    pub fn new(query: &'a Query, want: &'a Want) -> Self {
+        Self { query, want, needles: query.needles(), report: Report::default() }
+    }
+
+    fn all(mut self, blocks: &dyn Blocks, turns: &Turns<'_, '_>) -> Report {
+        let mut block = Block::default();
+        loop {
+            match blocks.next(&mut block) {
+                Ok(true) => {}
+                Ok(false) => return self.report,
+                Err(error) => {
+                    turns.fail(error);
+                    return self.report;
+                }
+            }
+            let found = self.search(block.lines());
+            if !turns.give(block.number, found) {
+                return self.report;
+            }
+        }
+    }
+
+    /// What is so far found.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
+    /// The lines of a block that match, each with its line break, if lines are wanted.
+    pub fn search(&mut self, block: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut found = vec![None; self.query.keys().len()];
+        if let Some(needles) = self.needles.take() {
+            let mut candidates = Candidates::new(block, &needles);
+            while let Some(line) = candidates.next_line() {
+                self.look(line, &mut found, &mut out);
+            }
+            self.needles = Some(needles);
+            return out;
+        }
+        let mut rest = block;
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            self.look(&rest[..end], &mut found, &mut out);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        out
+    }
+
+    #[inline]
+    fn look<'b>(&mut self, line: &'b [u8], found: &mut [Option<Value<'b>>], out: &mut Vec<u8>) {
+        match self.query.judge(line, found) {
+            Verdict::Match => {}
+            Verdict::Other => return,
+            Verdict::Malformed => {
+                self.report.malformed += 1;
+                return;
+            }
+        }
+        self.report.matched += 1;
+        match self.want {
+            Want::Lines => {
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+            Want::Count => {}
+            Want::Groups(by, time) => self.report.counts.add(by, *time, found),
+        }
+    }
+}
+
+/// The lines of a block that hold one of some bytes.
+struct Candidates<'b, 'n> {
+    block: &'b [u8],
+    at: usize,
+    /// Each with where it stands next.
+    needles: Vec<(&'n Finder<'static>, usize)>,
+}
+
+impl<'b, 'n> Candidates<'b, 'n> {
+    fn new(block: &'b [u8], needles: &'n [Finder<'static>]) -> Self {
+        let mut all = Self { block, at: 0, needles: needles.iter().map(|needle| (needle, 0)).collect() };
+        for (needle, place) in &mut all.needles {
+            *place = needle.find(block).unwrap_or(block.len());
+        }
+        all
+    }
+
+    fn next_line(&mut self) -> Option<&'b [u8]> {
+        let hit = self.needles.iter().map(|(_, place)| *place).min().filter(|place| *place < self.block.len())?;
+        let start = memrchr(b'\n', &self.block[self.at..hit]).map_or(self.at, |before| self.at + before + 1);
+        let end = memchr(b'\n', &self.block[hit..]).map_or(self.block.len(), |after| hit + after);
+        self.at = (end + 1).min(self.block.len());
+        for (needle, place) in &mut self.needles {
+            if *place < self.at {
+                *place = needle.find(&self.block[self.at..]).map_or(self.block.len(), |found| self.at + found);
+            }
+        }
+        Some(&self.block[start..end])
+    }
+}

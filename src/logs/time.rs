@@ -1,0 +1,73 @@
+//! The time of a line.
+
+use crate::model::time::Timestamp;
+
+/// Reads `2026-11-24T17:00:00.123Z` as it is written by us at once, and any other RFC 3339 instant.
+pub fn instant(text: &[u8]) -> Option<Timestamp> {
+    ours(text).or_else(|| std::str::from_utf8(text).ok()?.parse().ok())
+}
+
+fn ours(text: &[u8]) -> Option<Timestamp> {
+    let text: &[u8; 24] = text.try_into().ok()?;
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _, b'.', _, _, _, b'Z'] = text else {
+        return None;
+    };
+    let number = |from: usize, to: usize| {
+        text[from..to]
+            .iter()
+            .try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second, millis) = (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
+    if !(1..=12).contains(&month) || !(1..=days(year, month)).contains(&day) || hour > 23 || minute > 59 || second > 59
+    {
+        return None;
+    }
+    let secs = days_since_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(Timestamp(secs * 1000 + millis))
+}
+
+fn days(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The proleptic Gregorian calendar, counted in years that begin in March.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, month) = (year.div_euclid(400), (month + 9) % 12);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn our_own_instants_are_read_as_the_library_reads_them(millis in -62_135_596_800_000_i64..253_402_300_799_000) {
+            let text = Timestamp(millis).to_string();
+            prop_assert_eq!(instant(text.as_bytes()), Some(Timestamp(millis)));
+        }
+
+        #[test]
+        fn any_text_is_an_instant_or_none(text in "[0-9TZ:.+-]{20,28}") {
+            let reference = text.parse::<Timestamp>().ok();
+            prop_assert_eq!(instant(text.as_bytes()), reference, "{}", text);
+        }
+    }
+
+    #[test]
+    fn other_offsets_are_instants_too() {
+        assert_eq!(instant(b"2026-11-24T18:00:00+01:00"), instant(b"2026-11-24T17:00:00.000Z"));
+        assert_eq!(instant(b"2026-02-29T00:00:00.000Z"), None);
+    }
+}
