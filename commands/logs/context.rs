@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use discuno::logs::json::Line;
 use discuno::logs::query::{Query, Verdict};
 use discuno::logs::scan::{Report, Sink};
 use discuno::logs::source::{Block, Blocks};
@@ -41,7 +42,7 @@ impl<'a> Context<'a> {
     }
 
     fn look(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let verdict = self.query.judge(line, &mut vec![None; self.query.keys().len()]);
+        let verdict = self.query.judge(Line::alone(line), &mut vec![None; self.query.keys().len()]);
         self.report.malformed += u64::from(verdict == Verdict::Malformed);
         let mut give = |line: &[u8]| {
             out.extend_from_slice(line);

@@ -96,7 +96,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'n', value_name = "N")]
     tail: Option<usize>,
     /// Go on with what is appended, through rotation
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with_all = ["after", "before", "context"])]
     follow: bool,
     /// Lines as they are written
     #[arg(long, conflicts_with = "json")]
@@ -265,7 +265,7 @@ impl Job<'_> {
         let around = (args.before.or(args.context).unwrap_or(0), args.after.or(args.context).unwrap_or(0));
         let mut follow = match (args.follow, sources) {
             (false, _) => None,
-            (true, [Source::File(path)]) => Some(Follow::from_end(path)),
+            (true, [Source::File(path)]) => Some(Follow::from_end(path)?),
             (true, _) => return Err(Usage("--follow takes one file".to_owned()).into()),
         };
         let mut last = args.tail.or(args.follow.then_some(10)).map(Last::new);
@@ -277,7 +277,11 @@ impl Job<'_> {
             Ok(true)
         };
         for source in sources {
-            if around == (0, 0) {
+            if let Some(follow) = &follow {
+                if let Some(before) = follow.before()? {
+                    self.report.merge(scan(&before, &self.query, &self.want, &mut write)?);
+                }
+            } else if around == (0, 0) {
                 self.read(source, &mut write)?;
             } else {
                 self.read_around(source, around, &mut write)?;

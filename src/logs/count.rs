@@ -22,7 +22,7 @@ const ABSENT: &[u8] = b"-";
 /// Lines by group.
 #[derive(Debug, Default)]
 pub struct Counts {
-    groups: HashMap<Vec<u8>, u64>,
+    groups: HashMap<Vec<u8>, u64, foldhash::fast::RandomState>,
     /// The group of the line at hand: kept, for its memory.
     group: Vec<u8>,
 }

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use crate::logs::source::FileBlocks;
 
 /// A file that grows.
 pub struct Follow {
@@ -15,11 +17,16 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// From the end of what is there, or from the beginning of a file that comes later.
-    pub fn from_end(path: &Path) -> Self {
+    /// From the end of the last whole line that is there, or from the beginning of a file that comes later.
+    pub fn from_end(path: &Path) -> io::Result<Self> {
         let file = File::open(path).ok();
-        let at = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-        Self { path: path.to_owned(), file, at, rest: Vec::new() }
+        let at = file.as_ref().map_or(Ok(0), end_of_lines)?;
+        Ok(Self { path: path.to_owned(), file, at, rest: Vec::new() })
+    }
+
+    /// The lines before that, to be read once.
+    pub fn before(&self) -> io::Result<Option<FileBlocks>> {
+        self.file.as_ref().map(|file| FileBlocks::up_to(file.try_clone()?, self.at)).transpose()
     }
 
     /// The whole lines that came since. A file that was put aside is read to its end before the new one is begun.
@@ -57,6 +64,22 @@ impl Follow {
     }
 }
 
+/// Where the last whole line ends.
+fn end_of_lines(file: &File) -> io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut bytes = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(bytes.len() as u64);
+        let part = &mut bytes[..usize::try_from(end - start).unwrap_or(0)];
+        file.read_exact_at(part, start)?;
+        if let Some(at) = memchr::memrchr(b'\n', part) {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -71,10 +94,10 @@ mod tests {
     fn every_line_is_seen_once_through_rotation_and_truncation() {
         let dir = tempfile::tempdir().unwrap();
         let (path, aside) = (dir.path().join("log"), dir.path().join("log.1"));
-        append(&path, "old\n");
-        let mut follow = Follow::from_end(&path);
+        append(&path, "old\no");
+        let mut follow = Follow::from_end(&path).unwrap();
         assert_eq!(follow.poll().unwrap(), b"");
-        append(&path, "one\ntw");
+        append(&path, "ne\ntw");
         assert_eq!(follow.poll().unwrap(), b"one\n");
         append(&path, "o\nthree\n");
         std::fs::rename(&path, &aside).unwrap();

@@ -156,7 +156,7 @@ fn times(file: &File, start: u64, end: u64) -> io::Result<(i64, i64)> {
     let (keys, mut found) = ([b"ts".to_vec()], [None]);
     if blocks.next(&mut block)? {
         for line in block.lines().split(|byte| *byte == b'\n') {
-            if json::read(line, &keys, &mut found).is_err() {
+            if json::read(json::Line::alone(line), &keys, &mut found).is_err() {
                 continue;
             }
             let at = found[0].filter(|value| value.kind != json::Kind::Other).and_then(|value| instant(&value.text()));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use wide::i8x16;
+use wide::i8x32;
 
 /// Deeper than this nobody nests on purpose.
 const DEEPEST: u32 = 512;
@@ -38,9 +38,33 @@ impl<'a> Value<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Checks `line`, which may end with a line break, and puts the last value of each of `keys` in the place of the same
-/// number in `found`. The places are overwritten.
-pub fn read<'a>(line: &'a [u8], keys: &[Vec<u8>], found: &mut [Option<Value<'a>>]) -> Result<(), Malformed> {
+/// A line and what stands behind it, which begins with a line break and is looked into rather than taken byte by byte.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    text: &'a [u8],
+    end: usize,
+}
+
+impl<'a> Line<'a> {
+    /// The line that `text` begins with, up to its first line break or its end.
+    pub fn first_of(text: &'a [u8]) -> Self {
+        Self { text, end: memchr::memchr(b'\n', text).unwrap_or(text.len()) }
+    }
+
+    /// A line with nothing behind it; it may end with a line break.
+    pub fn alone(line: &'a [u8]) -> Self {
+        Self { text: line, end: line.len() }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.text[..self.end]
+    }
+}
+
+/// Checks `line` and puts the last value of each of `keys` in the place of the same number in `found`. The places are
+/// overwritten.
+pub fn read<'a>(line: Line<'a>, keys: &[Vec<u8>], found: &mut [Option<Value<'a>>]) -> Result<(), Malformed> {
     found.fill(None);
     let note = |key: Value<'a>, value: Value<'a>| {
         for (wanted, place) in keys.iter().zip(found.iter_mut()) {
@@ -57,10 +81,10 @@ pub fn read<'a>(line: &'a [u8], keys: &[Vec<u8>], found: &mut [Option<Value<'a>>
 }
 
 /// Checks `line` and hands every top-level key and value to `visit`, in the order in which they stand.
-pub fn walk<'a>(line: &'a [u8], visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<(), Malformed> {
-    let mut reader = Reader { bytes: line, at: 0, high: false };
+pub fn walk<'a>(line: Line<'a>, visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<(), Malformed> {
+    let mut reader = Reader { bytes: line.bytes(), text: line.text, at: 0, high: false };
     reader.object(visit)?;
-    if reader.high && std::str::from_utf8(line).is_err() {
+    if reader.high && std::str::from_utf8(line.bytes()).is_err() {
         return Err(Malformed);
     }
     Ok(())
@@ -68,6 +92,8 @@ pub fn walk<'a>(line: &'a [u8], visit: impl FnMut(Value<'a>, Value<'a>)) -> Resu
 
 struct Reader<'a> {
     bytes: &'a [u8],
+    /// The same with what stands behind.
+    text: &'a [u8],
     at: usize,
     /// Whether a byte beyond ASCII was met: then the whole line has to be UTF-8.
     high: bool,
@@ -242,7 +268,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut kind = Kind::Plain;
         loop {
-            let (end, high) = plain_until(self.bytes, self.at);
+            let (end, high) = plain_until(self.text, self.at);
             self.high |= high;
             self.at = end + 1;
             match self.bytes.get(end) {
@@ -294,17 +320,17 @@ fn plain_until(bytes: &[u8], mut from: usize) -> (usize, bool) {
 }
 
 /// Bytes that are looked at in one go.
-const WIDTH: usize = 16;
+const WIDTH: usize = 32;
 
 /// A bit for each byte that ends a plain run, and one for each byte beyond ASCII: by the processor's vectors where it has
 /// them.
 #[inline]
 fn masks(chunk: &[u8; WIDTH]) -> (u32, u32) {
-    let bytes = i8x16::new(chunk.map(u8::cast_signed));
-    let is = |byte: u8| bytes.simd_eq(i8x16::splat(byte.cast_signed()));
+    let bytes: i8x32 = bytemuck::cast(*chunk);
+    let is = |byte: u8| bytes.simd_eq(i8x32::splat(byte.cast_signed()));
     // Beyond ASCII is negative here, and so less than a space.
     let beyond = bytes.to_bitmask();
-    let control = bytes.simd_lt(i8x16::splat(0x20)).to_bitmask() & !beyond;
+    let control = bytes.simd_lt(i8x32::splat(0x20)).to_bitmask() & !beyond;
     ((is(b'"') | is(b'\\')).to_bitmask() | control, beyond)
 }
 
@@ -357,7 +383,7 @@ mod tests {
     #[expect(clippy::option_option, reason = "malformed, absent, there")]
     fn get(line: &str, key: &str) -> Option<Option<String>> {
         let mut found = [None];
-        read(line.as_bytes(), &[key.as_bytes().to_vec()], &mut found).ok()?;
+        read(Line::alone(line.as_bytes()), &[key.as_bytes().to_vec()], &mut found).ok()?;
         Some(found[0].map(|value| String::from_utf8(value.text().into_owned()).unwrap()))
     }
 
@@ -397,18 +423,25 @@ mod tests {
         ] {
             assert_eq!(get(line, "a"), None, "{line}");
         }
-        assert_eq!(read(b"{\"a\":\"\xff\"}", &[], &mut []), Err(Malformed));
+        assert_eq!(read(Line::alone(b"{\"a\":\"\xff\"}"), &[], &mut []), Err(Malformed));
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(600), "]".repeat(600));
         assert_eq!(get(&deep, "a"), None);
     }
 
     proptest! {
         #[test]
+        fn what_stands_behind_a_line_changes_nothing(line in r#"[{}:,"\\a1 é]{0,40}"#, behind in r#"[{}:,"\\a1 \n]{0,80}"#) {
+            let text = format!("{line}\n{behind}");
+            let within = walk(Line::first_of(text.as_bytes()), |_, _| ());
+            prop_assert_eq!(within, walk(Line::alone(line.as_bytes()), |_, _| ()), "{}", text);
+        }
+
+        #[test]
         fn it_says_what_serde_says(text in r#"[{}\[\]:,"\\a1e. \-utfn0é]{0,24}"#) {
             let line = format!("{{\"k\":{text}");
             for line in [&text, &line] {
                 let reference = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line);
-                prop_assert_eq!(walk(line.as_bytes(), |_, _| ()).is_ok(), reference.is_ok(), "{}", line);
+                prop_assert_eq!(walk(Line::alone(line.as_bytes()), |_, _| ()).is_ok(), reference.is_ok(), "{}", line);
             }
         }
 
@@ -437,7 +470,7 @@ mod tests {
         #[test]
         fn any_bytes_are_an_object_or_malformed(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let valid = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).is_ok();
-            prop_assert_eq!(walk(&bytes, |_, _| ()).is_ok(), valid);
+            prop_assert_eq!(walk(Line::alone(&bytes), |_, _| ()).is_ok(), valid);
         }
     }
 }

@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
-use crate::logs::json::{self, Kind, Value};
+use crate::logs::json::{self, Kind, Line, Value};
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
 
@@ -194,7 +194,7 @@ impl Query {
     }
 
     /// Judges a line. `found` has a place for each key.
-    pub fn judge<'a>(&self, line: &'a [u8], found: &mut [Option<Value<'a>>]) -> Verdict {
+    pub fn judge<'a>(&self, line: Line<'a>, found: &mut [Option<Value<'a>>]) -> Verdict {
         if self.reads_fields() && json::read(line, &self.keys, found).is_err() {
             return if self.malformed && !self.invert { Verdict::Match } else { Verdict::Malformed };
         }
@@ -202,7 +202,7 @@ impl Query {
             return if self.invert { Verdict::Match } else { Verdict::Other };
         }
         let holds = self.tests.iter().all(|(key, test)| test.holds(found[*key].as_ref()))
-            && self.texts.iter().all(|text| text.is_in(line));
+            && self.texts.iter().all(|text| text.is_in(line.bytes()));
         if holds == self.invert { Verdict::Other } else { Verdict::Match }
     }
 }

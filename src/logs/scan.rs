@@ -5,10 +5,10 @@ use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use memchr::memmem::Finder;
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use crate::logs::count::{By, Counts};
-use crate::logs::json::Value;
+use crate::logs::json::{Line, Value};
 use crate::logs::query::{Query, Verdict};
 use crate::logs::source::{Block, Blocks};
 
@@ -176,15 +176,15 @@ impl<'a> Search<'a> {
         }
         let mut rest = block;
         while !rest.is_empty() {
-            let end = memchr(b'\n', rest).unwrap_or(rest.len());
-            self.look(&rest[..end], &mut found, &mut out);
-            rest = rest.get(end + 1..).unwrap_or_default();
+            let line = Line::first_of(rest);
+            self.look(line, &mut found, &mut out);
+            rest = rest.get(line.bytes().len() + 1..).unwrap_or_default();
         }
         out
     }
 
     #[inline]
-    fn look<'b>(&mut self, line: &'b [u8], found: &mut [Option<Value<'b>>], out: &mut Vec<u8>) {
+    fn look<'b>(&mut self, line: Line<'b>, found: &mut [Option<Value<'b>>], out: &mut Vec<u8>) {
         match self.query.judge(line, found) {
             Verdict::Match => {}
             Verdict::Other => return,
@@ -196,7 +196,7 @@ impl<'a> Search<'a> {
         self.report.matched += 1;
         match self.want {
             Want::Lines => {
-                out.extend_from_slice(line);
+                out.extend_from_slice(line.bytes());
                 out.push(b'\n');
             }
             Want::Count => {}
@@ -222,16 +222,16 @@ impl<'b, 'n> Candidates<'b, 'n> {
         all
     }
 
-    fn next_line(&mut self) -> Option<&'b [u8]> {
+    fn next_line(&mut self) -> Option<Line<'b>> {
         let hit = self.needles.iter().map(|(_, place)| *place).min().filter(|place| *place < self.block.len())?;
         let start = memrchr(b'\n', &self.block[self.at..hit]).map_or(self.at, |before| self.at + before + 1);
-        let end = memchr(b'\n', &self.block[hit..]).map_or(self.block.len(), |after| hit + after);
-        self.at = (end + 1).min(self.block.len());
+        let line = Line::first_of(&self.block[start..]);
+        self.at = (start + line.bytes().len() + 1).min(self.block.len());
         for (needle, place) in &mut self.needles {
             if *place < self.at {
                 *place = needle.find(&self.block[self.at..]).map_or(self.block.len(), |found| self.at + found);
             }
         }
-        Some(&self.block[start..end])
+        Some(line)
     }
 }

@@ -52,6 +52,11 @@ impl FileBlocks {
     /// The whole file, as it is now.
     pub fn whole(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
+        Self::up_to(file, size)
+    }
+
+    /// The lines that start before `size`.
+    pub fn up_to(file: File, size: u64) -> io::Result<Self> {
         let spans = (0..size.div_ceil(BLOCK)).map(|number| (number * BLOCK, ((number + 1) * BLOCK).min(size)));
         Ok(Self { spans: spans.collect(), file, size, next: AtomicUsize::new(0) })
     }
@@ -72,14 +77,10 @@ impl FileBlocks {
         }
         let mut filled = fill(&self.file, &mut block.bytes[..wanted + MARGIN], begin)?;
         let inside = wanted.min(filled);
-        block.from = match start {
-            0 => 0,
-            _ => {
-                let before = usize::try_from(start - begin).unwrap_or(0) - 1;
-                let known = &block.bytes[before.min(inside)..inside];
-                memchr::memchr(b'\n', known).map_or(inside, |at| before + at + 1)
-            }
-        };
+        let before = usize::try_from(start - begin).unwrap_or(0).saturating_sub(1);
+        let known = &block.bytes[before.min(inside)..inside];
+        let first = memchr::memchr(b'\n', known).map_or(inside, |at| before + at + 1);
+        block.from = if start == 0 { 0 } else { first };
         block.to = block.from;
         if block.from >= inside {
             return Ok(());

@@ -3,6 +3,7 @@
 mod acts;
 mod keeping;
 mod lists;
+mod logs;
 mod pauses;
 mod reconcile;
 mod refund;

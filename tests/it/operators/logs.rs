@@ -1,0 +1,210 @@
+//! `discuno logs`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use crate::support::process::Deployment;
+use crate::support::pty::Terminal;
+
+const LOG: &str = concat!(
+    r#"{"ts":"2026-11-24T10:00:00.000Z","level":"info","tag":"CheckoutWebhook","event":"webhook_received","paymentId":"pay_1"}"#,
+    "\n",
+    r#"{"event":"refund_failed","ts":"2026-11-24T11:00:00.000Z", "level" : "critical","tag":"Refund","paymentId":"pay_2","error":"no \"event\":\"x\""}"#,
+    "\n",
+    r#"{"ts":"2026-11-24T12:00:00.000Z","level":"error","tag":"Refund","event":"\u0072efund_failed","paymentId":"pay_1"}"#,
+    "\n",
+    r#"{"ts":"2026-11-25T12:00:00.000Z","level":"info","tag":"T","event":"other","nested":{"event":"refund_failed"}}"#,
+    "\n",
+    r#"{"ts":"2026-11-25T12:00:01.000Z","level":"warn","tag":"T","event":"refund_failed","event":"taken_back"}"#,
+    "\n",
+    r#"{"ts":"2026-11-25T12:00:02.000Z","level":"info","event":"refund_failed""#,
+    "\n",
+    r#"{"ts":"2026-11-25T12:00:03.000Z","level":"info","tag":"T","event":"last","status":200,"esc":"\u001b[31m"}"#,
+);
+
+async fn logged() -> (Deployment, PathBuf) {
+    let deployment = Deployment::new().await;
+    let path = deployment.db.with_file_name("log");
+    std::fs::write(&path, LOG).unwrap();
+    (deployment, path)
+}
+
+fn search(deployment: &Deployment, path: &std::path::Path, args: &[&str]) -> (Option<i32>, String, String) {
+    deployment.ran(&[&["logs", "--file", path.to_str().unwrap()], args].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_matches_by_what_it_means() {
+    let (deployment, path) = logged().await;
+    let all: [(&[&str], usize); 18] = [
+        (&["event=refund_failed"], 2),
+        (&["--event", "refund_failed"], 2),
+        (&["--event", "refund_failed,last"], 3),
+        (&["event=refund_failed", "paymentId=pay_1"], 1),
+        (&["--payment", "pay_1"], 2),
+        (&["--level", "error+"], 2),
+        (&["--level", "warn,info"], 4),
+        (&["status=200"], 1),
+        (&["status=20"], 0),
+        (&["tag!=T"], 3),
+        (&["event~=^refund"], 2),
+        (&["-v", "event=refund_failed"], 4),
+        (&["--since", "2026-11-25T00:00:00Z"], 3),
+        (&["--since", "2026-11-24T11:00:00Z", "--until", "2026-11-24T12:00:00Z"], 1),
+        (&["refund_failed"], 4),
+        (&["-e", "pay_[2-9]"], 1),
+        (&["--malformed"], 1),
+        (&["event=nothing"], 0),
+    ];
+    for (args, expected) in all {
+        let (status, found, message) = search(&deployment, &path, args);
+        assert_eq!(found.lines().count(), expected, "{args:?}: {found}{message}");
+        assert_eq!(status, Some(i32::from(expected == 0)), "{args:?}: {message}");
+        assert!(found.lines().all(|line| LOG.contains(line)), "{args:?}: as it is written");
+        let (_, count, _) = search(&deployment, &path, &[args, &["-c"]].concat());
+        assert_eq!(count.trim(), expected.to_string(), "{args:?}");
+    }
+    let (_, _, message) = search(&deployment, &path, &["tag=T"]);
+    assert!(message.is_empty(), "a broken line that was not met is not told of: {message}");
+    let (_, _, message) = search(&deployment, &path, &["status!=1"]);
+    assert!(message.contains("1 line is not JSON"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_counted_by_day_and_by_any_key() {
+    let (deployment, path) = logged().await;
+    let (status, table, _) = search(&deployment, &path, &["--count-by", "day,tag"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(table, "day\ttag\tlines\n2026-11-24\tCheckoutWebhook\t1\n2026-11-24\tRefund\t2\n2026-11-25\tT\t3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_tail_and_chosen_keys() {
+    let (deployment, path) = logged().await;
+    let (_, found, _) = search(&deployment, &path, &["event=webhook_received", "-A", "1"]);
+    assert_eq!(found.lines().count(), 2);
+    let (_, found, _) = search(&deployment, &path, &["event=last", "-B", "2"]);
+    assert_eq!(found.lines().count(), 3);
+    let (_, found, _) = search(&deployment, &path, &["event=webhook_received,last", "-C", "1"]);
+    assert_eq!(found.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["{\"", "{\"", "--", "{\"", "{\""]);
+    let (_, found, _) = search(&deployment, &path, &["-n", "1"]);
+    assert!(found.contains("last") && found.lines().count() == 1, "{found}");
+    let (_, found, _) = search(&deployment, &path, &["--only", "tag,event", "event=last"]);
+    assert_eq!(found, "{\"tag\":\"T\",\"event\":\"last\"}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_rotated_and_piped_logs_are_read_like_plain_ones() {
+    let (mut deployment, path) = logged().await;
+    let packed = path.with_extension("1.gz");
+    let mut gz = flate2::write::GzEncoder::new(std::fs::File::create(&packed).unwrap(), flate2::Compression::fast());
+    gz.write_all(LOG.as_bytes()).unwrap();
+    gz.finish().unwrap();
+    let zst = path.with_extension("zst");
+    let bytes = ruzstd::encoding::compress_to_vec(LOG.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    std::fs::write(&zst, bytes).unwrap();
+    for file in [&packed, &zst] {
+        assert_eq!(search(&deployment, file, &["-c", "event=refund_failed"]).1.trim(), "2", "{}", file.display());
+    }
+    deployment.settings.insert("DISCUNO_LOG_FILE", path.display().to_string());
+    let (_, count, _) = deployment.ran(&["logs", "-c", "event=refund_failed"]);
+    assert_eq!(count.trim(), "4", "the file and what it was rotated to");
+
+    let mut command = deployment.command(&["logs", "--file", "-", "event=refund_failed"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(LOG.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_as_grep_does() {
+    let (deployment, path) = logged().await;
+    let (status, _, message) = deployment.ran(&["logs", "--file", "/nowhere", "--file", path.to_str().unwrap(), "-c"]);
+    assert_eq!(status, Some(2));
+    assert!(message.contains("/nowhere"), "{message}");
+    for args in [&["-e", "("][..], &["--level", "loud"], &["--since", "soon"], &["--count", "--follow"]] {
+        assert_eq!(search(&deployment, &path, args).0, Some(2), "{args:?}");
+    }
+    std::fs::write(&path, LOG.repeat(20_000)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = deployment.command(&["logs", "--file", path.to_str().unwrap()]);
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_lines_are_for_people_and_steer_nothing() {
+    let (deployment, path) = logged().await;
+    let mut command = deployment.command(&["logs", "--file", path.to_str().unwrap(), "event=last", "-P", "--utc"]);
+    let mut terminal = Terminal::start(
+        {
+            command.env("NO_COLOR", "1");
+            command
+        },
+        120,
+    );
+    assert_eq!(terminal.ends().await, Some(0));
+    let screen = terminal.screen();
+    assert!(screen.contains("info     T last status=200 esc=\\u{1b}[31m"), "{screen}");
+    assert!(!screen.contains('\u{1b}'), "{screen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_is_followed_through_rotation() {
+    let (deployment, path) = logged().await;
+    let args = ["logs", "--file", path.to_str().unwrap(), "event=new", "-f", "-P"];
+    let mut command = deployment.command(&args);
+    command.env("NO_COLOR", "1");
+    let terminal = Terminal::start(command, 120);
+    let append = |text: &str| {
+        let mut file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
+        writeln!(file, "\n{{\"event\":\"new\",\"n\":\"{text}\"}}\n{{\"event\":\"old\",\"n\":\"{text}\"}}").unwrap();
+    };
+    append("first");
+    terminal.shows("n=first").await;
+    std::fs::rename(&path, path.with_extension("1")).unwrap();
+    append("second");
+    terminal.shows("n=second").await;
+    assert!(!terminal.screen().contains("old"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_answered_from_its_index_and_a_changed_one_is_not() {
+    let (mut deployment, path) = logged().await;
+    let cache = path.with_file_name("cache");
+    deployment.settings.insert("XDG_CACHE_HOME", cache.display().to_string());
+    let filler = |hour: u32| {
+        let line = format!(
+            "{{\"ts\":\"2026-11-24T{hour:02}:00:00.000Z\",\"level\":\"info\",\"x\":\"{}\"}}\n",
+            "x".repeat(900)
+        );
+        line.repeat(4000)
+    };
+    let mut text: String = (0..12).map(filler).collect();
+    std::fs::write(&path, &text).unwrap();
+    let count = |deployment: &Deployment, hour: u32| {
+        let (since, until) = (format!("2026-11-24T{hour:02}:00:00Z"), format!("2026-11-24T{:02}:00:00Z", hour + 1));
+        search(deployment, &path, &["-c", "--since", &since, "--until", &until]).1.trim().parse::<u32>().unwrap()
+    };
+    assert_eq!((count(&deployment, 3), count(&deployment, 11)), (4000, 4000));
+    assert_eq!(std::fs::read_dir(cache.join("discuno/logs")).unwrap().count(), 1);
+    assert_eq!(count(&deployment, 3), 4000, "from the index");
+    // Appended to, then changed in place to the same length, then replaced, then cut.
+    text.push_str(&filler(12));
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!((count(&deployment, 12), count(&deployment, 5)), (4000, 4000));
+    let changed = text.replace("T03:00", "T13:00");
+    std::fs::write(&path, &changed).unwrap();
+    assert_eq!((count(&deployment, 3), count(&deployment, 13)), (0, 4000));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(count(&deployment, 3), 4000);
+    std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+    assert_eq!((count(&deployment, 3), count(&deployment, 12)), (4000, 0));
+    std::fs::write(cache.join("discuno/logs").read_dir().unwrap().next().unwrap().unwrap().path(), b"rubbish").unwrap();
+    assert_eq!(count(&deployment, 3), 4000);
+}
