@@ -5,11 +5,13 @@ use std::process::{Child, Command, Stdio};
 
 /// Where lines go: a pager on a terminal, if there is one.
 pub(super) fn open(wanted: bool) -> (Box<dyn Write + Send>, Option<Child>) {
-    let started = wanted.then(start).flatten();
-    match started {
-        Some((input, child)) => (input, Some(child)),
-        None => (Box::new(io::stdout()), None),
+    if let Some((input, child)) = wanted.then(start).flatten() {
+        return (input, Some(child));
     }
+    // Where it is a pipe, whoever reads it is waited for less often.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(io::stdout(), 1 << 20);
+    (Box::new(io::stdout()), None)
 }
 
 fn start() -> Option<(Box<dyn Write + Send>, Child)> {

@@ -7,3 +7,4 @@ mod logs;
 mod pauses;
 mod reconcile;
 mod refund;
+mod snapshots;
