@@ -10,6 +10,7 @@ use crate::engine::ctx::Surroundings;
 use crate::engine::registry::Registry;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
+use crate::observe::metrics::Metrics;
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
 use crate::provider::cal::Cal;
@@ -35,6 +36,8 @@ pub struct App {
     pub clock: Clock,
     /// The configuration it was made from.
     pub config: Config,
+    /// What this process counts.
+    pub metrics: Metrics,
     entropy: Entropy,
 }
 
@@ -58,16 +61,18 @@ impl Parts {
 impl App {
     /// Opens the store.
     pub fn open(config: Config, parts: Parts) -> anyhow::Result<Self> {
-        let store = Sqlite::open(&config.db, parts.store, config.mode.as_str())
+        let metrics = Metrics::default();
+        let store = Sqlite::metered(&config.db, parts.store, config.mode.as_str(), metrics.clone())
             .with_context(|| format!("could not open the database {}", config.db.display()))?;
-        Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
+        Ok(Self { store: Arc::new(store), clock: parts.clock, config, metrics, entropy: parts.entropy })
     }
 
     /// Opens a store that is there, for commands that look at it.
     pub fn existing(config: Config, parts: Parts) -> anyhow::Result<Self> {
         let store = Sqlite::existing(&config.db, parts.store)
             .with_context(|| format!("could not open the database {}", config.db.display()))?;
-        Ok(Self { store: Arc::new(store), clock: parts.clock, config, entropy: parts.entropy })
+        let metrics = Metrics::default();
+        Ok(Self { store: Arc::new(store), clock: parts.clock, config, metrics, entropy: parts.entropy })
     }
 
     /// Whether real money moves.
@@ -89,6 +94,7 @@ impl App {
             any_event_key: self.config.sandboxed,
             counted: self.config.counted_events.clone().into(),
             entropy: self.entropy.clone(),
+            metrics: self.metrics.clone(),
             witness: None,
         }
     }
@@ -111,6 +117,7 @@ impl App {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
+            metrics: self.metrics.clone(),
             retry_base: self.config.retry_base,
             lease: self.config.lease,
         }
@@ -138,7 +145,7 @@ impl App {
         let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
         Ok(Means {
             store: Arc::clone(&self.store),
-            providers: Self::providers(config, &self.clock, transport, Some(valve))?,
+            providers: Self::providers(config, &self.clock, transport, Some((valve, &self.metrics)))?,
             mail_from: config.mail.from.clone().unwrap_or_default(),
             alert_email: config.mail.alert_email.clone(),
             settle_after: config.settle_after,
@@ -161,27 +168,34 @@ impl App {
         config: &Config,
         clock: &Clock,
         transport: &Arc<dyn Transport>,
-        valve: Option<Arc<dyn Valve>>,
+        watched: Option<(Arc<dyn Valve>, &Metrics)>,
     ) -> anyhow::Result<Providers> {
         let gated = |provider: ProviderName, limits: Limits| -> Arc<dyn Transport> {
             let limits = if config.sandboxed { Limits::NONE } else { limits };
             let gate = Gate::new(Arc::clone(transport), limits);
-            match &valve {
-                Some(valve) => Arc::new(gate.with_valve(provider, Arc::clone(valve))),
+            match &watched {
+                Some((valve, metrics)) => {
+                    Arc::new(gate.with_valve(provider, Arc::clone(valve)).metered(provider, (*metrics).clone()))
+                }
                 None => Arc::new(gate),
             }
         };
+        let metrics = || watched.as_ref().map(|(_, metrics)| (*metrics).clone()).unwrap_or_default();
         let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
         let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
         let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
         let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
-            (Some(key), _) => Some(Mailer::Resend(Resend::new(
-                gated(ProviderName::Resend, Limits::MAIL),
-                config.mail.resend_base.clone(),
-                key.to_secret_string(),
-            ))),
+            (Some(key), _) => Some(Mailer::Resend(
+                Resend::new(
+                    gated(ProviderName::Resend, Limits::MAIL),
+                    config.mail.resend_base.clone(),
+                    key.to_secret_string(),
+                )
+                .metered(metrics()),
+            )),
             (None, Some(url)) => {
-                Some(Mailer::Smtp(Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?))
+                let smtp = Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?;
+                Some(Mailer::Smtp(smtp.metered(metrics())))
             }
             (None, None) => None,
         };
@@ -190,22 +204,25 @@ impl App {
                 gated(ProviderName::Stripe, Limits::STRIPE),
                 config.stripe.api_base.clone(),
                 stripe_key.to_secret_string(),
-            ),
+            )
+            .metered(metrics()),
             cal: Cal::new(
                 gated(ProviderName::Cal, Limits::CAL),
                 config.cal.api_url.clone(),
                 cal_id,
                 cal_key.to_secret_string(),
-            ),
+            )
+            .metered(metrics()),
             posthog: config.posthog.key.as_ref().map(|key| {
                 let host = config.posthog.host.clone();
                 PostHog::new(gated(ProviderName::Posthog, Limits::POSTHOG), host, key.to_secret_string(), clock.clone())
+                    .metered(metrics())
             }),
             mail,
             alert: config
                 .alert_webhook_url
                 .clone()
-                .map(|url| AlertHook::new(gated(ProviderName::Alert, Limits::NONE), url)),
+                .map(|url| AlertHook::new(gated(ProviderName::Alert, Limits::NONE), url).metered(metrics())),
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::model::pause::PAUSED;
 use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
+use crate::observe::metrics::Metrics;
 use crate::store::change::Change;
 use crate::store::error::Error;
 use crate::store::{Claimed, Onward, Shared};
@@ -70,6 +71,7 @@ pub struct Ctx {
     store: Shared,
     clock: Clock,
     entropy: Entropy,
+    metrics: Metrics,
     retry_base: Duration,
     run: Run,
     lease: Lease,
@@ -89,6 +91,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Chance, for jitter.
     pub entropy: Entropy,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The base of every backoff.
     pub retry_base: Duration,
     /// How long a lease lasts.
@@ -155,6 +159,7 @@ impl Ctx {
             store: Arc::clone(&surroundings.store),
             clock: surroundings.clock.clone(),
             entropy: surroundings.entropy.clone(),
+            metrics: surroundings.metrics.clone(),
             retry_base: surroundings.retry_base,
             lease_length: surroundings.lease,
             run: claimed.run,
@@ -178,7 +183,7 @@ impl Ctx {
         F: FnOnce(Arc<Step<'a>>) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
-        let name = self.unique(name);
+        let (kind, name) = (name, self.unique(name));
         match self.recall(&name) {
             Recall::Known(Ending::Done { output }) => {
                 return match serde_json::from_str(output.get()) {
@@ -201,9 +206,10 @@ impl Ctx {
         let Tries { last: tried, counted } = self.lock().tries.get(&name).copied().unwrap_or_default();
         let fresh = tried == 0 && self.lease.token == 1;
         let step = Arc::new(Step { ctx: self, fresh, number: tried + 1, changes: Mutex::new(Vec::new()) });
-        let started_at = self.clock.now();
+        let (started_at, start) = (self.clock.now(), Instant::now());
         let result = guarded(work(Arc::clone(&step))).await;
-        let ended_at = self.clock.now();
+        let (ended_at, took) = (self.clock.now(), start.elapsed());
+        let counted_as = |outcome| self.metrics.step(&self.run.workflow, kind, outcome, took);
         let changes = std::mem::take(&mut *step.changes.lock().unwrap_or_else(PoisonError::into_inner));
         // The work has met the end of its lease: whatever it returned is not ours to record.
         if self.lock().stop.is_some() {
@@ -214,6 +220,7 @@ impl Ctx {
             |ending| Attempt { step: name.clone(), number: tried + 1, started_at, ended_at, retried: false, ending };
         match result {
             Ok(value) => {
+                counted_as("done");
                 let output = match serde_json::value::to_raw_value(&value) {
                     Ok(output) => output,
                     Err(error) => return self.stop(Stop::Nondeterministic(format!("{name} returned {error}"))).await,
@@ -222,10 +229,12 @@ impl Ctx {
                 Ok(value)
             }
             Err(failure) if failure.code == PAUSED && policy.retries > 0 => {
+                counted_as("paused");
                 let wait = failure.retry_after().unwrap_or(self.retry_base);
                 self.stop(Stop::PutBack { due_at: ended_at.plus(wait) }).await
             }
             Err(failure) if failure.kind != FailureKind::Permanent && counted < policy.retries => {
+                counted_as("retry");
                 let base = self.retry_base.saturating_mul(policy.pace);
                 let wait = backoff::delay(base, policy.cap, counted + 1, failure.retry_after(), &self.entropy);
                 tracing::warn!(
@@ -237,6 +246,7 @@ impl Ctx {
                 self.stop(Stop::Suspend { attempt: Some(attempt(Ending::Retry { failure })), due_at }).await
             }
             Err(failure) => {
+                counted_as("failed");
                 tracing::warn!(
                     tag = "SideEffects", event = "step_failed", runId = %self.run.id, step = name, attempt = tried + 1,
                     kind = failure.kind.as_str(), code = failure.code, error = failure.message,

@@ -71,6 +71,7 @@ pub async fn drive(
     };
 
     store.finish(lease, end.clone(), clock.now()).await?;
+    surroundings.metrics.run_ended(&run.workflow, end.state().as_str());
     log_end(&run, &end);
     Ok(())
 }

@@ -173,6 +173,7 @@ impl Worker {
         match outcome {
             Ok(()) => {}
             Err(Error::LeaseLost) => {
+                self.surroundings.metrics.lease_lost();
                 tracing::warn!(tag = "Worker", event = "lease_lost", runId = %lease.run, token = lease.token);
             }
             Err(error) => tracing::error!(

@@ -83,6 +83,17 @@ pub enum End {
     Cancelled,
 }
 
+impl End {
+    /// Where the run stands then.
+    pub const fn state(&self) -> RunState {
+        match self {
+            Self::Succeeded(_) => RunState::Succeeded,
+            Self::Failed(_) => RunState::Failed,
+            Self::Cancelled => RunState::Cancelled,
+        }
+    }
+}
+
 /// One execution of a workflow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {

@@ -14,6 +14,7 @@ use crate::observe::rotate::Rotating;
 
 mod line;
 pub mod mask;
+pub mod metrics;
 mod rotate;
 
 /// Where the log goes.

@@ -1,5 +1,6 @@
 //! What an operator can ask for, ahead of asking: the same for the command line and the dashboard.
 
+pub mod exposition;
 pub mod probe;
 pub mod reconcile;
 pub mod refund;

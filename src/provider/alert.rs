@@ -8,6 +8,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::model::case::Case;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::Client;
 use crate::provider::error::{Call, Error};
@@ -23,6 +24,12 @@ impl AlertHook {
     /// Posts to `url`.
     pub fn new(transport: Arc<dyn Transport>, url: Url) -> Self {
         Self(Client::new(transport, url, TIMEOUT))
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(self, metrics: Metrics) -> Self {
+        Self(self.0.metered(metrics))
     }
 
     /// Tells of a case.

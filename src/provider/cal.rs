@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::model::checkout::Attendee;
 use crate::model::time::Timestamp;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
@@ -115,6 +116,13 @@ impl Cal {
     /// A client; `base` ends in `/v2`.
     pub fn new(transport: Arc<dyn Transport>, base: Url, client_id: String, secret_key: SecretString) -> Self {
         Self { client: Client::new(transport, base, TIMEOUT), client_id, secret_key }
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(mut self, metrics: Metrics) -> Self {
+        self.client = self.client.metered(metrics);
+        self
     }
 
     /// Books. A repeat is refused as `slot_taken` or makes a second booking: look first.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::model::failure::FailureKind;
+use crate::observe::metrics::Metrics;
 use crate::provider::error::{Call, Error};
 use crate::provider::verdict::verdict;
 use crate::transport::{Request, Response, Transport};
@@ -23,6 +24,7 @@ pub(crate) struct Client {
     transport: Arc<dyn Transport>,
     base: Url,
     timeout: Duration,
+    metrics: Option<Metrics>,
 }
 
 /// A request in the making: a header that cannot be sent is remembered until the call is made.
@@ -38,7 +40,13 @@ pub(crate) struct Draft<'a> {
 
 impl Client {
     pub(crate) fn new(transport: Arc<dyn Transport>, base: Url, timeout: Duration) -> Self {
-        Self { transport, base, timeout }
+        Self { transport, base, timeout, metrics: None }
+    }
+
+    /// The same, with its calls counted and timed.
+    pub(crate) fn metered(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// The base address continued by `path`; each segment is encoded, so that an id can never leave its place.
@@ -69,6 +77,7 @@ impl Client {
         let start = Instant::now();
         let request = Request { method, url, headers, body: body.into(), timeout: self.timeout };
         let outcome = self.transport.send(request).await;
+        let elapsed = start.elapsed();
         let status = outcome.as_ref().ok().map(|answer| answer.status.as_u16());
         tracing::debug!(
             tag = "Provider",
@@ -76,10 +85,38 @@ impl Client {
             provider = call.provider.as_str(),
             operation = call.operation,
             status,
-            elapsedMs = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            elapsedMs = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         );
-        verdict(call, outcome, private)
+        let judged = verdict(call, outcome, private);
+        if let Some(metrics) = &self.metrics {
+            count(metrics, call, judged.as_ref().err(), elapsed);
+        }
+        judged
     }
+}
+
+/// Codes that are ours, and few: any other counts as its kind.
+const COUNTED: [&str; 11] = [
+    "breaker_open",
+    "connection_lost",
+    "credentials",
+    "no_connection",
+    "paused",
+    "quota",
+    "rate_limited",
+    "slot_taken",
+    "timeout",
+    "unreadable_answer",
+    "unrecognised_refusal",
+];
+
+/// Counts a call by what became of it.
+pub(crate) fn count(metrics: &Metrics, call: Call, error: Option<&Error>, took: Duration) {
+    let outcome = error.map_or("ok", |error| {
+        let known = COUNTED.iter().find(|code| **code == error.code());
+        known.copied().unwrap_or(error.failure.kind.as_str())
+    });
+    metrics.called(call.provider.as_str(), call.operation, outcome, took);
 }
 
 impl<'a> Draft<'a> {

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::model::pause::PAUSED;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::transport::{Error, Request, Response, Transport};
 
@@ -64,6 +65,7 @@ pub struct Gate {
     inner: Arc<dyn Transport>,
     limits: Limits,
     valve: Option<(ProviderName, Arc<dyn Valve>)>,
+    metrics: Option<(ProviderName, Metrics)>,
     places: Semaphore,
     state: Mutex<State>,
 }
@@ -73,7 +75,14 @@ impl Gate {
     pub fn new(inner: Arc<dyn Transport>, limits: Limits) -> Self {
         let state =
             State { tokens: f64::from(limits.burst), counted_at: Instant::now(), failures: 0, closed_until: None };
-        Self { inner, limits, valve: None, places: Semaphore::new(limits.concurrency), state: Mutex::new(state) }
+        Self {
+            inner,
+            limits,
+            valve: None,
+            metrics: None,
+            places: Semaphore::new(limits.concurrency),
+            state: Mutex::new(state),
+        }
     }
 
     /// Lets no call through while `provider` is paused.
@@ -81,6 +90,20 @@ impl Gate {
     pub fn with_valve(mut self, provider: ProviderName, valve: Arc<dyn Valve>) -> Self {
         self.valve = Some((provider, valve));
         self
+    }
+
+    /// Shows whether it leaves `provider` alone.
+    #[must_use]
+    pub fn metered(mut self, provider: ProviderName, metrics: Metrics) -> Self {
+        metrics.breaker(provider.as_str(), false);
+        self.metrics = Some((provider, metrics));
+        self
+    }
+
+    fn show(&self, open: bool) {
+        if let Some((provider, metrics)) = &self.metrics {
+            metrics.breaker(provider.as_str(), open);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,8 +148,12 @@ impl Gate {
             state.failures = state.failures.saturating_add(1);
             if state.failures >= TRIP {
                 state.closed_until = Some(Instant::now() + COOL_DOWN);
+                self.show(true);
             }
         } else {
+            if state.failures >= TRIP {
+                self.show(false);
+            }
             state.failures = 0;
             state.closed_until = None;
         }

@@ -12,6 +12,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::model::capture::Capture;
 use crate::model::failure::FailureKind;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::Client;
 use crate::provider::error::{Call, Error};
@@ -43,6 +44,13 @@ impl PostHog {
     /// A client for the project of `key`.
     pub fn new(transport: Arc<dyn Transport>, host: Url, key: SecretString, clock: Clock) -> Self {
         Self { client: Client::new(transport, host, TIMEOUT), key, clock, waiting: Arc::default() }
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(mut self, metrics: Metrics) -> Self {
+        self.client = self.client.metered(metrics);
+        self
     }
 
     /// Sends a capture: at once if nothing is in flight, otherwise with all that wait by then. Accepted means queued at

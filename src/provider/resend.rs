@@ -10,6 +10,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::model::mail::NewMail;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, parse};
 use crate::provider::error::{Call, Error};
@@ -34,6 +35,13 @@ impl Resend {
     /// A client for the account of `key`.
     pub fn new(transport: Arc<dyn Transport>, base: Url, key: SecretString) -> Self {
         Self { client: Client::new(transport, base, TIMEOUT), key }
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(mut self, metrics: Metrics) -> Self {
+        self.client = self.client.metered(metrics);
+        self
     }
 
     pub(crate) async fn send(&self, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {

@@ -6,29 +6,50 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
 use crate::model::failure::FailureKind;
 use crate::model::mail::NewMail;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
+use crate::provider::client;
 use crate::provider::error::{Call, Error};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A mail server. `smtps://` is TLS from the start, `smtp://` needs `?tls=required` for STARTTLS, as lettre has it.
 #[derive(Clone)]
-pub struct Smtp(AsyncSmtpTransport<Tokio1Executor>);
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    metrics: Option<Metrics>,
+}
 
 impl Smtp {
     /// A client for the server at `url`, for example `smtps://user:password@host:465`.
     pub fn new(url: &SecretString) -> Result<Self, lettre::transport::smtp::Error> {
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())?;
-        Ok(Self(builder.timeout(Some(TIMEOUT)).build()))
+        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), metrics: None })
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     pub(crate) async fn send(&self, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {
-        let call = Call::change(ProviderName::Smtp, "emails.send");
+        let (call, start) = (Call::change(ProviderName::Smtp, "emails.send"), Instant::now());
+        let outcome = self.hand_over(call, from, letter).await;
+        if let Some(metrics) = &self.metrics {
+            client::count(metrics, call, outcome.as_ref().err(), start.elapsed());
+        }
+        outcome
+    }
+
+    async fn hand_over(&self, call: Call, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {
         let message = compose(from, letter).map_err(|why| call.invalid("unsendable_mail", &why))?;
-        match self.0.send(message).await {
+        match self.transport.send(message).await {
             Ok(_) => Ok(None),
             Err(error) => {
                 let (kind, code) = if error.is_permanent() {

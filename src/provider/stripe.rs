@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
+use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
@@ -210,6 +211,13 @@ impl Stripe {
     /// A client for the account of `key`; `base` is the address before `/v1`.
     pub fn new(transport: Arc<dyn Transport>, base: Url, key: SecretString) -> Self {
         Self { client: Client::new(transport, base, TIMEOUT), key }
+    }
+
+    /// The same, with its calls counted and timed.
+    #[must_use]
+    pub fn metered(mut self, metrics: Metrics) -> Self {
+        self.client = self.client.metered(metrics);
+        self
     }
 
     /// Reads a payment intent with its latest charge.

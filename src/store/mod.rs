@@ -31,12 +31,14 @@ use crate::model::words;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
+use crate::store::levels::Levels;
 use crate::store::order::{Order, Performed};
 use crate::store::status::Status;
 
 pub mod change;
 pub mod error;
 pub mod filter;
+pub mod levels;
 pub mod order;
 pub mod sqlite;
 pub mod status;
@@ -297,6 +299,9 @@ pub trait Views: Send + Sync {
 
     /// How everything stands.
     async fn status(&self, now: Timestamp) -> Result<Status, Error>;
+
+    /// How much there is of everything, for gauges.
+    async fn levels(&self, now: Timestamp) -> Result<Levels, Error>;
 
     /// How many runs stand where.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;

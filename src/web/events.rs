@@ -10,10 +10,12 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use ulid::Ulid;
 
 use crate::entropy::Entropy;
 use crate::ingress::app;
+use crate::model::event::Source;
 use crate::model::time::Timestamp;
 use crate::web::Web;
 
@@ -33,10 +35,26 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
+    let start = Instant::now();
+    let (taken, answer) = take(&web, &key, &headers, body).await;
+    let source = Source::App.as_str();
+    web.metrics.answered(source, start.elapsed());
+    web.metrics.arrived(source, "accepted", taken);
+    match answer.0 {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED => web.metrics.arrived(source, "event_key_refused", 1),
+        StatusCode::SERVICE_UNAVAILABLE => web.metrics.arrived(source, "not_stored", 1),
+        _ => web.metrics.arrived(source, "refused", 1),
+    }
+    answer
+}
+
+/// How many events are kept now, and the answer.
+async fn take(web: &Web, key: &str, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> (usize, Answer) {
     if !web.any_event_key && web.event_keys.is_empty() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, &[], Some("no event key is configured: set INNGEST_EVENT_KEY"));
     }
-    if !web.any_event_key && !web.event_keys.iter().any(|known| known.is(&key)) {
+    if !web.any_event_key && !web.event_keys.iter().any(|known| known.is(key)) {
         tracing::warn!(tag = TAG, event = "event_key_refused");
         return answer(StatusCode::UNAUTHORIZED, &[], Some("Event key not found"));
     }
@@ -90,12 +108,12 @@ pub(super) async fn receive(
     }
 }
 
-fn answer(status: StatusCode, ids: &[String], error: Option<&str>) -> Answer {
+fn answer(status: StatusCode, ids: &[String], error: Option<&str>) -> (usize, Answer) {
     let mut body = json!({ "ids": ids, "status": status.as_u16() });
     if let Some(error) = error {
         body["error"] = error.into();
     }
-    (status, Json(body))
+    (ids.len(), (status, Json(body)))
 }
 
 /// The ids of one request: the same again where the sender brings the seed of an earlier try.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::entropy::Entropy;
+use crate::observe::metrics::Metrics;
 use crate::store::Shared;
 
 mod events;
@@ -61,6 +62,8 @@ pub struct Web {
     pub counted: Arc<[String]>,
     /// Chance, for ids.
     pub entropy: Entropy,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Told of every event that is taken: how `dev` lets the sandbox know what was paid.
     pub witness: Option<Witness>,
 }

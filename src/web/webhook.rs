@@ -7,9 +7,10 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::ingress::{Rejected, cal, stripe};
-use crate::model::event::{Disposition, Via};
+use crate::model::event::{Disposition, Source, Via};
 use crate::model::payment::PaymentFact;
 use crate::signature;
 use crate::store::Ingested;
@@ -25,7 +26,7 @@ const RETRY_AFTER_SECS: u32 = 5;
 
 /// Stripe's events of the platform.
 pub(super) async fn stripe(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
-    receive(&web, request, "CheckoutWebhook", |headers, body| {
+    receive(&web, request, ("CheckoutWebhook", Source::Stripe), |headers, body| {
         let header = header(headers, "stripe-signature");
         signature::verify_stripe(header, &body, &web.stripe_secrets, web.tolerance, web.clock.now())?;
         stripe::plan(body, Via::Webhook, web.live)
@@ -35,7 +36,7 @@ pub(super) async fn stripe(State(web): State<Web>, request: Request<Body>) -> Re
 
 /// Stripe's events of connected accounts.
 pub(super) async fn connect(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
-    receive(&web, request, "ConnectWebhook", |headers, body| {
+    receive(&web, request, ("ConnectWebhook", Source::StripeConnect), |headers, body| {
         let header = header(headers, "stripe-signature");
         signature::verify_stripe(header, &body, &web.connect_secrets, web.tolerance, web.clock.now())?;
         stripe::plan_connect(body, Via::Webhook, web.live)
@@ -45,7 +46,7 @@ pub(super) async fn connect(State(web): State<Web>, request: Request<Body>) -> R
 
 /// Cal.com's events.
 pub(super) async fn cal(State(web): State<Web>, request: Request<Body>) -> Result<Json<Value>, Problem> {
-    receive(&web, request, "CalWebhook", |headers, body| {
+    receive(&web, request, ("CalWebhook", Source::Cal), |headers, body| {
         signature::verify_cal(header(headers, "x-cal-signature-256"), &body, &web.cal_secrets)?;
         cal::plan(body, Via::Webhook, web.live, web.clock.now())
     })
@@ -57,12 +58,31 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
+/// Takes an event, and counts what was made of it.
 async fn receive(
+    web: &Web,
+    request: Request<Body>,
+    (tag, source): (&'static str, Source),
+    accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
+) -> Result<Json<Value>, Problem> {
+    let start = Instant::now();
+    let outcome = take(web, request, tag, accept).await;
+    let result = match &outcome {
+        Ok((_, result)) => result,
+        // Codes of refusals are a closed set.
+        Err(problem) => problem.code,
+    };
+    web.metrics.arrived(source.as_str(), result, 1);
+    web.metrics.answered(source.as_str(), start.elapsed());
+    outcome.map(|(answer, _)| answer)
+}
+
+async fn take(
     web: &Web,
     request: Request<Body>,
     tag: &'static str,
     accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Json<Value>, &'static str), Problem> {
     let headers = request.headers().clone();
     let body = read(request).await?;
     let plan = accept(&headers, body).map_err(|rejected| {
@@ -71,15 +91,20 @@ async fn receive(
     })?;
 
     let note = Note::of(tag, &plan);
-    let body = plan.event.body.clone();
-    match web.store.ingest(plan, web.clock.now()).await {
+    let (body, source, made_at) = (plan.event.body.clone(), plan.event.source, plan.event.created_at);
+    let (now, disposition) = (web.clock.now(), plan.event.disposition);
+    match web.store.ingest(plan, now).await {
         Ok(ingested) => {
             if let Some(witness) = &web.witness {
                 witness(&body);
             }
             note.log(&ingested);
             let duplicate = matches!(ingested, Ingested::Duplicate { .. });
-            Ok(Json(json!({ "received": true, "duplicate": duplicate })))
+            if !duplicate {
+                web.metrics.lagged(source.as_str(), now.since(made_at));
+            }
+            let result = if duplicate { "duplicate" } else { disposition.as_str() };
+            Ok((Json(json!({ "received": true, "duplicate": duplicate })), result))
         }
         Err(error) => Err(not_committed(&note, &error)),
     }

@@ -7,6 +7,7 @@ mod checkout_faults;
 mod conformance;
 mod faults;
 mod life;
+mod metrics;
 mod operators;
 mod process;
 mod samples;

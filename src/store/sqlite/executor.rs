@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
+use crate::observe::metrics::Metrics;
 use crate::store::error::Error;
 use crate::store::sqlite::connection;
 
@@ -73,14 +75,14 @@ enum Inner {
 }
 
 impl Executor {
-    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, mode: Mode, metrics: Metrics) -> Result<Self, Error> {
         let changes = Arc::new(watch::Sender::new(0));
         let inner = match mode {
             Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::writer(path)?))),
             Mode::Threads => {
                 let (writer, jobs) = mpsc::channel();
                 let (checkpoints, asked) = mpsc::sync_channel(1);
-                let group = Group::open(path, Arc::clone(&changes), checkpoints)?;
+                let group = Group::open(path, Arc::clone(&changes), checkpoints, metrics)?;
                 spawn("store-writer", move || group.serve(&jobs))?;
                 let conn = connection::writer(path)?;
                 spawn("store-checkpoint", move || checkpoint(&conn, &asked))?;
@@ -184,13 +186,19 @@ struct Group {
     turn: Option<File>,
     changes: Arc<watch::Sender<u64>>,
     checkpoints: mpsc::SyncSender<()>,
+    metrics: Metrics,
     jobs_since_checkpoint: usize,
 }
 
 impl Group {
-    fn open(path: &Path, changes: Arc<watch::Sender<u64>>, checkpoints: mpsc::SyncSender<()>) -> Result<Self, Error> {
+    fn open(
+        path: &Path,
+        changes: Arc<watch::Sender<u64>>,
+        checkpoints: mpsc::SyncSender<()>,
+        metrics: Metrics,
+    ) -> Result<Self, Error> {
         let (conn, turn) = (connection::writer(path)?, connection::lock_file(path));
-        Ok(Self { path: path.to_owned(), conn, turn, changes, checkpoints, jobs_since_checkpoint: 0 })
+        Ok(Self { path: path.to_owned(), conn, turn, changes, checkpoints, metrics, jobs_since_checkpoint: 0 })
     }
 
     fn serve(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
@@ -201,7 +209,9 @@ impl Group {
                 // Without the lock file the commit is merely unfair.
                 let _ = turn.lock();
             }
+            let start = Instant::now();
             let outcome = self.transact(&mut group);
+            self.metrics.committed(u32::try_from(group.len()).unwrap_or(u32::MAX), start.elapsed());
             if let Some(turn) = &self.turn {
                 let _ = turn.unlock();
             }

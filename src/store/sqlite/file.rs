@@ -106,6 +106,11 @@ fn run(source: &Connection, target: &mut Connection) -> Result<(), Error> {
     }
 }
 
+/// Bytes in the log beside the database.
+pub(super) fn log_bytes(path: &Path) -> u64 {
+    std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |found| found.len())
+}
+
 fn unfinished(to: &Path) -> PathBuf {
     with_suffix(to, ".unfinished")
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::observe::metrics::Metrics;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::sqlite::executor::Executor;
@@ -19,6 +20,7 @@ mod executor;
 pub mod file;
 mod inbox;
 mod ledger;
+mod levels;
 mod lists;
 mod migrate;
 mod operate;
@@ -45,12 +47,17 @@ impl Sqlite {
     /// Opens the file, or makes it, and brings it to this program's schema. `money` says whether it is for `test` or
     /// `live` payments, and is remembered: the other kind is refused from then on.
     pub fn open(path: &Path, mode: Mode, money: &str) -> Result<Self, Error> {
+        Self::metered(path, mode, money, Metrics::default())
+    }
+
+    /// The same, with its commits counted and timed.
+    pub fn metered(path: &Path, mode: Mode, money: &str, metrics: Metrics) -> Result<Self, Error> {
         {
             let conn = connection::writer(path)?;
             migrate::run(&conn)?;
             migrate::bind_mode(&conn, money)?;
         }
-        let executor = Executor::open(path, mode)?;
+        let executor = Executor::open(path, mode, metrics)?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 
@@ -65,7 +72,7 @@ impl Sqlite {
             ));
         }
         migrate::check(&connection::reader(path)?)?;
-        let executor = Executor::open(path, mode)?;
+        let executor = Executor::open(path, mode, Metrics::default())?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 

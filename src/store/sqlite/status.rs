@@ -33,17 +33,11 @@ const BYTES: &str = "SELECT page_count * page_size FROM pragma_page_count(), pra
 
 pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error> {
     let since = now.0 - HOUR;
-    let at_risk = |found: &Row<'_>| Ok(Money::new(found.get(0)?, row::currency(found, 1)?));
-    let mut all = conn.prepare_cached(AT_RISK)?;
     Ok(Status {
         at: now,
         mode: conn.prepare_cached(MODE)?.query_row([], |found| found.get(0)).optional()?,
         backlog: views::backlog(conn, now)?,
-        oldest_due: conn
-            .prepare_cached(OLDEST)?
-            .query_row([now.0], |found| found.get::<_, i64>(0))
-            .optional()?
-            .map(Timestamp),
+        oldest_due: oldest_due(conn, now)?,
         sources: sources(conn, since)?,
         ended: counts(conn, ENDED, since)?,
         failing: failing(conn)?,
@@ -52,10 +46,24 @@ pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error>
             .query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
         cases: cases(conn)?,
-        at_risk: all.query_map([], at_risk)?.collect::<Result<_, _>>()?,
+        at_risk: at_risk(conn)?,
         pauses: super::operate::pauses(conn)?,
-        database_bytes: conn.prepare_cached(BYTES)?.query_row([], |found| found.get::<_, i64>(0))?.unsigned_abs(),
+        database_bytes: database_bytes(conn)?,
     })
+}
+
+pub(super) fn oldest_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let due = conn.prepare_cached(OLDEST)?.query_row([now.0], |found| found.get(0)).optional()?;
+    Ok(due.map(Timestamp))
+}
+
+pub(super) fn at_risk(conn: &Connection) -> Result<Vec<Money>, Error> {
+    let read = |found: &Row<'_>| Ok(Money::new(found.get(0)?, row::currency(found, 1)?));
+    Ok(conn.prepare_cached(AT_RISK)?.query_map([], read)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn database_bytes(conn: &Connection) -> Result<u64, Error> {
+    Ok(conn.prepare_cached(BYTES)?.query_row([], |found| found.get::<_, i64>(0))?.unsigned_abs())
 }
 
 fn counts(conn: &Connection, sql: &str, since: i64) -> Result<Vec<(String, u32)>, Error> {

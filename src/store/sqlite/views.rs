@@ -8,7 +8,8 @@ use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
 use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::sqlite::{Sqlite, queue, row, status};
+use crate::store::levels::Levels;
+use crate::store::sqlite::{Sqlite, levels, queue, row, status};
 use crate::store::status::Status;
 use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 
@@ -48,6 +49,11 @@ impl Views for Sqlite {
 
     async fn status(&self, now: Timestamp) -> Result<Status, Error> {
         self.executor.read(move |conn| status::status(conn, now)).await
+    }
+
+    async fn levels(&self, now: Timestamp) -> Result<Levels, Error> {
+        let path = self.path.clone();
+        self.executor.read(move |conn| levels::levels(conn, &path, now)).await
     }
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {

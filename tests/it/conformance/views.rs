@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use discuno::model::case::CaseKind;
 use discuno::model::failure::Failure;
 use discuno::model::run::End;
 use discuno::store::Subject;
 use discuno::store::error::Error;
+use discuno::store::levels::Standing;
 
 use crate::conformance::subjects::{case, done, paid, plan, task};
 use crate::conformance::{Bench, NOW};
@@ -66,6 +68,25 @@ pub(crate) async fn the_backlog_counts_what_stands_where(bench: Bench) {
     // One task and the alert about the failed one are due.
     assert_eq!((backlog.due, backlog.waiting, backlog.running), (2, 1, 1), "{backlog:?}");
     assert_eq!((backlog.failed, backlog.open_cases), (1, 1), "{backlog:?}");
+
+    let levels = bench.store.levels(NOW.plus(Duration::from_secs(5))).await.unwrap();
+    let mut runs: Vec<_> =
+        levels.runs.iter().map(|(name, standing, count)| (name.as_str(), *standing, *count)).collect();
+    runs.sort_unstable();
+    let workflow = claimed[0].run.workflow.as_str();
+    assert_eq!(
+        runs,
+        [
+            ("alert", Standing::Due, 1),
+            (workflow, Standing::Due, 1),
+            (workflow, Standing::Waiting, 1),
+            (workflow, Standing::Running, 1),
+            (workflow, Standing::Failed, 1),
+        ]
+    );
+    assert_eq!((levels.oldest_due, levels.untold_cases), (Some(NOW), 1));
+    assert_eq!(levels.cases, [(CaseKind::RunFailed, 1)]);
+    assert!(levels.database_bytes > 0 && levels.refunds.is_empty());
 }
 
 pub(crate) async fn the_bytes_of_an_event_are_kept_as_they_came(bench: Bench) {

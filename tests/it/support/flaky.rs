@@ -22,6 +22,7 @@ use discuno::model::transfer::Transfer;
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, PaymentLine, RunLine};
+use discuno::store::levels::Levels;
 use discuno::store::order::{Order, Performed};
 use discuno::store::status::Status;
 use discuno::store::{
@@ -228,6 +229,9 @@ impl Views for Flaky {
     }
     async fn status(&self, now: Timestamp) -> Result<Status, Error> {
         self.inner.status(now).await
+    }
+    async fn levels(&self, now: Timestamp) -> Result<Levels, Error> {
+        self.inner.levels(now).await
     }
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
         self.inner.backlog(now).await
