@@ -5,12 +5,12 @@ use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::ingress::stripe::TYPES;
 use discuno::model::event::Source;
+use discuno::ops::when::when;
 use discuno::provider::stripe::EventQuery;
 
 use crate::exit::Exit;
 use crate::output::{self, Table};
 use crate::runtime::Overrides;
-use crate::when::when;
 
 /// Fetch a provider's events and put them through the intake
 ///

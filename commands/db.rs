@@ -7,6 +7,7 @@ use discuno::app::{App, Parts};
 use discuno::config::Config;
 use discuno::model::act::Verb;
 use discuno::model::time::Timestamp;
+use discuno::ops::when::when;
 use discuno::store::order::{Deed, Order};
 use discuno::store::sqlite::{Sqlite, file};
 use serde_json::json;
@@ -15,7 +16,6 @@ use crate::confirm::Confirm;
 use crate::exit::Exit;
 use crate::output;
 use crate::runtime::{Overrides, actor};
-use crate::when::when;
 
 /// Back up, restore, check, prune or migrate the database
 #[derive(clap::Args)]

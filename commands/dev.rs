@@ -10,6 +10,7 @@ use discuno::config::{Config, SANDBOX_STRIPE_SECRET};
 use discuno::entropy::Entropy;
 use discuno::sandbox::Sandbox;
 use discuno::web;
+use discuno::web::admin::{self, Admin};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,9 +40,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     start_log(&playground.app.config, true)?;
     playground.app.begin_schedules().await?;
     output::note(&format!(
-        "webhooks  http://{}/webhooks/stripe (secret {SANDBOX_STRIPE_SECRET})\nsandbox   http://{}/sandbox/ledger\n\
+        "dashboard http://{}/\nwebhooks  http://{}/webhooks/stripe (secret {SANDBOX_STRIPE_SECRET})\nsandbox   http://{}/sandbox/ledger\n\
          next      discuno replay fixtures/stripe.json --to http://{}",
-        playground.listen, playground.sandbox_at, playground.listen
+        playground.listen, playground.listen, playground.sandbox_at, playground.listen
     ));
     playground.run(stop).await?;
     Ok(Exit::Done)
@@ -82,6 +83,7 @@ impl Playground {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut routes = self.app.web();
         let sandbox = self.sandbox.clone();
+        let admin = Admin { stop: stop.clone(), sandbox: Some(self.sandbox.router()), ..self.app.admin()? };
         routes.witness = Some(std::sync::Arc::new(move |event: &[u8]| sandbox.observe(event)));
         let worker = self.app.worker()?;
         let providers_stop = CancellationToken::new();
@@ -89,7 +91,8 @@ impl Playground {
             let (router, stop) = (self.sandbox.router(), providers_stop.clone());
             async move { web::serve(self.providers, router, stop.cancelled()).await }
         });
-        tokio::join!(web::serve(self.webhooks, web::router(routes), stop.cancelled()), worker.run(stop.clone()));
+        let routes = web::router(routes).merge(admin::router(admin));
+        tokio::join!(web::serve(self.webhooks, routes, stop.cancelled()), worker.run(stop.clone()));
         // The providers go last: what is in flight may still need them.
         providers_stop.cancel();
         providers.await?;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use discuno::config::Problems;
+use discuno::ops::when::NoTime;
 use discuno::store::error::Error as StoreError;
 
 /// How a command ended.
@@ -42,7 +43,7 @@ pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
 }
 
 fn status(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<Problems>().is_some() || error.downcast_ref::<Usage>().is_some() {
+    if error.is::<Problems>() || error.is::<Usage>() || error.is::<NoTime>() {
         return 2;
     }
     if error.downcast_ref::<Unconfirmed>().is_some() {

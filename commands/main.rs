@@ -12,6 +12,7 @@ mod lists;
 mod logs;
 mod manual;
 mod output;
+mod password;
 mod reconcile;
 mod refund;
 mod replay;
@@ -20,7 +21,6 @@ mod send;
 mod serve;
 mod show;
 mod status;
-mod when;
 mod worker;
 
 use std::process::ExitCode;
@@ -67,6 +67,7 @@ enum Command {
     Check(check::Args),
     Reconcile(reconcile::Args),
     Db(db::Args),
+    Password(password::Args),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
 }
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Status(args) => runtime::block_on(status::run(args)),
         Command::Db(args) => runtime::block_on(db::run(args)),
+        Command::Password(args) => password::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Check(args) => runtime::block_on(check::run(args)),

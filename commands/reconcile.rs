@@ -7,6 +7,7 @@ use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::model::money::Money;
 use discuno::ops::reconcile::{Finding, reconcile};
+use discuno::ops::when::when;
 use discuno::store::order::{Deed, Order};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -14,7 +15,6 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::output::{self, Table};
 use crate::runtime::{Overrides, actor, start_log};
-use crate::when::when;
 
 /// Compare the books with Stripe and Cal.com, rule by rule
 ///

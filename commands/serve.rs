@@ -6,6 +6,7 @@ use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::web;
+use discuno::web::admin::{self, Admin};
 use tokio::net::TcpListener;
 
 use crate::exit::Exit;
@@ -24,10 +25,16 @@ pub(crate) struct Args {
     /// Where to listen [default: 127.0.0.1:8480, or DISCUNO_LISTEN]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Where operators reach the dashboard [default: where webhooks are taken, or DISCUNO_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let config = args.overrides.config(&[("DISCUNO_LISTEN", args.listen.map(|listen| listen.to_string()))])?;
+    let config = args.overrides.config(&[
+        ("DISCUNO_LISTEN", args.listen.map(|listen| listen.to_string())),
+        ("DISCUNO_ADMIN_LISTEN", args.admin_listen.map(|listen| listen.to_string())),
+    ])?;
     start_log(&config, true)?;
     let mut missing = config.missing_for_serve();
     if args.worker {
@@ -38,9 +45,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let stop = stop_signal()?;
     let app = App::open(config, Parts::system())?;
-    let listener = TcpListener::bind(app.config.listen)
-        .await
-        .with_context(|| format!("could not listen on {}", app.config.listen))?;
+    let listener = bind(app.config.listen).await?;
+    let admin = Admin { stop: stop.clone(), ..app.admin()? };
+    let mut routes = web::router(app.web());
+    let mut desk = None;
+    match (admin.access.is_possible(), app.config.access.listen) {
+        (true, None) => routes = routes.merge(admin::router(admin)),
+        (true, Some(address)) => desk = Some((bind(address).await?, admin::alone(admin))),
+        (false, _) => tracing::info!(
+            tag = "Process",
+            event = "dashboard_off",
+            message = "set DISCUNO_ADMIN_TOKEN or DISCUNO_USERS to have it",
+        ),
+    }
     let worker = args.worker.then(|| app.worker()).transpose()?;
     if args.worker {
         app.begin_schedules().await?;
@@ -48,13 +65,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     tracing::info!(
         tag = "Process", event = "serving", listen = %listener.local_addr()?, mode = app.config.mode.as_str(),
         db = %app.config.db.display(), worker = args.worker,
+        dashboard = desk.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(tracing::field::display),
     );
+    let operated = async {
+        if let Some((listener, routes)) = desk {
+            web::serve(listener, routes, stop.cancelled()).await;
+        }
+    };
     let working = async {
         if let Some(worker) = worker {
             worker.run(stop.clone()).await;
         }
     };
-    tokio::join!(web::serve(listener, web::router(app.web()), stop.cancelled()), working);
+    tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working);
     tracing::info!(tag = "Process", event = "stopped");
     Ok(Exit::Done)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }

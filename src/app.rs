@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, Mode};
@@ -11,6 +12,7 @@ use crate::engine::registry::Registry;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
 use crate::observe::metrics::Metrics;
+use crate::ops::desk::Desk;
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
 use crate::provider::cal::Cal;
@@ -26,6 +28,8 @@ use crate::store::sqlite::{self, Sqlite};
 use crate::transport::Transport;
 use crate::transport::http::Http;
 use crate::web::Web;
+use crate::web::admin::Admin;
+use crate::web::auth::Access;
 use crate::workflow::{self, Means, schedule};
 
 /// A whole deployment, put together and not yet running.
@@ -129,6 +133,51 @@ impl App {
         self.store.ensure(schedule::first_runs(now), now).await.context("could not start the schedules")
     }
 
+    /// What the dashboard works with, reaching the providers over HTTP.
+    pub fn admin(&self) -> anyhow::Result<Admin> {
+        let http = Http::new().context("could not set up the HTTP client")?;
+        Ok(self.admin_over(&(Arc::new(http) as Arc<dyn Transport>)))
+    }
+
+    /// The same over `transport`.
+    pub fn admin_over(&self, transport: &Arc<dyn Transport>) -> Admin {
+        let config = &self.config;
+        let stripe = config.stripe.secret_key.as_ref().map(|key| {
+            let gate = Self::gated(config, transport, None, ProviderName::Stripe, Limits::STRIPE);
+            Stripe::new(gate, config.stripe.api_base.clone(), key.to_secret_string())
+        });
+        Admin {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            access: Access::new(config.access.clone(), config.sandboxed),
+            desk: Desk::new(Arc::clone(&self.store), stripe, self.is_live(), self.clock.clone()),
+            mode: config.mode.as_str(),
+            db: config.db.clone(),
+            log_file: config.log_file.clone(),
+            sandbox: None,
+            stop: CancellationToken::new(),
+            live: Arc::default(),
+        }
+    }
+
+    /// A provider's own way out, with its limits unless it is the sandbox.
+    fn gated(
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+        watched: Option<(&Arc<dyn Valve>, &Metrics)>,
+        provider: ProviderName,
+        limits: Limits,
+    ) -> Arc<dyn Transport> {
+        let limits = if config.sandboxed { Limits::NONE } else { limits };
+        let gate = Gate::new(Arc::clone(transport), limits);
+        match watched {
+            Some((valve, metrics)) => {
+                Arc::new(gate.with_valve(provider, Arc::clone(valve)).metered(provider, metrics.clone()))
+            }
+            None => Arc::new(gate),
+        }
+    }
+
     /// The workflows, on providers behind `transport`.
     pub fn registry(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Registry> {
         Ok(workflow::registry(&Arc::new(self.means(transport)?)))
@@ -170,17 +219,9 @@ impl App {
         transport: &Arc<dyn Transport>,
         watched: Option<(Arc<dyn Valve>, &Metrics)>,
     ) -> anyhow::Result<Providers> {
-        let gated = |provider: ProviderName, limits: Limits| -> Arc<dyn Transport> {
-            let limits = if config.sandboxed { Limits::NONE } else { limits };
-            let gate = Gate::new(Arc::clone(transport), limits);
-            match &watched {
-                Some((valve, metrics)) => {
-                    Arc::new(gate.with_valve(provider, Arc::clone(valve)).metered(provider, (*metrics).clone()))
-                }
-                None => Arc::new(gate),
-            }
-        };
-        let metrics = || watched.as_ref().map(|(_, metrics)| (*metrics).clone()).unwrap_or_default();
+        let watched = watched.as_ref().map(|(valve, metrics)| (valve, *metrics));
+        let gated = |provider, limits| Self::gated(config, transport, watched, provider, limits);
+        let metrics = || watched.map(|(_, metrics)| metrics.clone()).unwrap_or_default();
         let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
         let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
         let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;

@@ -5,6 +5,7 @@ use std::future::Future;
 use discuno::app::{App, Parts};
 use discuno::model::id::PaymentId;
 use discuno::model::time::Timestamp;
+use discuno::ops::when::when;
 use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
@@ -14,7 +15,6 @@ use serde::Serialize;
 use crate::exit::{Exit, Usage};
 use crate::output::{self, Table, watch};
 use crate::runtime::{Overrides, actor};
-use crate::when::when;
 
 pub(crate) mod audit;
 pub(crate) mod bookings;

@@ -14,13 +14,13 @@ use discuno::logs::query::{Query, Test};
 use discuno::logs::scan::{Report, Search, Sink, Want, scan};
 use discuno::logs::source::{Blocks, FileBlocks, Source, with_rotated};
 use discuno::model::time::Timestamp;
+use discuno::ops::when::when;
 
 use crate::exit::{Exit, Usage, is_broken_pipe};
 use crate::logs::context::Context;
 use crate::logs::render::{Fields, Form, Render};
 use crate::output;
 use crate::runtime::now;
-use crate::when::when;
 
 mod context;
 mod pager;

@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-mod private;
 mod table;
 pub(crate) mod watch;
 
-pub(crate) use private::{mask_people, without_addresses};
+pub(crate) use discuno::observe::mask::{mask_people, without_addresses};
 pub(crate) use table::Table;
 
 /// A line of data.

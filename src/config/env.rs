@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         self.settings.push(Setting { name, value, origin });
     }
 
-    fn problem(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, name: &str, message: impl Into<String>) {
         self.problems.push(Problem { name: name.to_owned(), message: message.into() });
     }
 
@@ -75,14 +75,24 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// A value that reads itself and may be missing.
+    pub(super) fn optional<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Option<T> {
+        let text = self.text(&[name])?;
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.problem(name, format!("`{text}` is not {expected}"));
+        }
+        value
+    }
+
     /// A value that reads itself.
     pub(super) fn parsed<T: FromStr>(&mut self, name: &'static str, default: &str, expected: &str) -> Option<T> {
         self.value(name, default, expected, |text| text.parse().ok())
     }
 
-    /// Secrets: a list, or the content of the file named by `<name>_FILE`.
-    pub(super) fn secrets(&mut self, names: &[&'static str]) -> Vec<Secret> {
-        let found = self.find(names).or_else(|| {
+    /// The text of what is secret: the value, or the content of the file named by `<name>_FILE`.
+    fn find_secret(&mut self, names: &[&'static str]) -> Option<(String, String)> {
+        self.find(names).or_else(|| {
             let (path, origin) = self.find(&[&format!("{}_FILE", names[0])])?;
             match std::fs::read_to_string(&path) {
                 Ok(text) => Some((text.trim().to_owned(), format!("file {path} ({origin})"))),
@@ -91,8 +101,20 @@ impl<'a> Reader<'a> {
                     None
                 }
             }
-        });
-        let Some((text, origin)) = found else {
+        })
+    }
+
+    /// A text with secrets in it, none of which is shown.
+    pub(super) fn secret_text(&mut self, names: &[&'static str]) -> Option<String> {
+        let found = self.find_secret(names);
+        let origin = found.as_ref().map_or("not set", |(_, origin)| origin).to_owned();
+        self.note(names[0], if found.is_some() { "••••" } else { "-" }.to_owned(), origin);
+        found.map(|(text, _)| text)
+    }
+
+    /// Secrets: a list.
+    pub(super) fn secrets(&mut self, names: &[&'static str]) -> Vec<Secret> {
+        let Some((text, origin)) = self.find_secret(names) else {
             self.note(names[0], "-".to_owned(), "not set".to_owned());
             return Vec::new();
         };

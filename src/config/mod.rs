@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::config::access::AccessConfig;
 use crate::config::env::Reader;
 use crate::model::policy::Policies;
 
+pub mod access;
 mod env;
 mod secret;
 
@@ -134,6 +136,8 @@ pub struct Config {
     pub counted_events: Vec<String>,
     /// `ALERT_WEBHOOK_URL`
     pub alert_webhook_url: Option<Url>,
+    /// Who may look in from outside.
+    pub access: AccessConfig,
     /// From the prefix of the Stripe key, or `DISCUNO_MODE`.
     pub mode: Mode,
     /// `DISCUNO_DB`
@@ -237,6 +241,7 @@ impl Config {
         let alert_webhook = read.secret(&["ALERT_WEBHOOK_URL"]);
         let db = read.parsed::<PathBuf>("DISCUNO_DB", "discuno.db", "a path");
         let listen = read.parsed::<SocketAddr>("DISCUNO_LISTEN", "127.0.0.1:8480", "an address such as 127.0.0.1:8480");
+        let access = AccessConfig::read(&mut read);
         let log_level = read.parsed::<String>("DISCUNO_LOG", "info", "a level");
         let log_file = read.text(&["DISCUNO_LOG_FILE"]);
         let retry_base = span(&mut read, "DISCUNO_RETRY_BASE", "1s");
@@ -298,6 +303,7 @@ impl Config {
                 event_keys,
                 counted_events: names(counted_events.as_deref()),
                 alert_webhook_url,
+                access,
                 mode: mode?,
                 db: db?,
                 listen: listen?,

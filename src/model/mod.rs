@@ -17,6 +17,7 @@ pub mod pause;
 pub mod payment;
 pub mod policy;
 pub mod refund;
+pub mod role;
 pub mod run;
 pub mod step;
 pub mod takings;

@@ -1,6 +1,8 @@
 //! What an operator can ask for, ahead of asking: the same for the command line and the dashboard.
 
+pub mod desk;
 pub mod exposition;
 pub mod probe;
 pub mod reconcile;
 pub mod refund;
+pub mod when;

@@ -20,9 +20,15 @@ use crate::entropy::Entropy;
 use crate::observe::metrics::Metrics;
 use crate::store::Shared;
 
+pub mod admin;
+mod asset;
+pub mod auth;
 mod events;
 mod health;
+pub mod live;
+mod page;
 mod problem;
+mod shown;
 mod webhook;
 
 /// The largest body that is taken.

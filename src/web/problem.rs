@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::store::error::Error as StoreError;
+
 /// A refusal.
 pub(super) struct Problem {
     pub(super) status: StatusCode,
@@ -16,6 +18,20 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after_secs: None }
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        let status = match error {
+            StoreError::NotFound(_) => StatusCode::NOT_FOUND,
+            StoreError::Illegal(_) | StoreError::LeaseLost => StatusCode::CONFLICT,
+            StoreError::Busy | StoreError::Full(_) | StoreError::CommitUnknown(_) | StoreError::Closed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            StoreError::Corrupt(_) | StoreError::Backend(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.code(), error.to_string())
     }
 }
 

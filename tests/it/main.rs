@@ -5,6 +5,7 @@ mod bad_input;
 mod calendar;
 mod checkout_faults;
 mod conformance;
+mod dashboard;
 mod faults;
 mod life;
 mod metrics;

@@ -1,6 +1,7 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
 mod cal_event;
+pub(crate) mod desk;
 mod event;
 mod flaky;
 pub(crate) mod http;

@@ -1,20 +1,20 @@
 //! Times as people write them.
 
-use discuno::model::time::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SpanRelativeTo, ToSpan};
 
-use crate::exit::Usage;
+use crate::model::time::Timestamp;
 
 /// `2h` or `3d` ago, `yesterday`, a date or time of this machine's zone, or an instant.
-pub(crate) fn when(text: &str, now: Timestamp) -> Result<Timestamp, Usage> {
-    parse(text, now).ok_or_else(|| {
-        Usage(format!(
-            "`{text}` is no time: 30m, 2h, 3d, yesterday, 2026-11-24, \"2026-11-24 15:00\" and 2026-11-24T15:00:00Z are"
-        ))
-    })
+pub fn when(text: &str, now: Timestamp) -> Result<Timestamp, NoTime> {
+    parse(text, now).ok_or_else(|| NoTime(text.to_owned()))
 }
+
+/// A text that is none of these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no time: 30m, 2h, 3d, yesterday, 2026-11-24, \"2026-11-24 15:00\" and 2026-11-24T15:00:00Z are")]
+pub struct NoTime(String);
 
 fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(at) = text.parse() {

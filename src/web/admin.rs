@@ -1,0 +1,69 @@
+//! What operators reach: the dashboard, with everything that keeps others out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::ops::desk::Desk;
+use crate::store::Shared;
+use crate::web::auth::guard::{rules, same_site};
+use crate::web::auth::{Access, identify, login};
+use crate::web::live::{self, Hub};
+use crate::web::{asset, health, page, problem};
+
+/// What the dashboard works with.
+#[derive(Clone)]
+pub struct Admin {
+    /// The store.
+    pub store: Shared,
+    /// The time.
+    pub clock: Clock,
+    /// Who may come in.
+    pub access: Access,
+    /// How acts are ordered.
+    pub desk: Desk,
+    /// `live` or `test`.
+    pub mode: &'static str,
+    /// The database file.
+    pub db: PathBuf,
+    /// The log file, if there is one.
+    pub log_file: Option<PathBuf>,
+    /// The sandbox's own routes, in `dev`.
+    pub sandbox: Option<Router>,
+    /// Ends what would never end by itself.
+    pub stop: CancellationToken,
+    /// What open pages are told.
+    pub live: Arc<Hub>,
+}
+
+/// The routes of operators. They have no fallback: who serves them has.
+pub fn router(admin: Admin) -> Router {
+    let pages = Router::new()
+        .route("/", get(async || Redirect::to("/runs")))
+        .route("/runs", get(page::runs::list))
+        .route("/runs/{id}", get(page::run::show))
+        .route("/runs/{id}/retry", post(page::run::retry))
+        .route("/runs/{id}/cancel", post(page::run::cancel))
+        .route("/live", get(live::stream));
+    admin.live.show(&pages.clone().with_state(admin.clone()));
+    let known = pages.route_layer(from_fn_with_state(admin.clone(), identify));
+    let strangers = Router::new()
+        .route("/login", get(login::form).post(login::enter))
+        .route("/logout", post(login::leave))
+        .route("/static/{file}", get(asset::file));
+    known.merge(strangers).layer(from_fn_with_state(admin.clone(), same_site)).layer(from_fn(rules)).with_state(admin)
+}
+
+/// A listener's whole router, where operators have one of their own.
+pub fn alone(admin: Admin) -> Router {
+    router(admin)
+        .route("/livez", get(health::live))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+}

@@ -1,0 +1,109 @@
+//! Logging in and out.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use crate::web::admin::Admin;
+use crate::web::auth::session::{self, Session};
+use crate::web::page::Page;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    to: String,
+    name: String,
+    wrong: Option<String>,
+    people: bool,
+}
+
+/// Where somebody came from who has to log in first.
+#[derive(Deserialize)]
+pub(in crate::web) struct From {
+    #[serde(default)]
+    to: String,
+}
+
+#[derive(Deserialize)]
+pub(in crate::web) struct Attempt {
+    #[serde(default)]
+    name: String,
+    password: String,
+    #[serde(default)]
+    to: String,
+}
+
+/// Where the log-in is that leads to `to`.
+pub(super) fn address(to: &str) -> String {
+    let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    format!("/login?to={to}")
+}
+
+/// A place of this site, whatever a link may say.
+fn safe(to: &str) -> &str {
+    let inside = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t']);
+    if inside { to } else { "/" }
+}
+
+pub(in crate::web) async fn form(State(admin): State<Admin>, Query(from): Query<From>) -> Response {
+    page(&admin, safe(&from.to), "", None).into_response()
+}
+
+fn page(admin: &Admin, to: &str, name: &str, wrong: Option<String>) -> Page<LoginPage> {
+    let people = !admin.access.config.users.is_empty();
+    Page(LoginPage { to: to.to_owned(), name: name.to_owned(), wrong, people })
+}
+
+pub(in crate::web) async fn enter(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    Form(attempt): Form<Attempt>,
+) -> Response {
+    let Attempt { name, password, to } = attempt;
+    let refused = |status: StatusCode, why: String| {
+        tracing::warn!(tag = "Admin", event = "login_refused", code = status.as_u16());
+        (status, page(&admin, safe(&to), &name, Some(why))).into_response()
+    };
+    if let Some(wait) = admin.access.attempts.wait(&name) {
+        let secs = wait.as_secs().max(1);
+        let response = refused(StatusCode::TOO_MANY_REQUESTS, format!("too many attempts: again in {secs} s"));
+        return (AppendHeaders([(header::RETRY_AFTER, secs.to_string())]), response).into_response();
+    }
+    let access = admin.access.clone();
+    let given = name.clone();
+    let verified = tokio::task::spawn_blocking(move || access.verify(&given, &password)).await;
+    let Ok(Some(identity)) = verified else {
+        admin.access.attempts.failed(&name);
+        return refused(StatusCode::UNAUTHORIZED, "this is not right".to_owned());
+    };
+    tracing::info!(tag = "Admin", event = "logged_in", actor = identity.name, role = identity.role.as_str());
+    let session = Session { name: identity.name, role: identity.role };
+    let cookie = admin.access.seal.cookie(&session, is_https(&headers), admin.clock.now());
+    (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(safe(&to))).into_response()
+}
+
+pub(in crate::web) async fn leave(headers: HeaderMap) -> Response {
+    (AppendHeaders([(header::SET_COOKIE, session::ended(is_https(&headers)))]), Redirect::to("/login")).into_response()
+}
+
+/// Whether the browser came by https, maybe to a proxy before us: it says so itself.
+fn is_https(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_in_leads_nowhere_else() {
+        assert_eq!(safe("/runs?status=failed"), "/runs?status=failed");
+        for to in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nb"] {
+            assert_eq!(safe(to), "/", "{to}");
+        }
+        assert_eq!(address("/runs?a=b&c"), "/login?to=%2Fruns%3Fa%3Db%26c");
+    }
+}

@@ -1,0 +1,142 @@
+//! Pages: each is a view that one call of the store fills, and a template that shows it.
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::model::role::Role;
+use crate::observe::mask;
+use crate::store::error::Error as StoreError;
+use crate::web::admin::Admin;
+use crate::web::asset;
+use crate::web::auth::Identity;
+use crate::web::problem::Problem;
+
+pub(super) mod query;
+pub(super) mod run;
+pub(super) mod runs;
+
+/// A page, to be rendered.
+pub(super) struct Page<T>(pub(super) T);
+
+impl<T: Template> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        match self.0.render() {
+            Ok(html) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+            Err(error) => {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "page_failed", error.to_string()).into_response()
+            }
+        }
+    }
+}
+
+/// What is around every page.
+pub(super) struct Shell {
+    pub(super) title: String,
+    /// The part of the site.
+    pub(super) part: &'static str,
+    pub(super) mode: &'static str,
+    pub(super) user: String,
+    pub(super) role: Role,
+    /// Whether somebody can log out.
+    pub(super) session: bool,
+}
+
+impl Shell {
+    pub(super) fn new(admin: &Admin, identity: &Identity, part: &'static str, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            part,
+            mode: admin.mode,
+            user: identity.name.clone(),
+            role: identity.role,
+            session: !admin.access.is_open(),
+        }
+    }
+
+    /// Whether the page belongs to this part.
+    pub(super) fn is_in(&self, part: &str) -> bool {
+        self.part == part
+    }
+
+    /// Whether who looks may do what takes this role.
+    pub(super) fn may(&self, role: &str) -> bool {
+        role.parse().is_ok_and(|role| self.role.may(role))
+    }
+}
+
+/// The parts of the site, as the navigation lists them.
+pub(super) const PARTS: [(&str, &str); 1] = [("runs", "Runs")];
+
+/// Where the style is.
+pub(super) fn style() -> String {
+    asset::STYLE.address()
+}
+
+/// Where the script is.
+pub(super) fn script() -> String {
+    asset::SCRIPT.address()
+}
+
+/// Why there is no page.
+pub(super) struct Failure {
+    status: StatusCode,
+    what: String,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    status: u16,
+    what: String,
+}
+
+impl Failure {
+    /// What was asked for makes no sense.
+    pub(super) fn bad(what: impl ToString) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, what: what.to_string() }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let page = FailurePage { status: self.status.as_u16(), what: self.what };
+        (self.status, Page(page)).into_response()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { status: Problem::from(&error).status, what: error.to_string() }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { status: problem.status, what: problem.detail }
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad(rejection.body_text())
+    }
+}
+
+/// After an act: back to the page, which says what was done.
+pub(super) fn done(page: &str, said: &str) -> Redirect {
+    let said: String = url::form_urlencoded::byte_serialize(said.as_bytes()).collect();
+    Redirect::to(&format!("{page}?said={said}"))
+}
+
+/// What an act says it has done.
+#[derive(serde::Deserialize, Default)]
+pub(super) struct Said {
+    pub(super) said: Option<String>,
+}
+
+/// Free text without addresses, as the templates want it.
+pub(super) fn text(text: &str) -> String {
+    mask::without_addresses(text)
+}

@@ -1,0 +1,66 @@
+//! The list of runs.
+
+use askama::Template;
+use axum::extract::State;
+
+use crate::model::run::RunState;
+use crate::store::filter::RunLine;
+use crate::web::admin::Admin;
+use crate::web::auth::Identity;
+use crate::web::page::query::Query;
+use crate::web::page::{Failure, Page, Shell, text};
+use crate::web::shown;
+
+#[derive(Template)]
+#[template(path = "runs.html")]
+pub(in crate::web) struct RunsPage {
+    shell: Shell,
+    query: Query,
+    states: &'static [RunState],
+    rows: Vec<Row>,
+    more: Option<String>,
+    command: String,
+}
+
+struct Row {
+    id: String,
+    workflow: String,
+    state: RunState,
+    payment: Option<String>,
+    step: String,
+    tries: String,
+    failure: String,
+    created: shown::Time,
+    due: Option<shown::Time>,
+}
+
+impl From<RunLine> for Row {
+    fn from(line: RunLine) -> Self {
+        let run = line.run;
+        let failure = run.failure.as_ref().or(line.last_failure.as_ref().filter(|_| !run.state.is_terminal()));
+        Self {
+            id: run.id.to_string(),
+            state: run.state,
+            payment: run.payment.map(|id| id.to_string()),
+            step: line.step.unwrap_or_default(),
+            tries: line.attempt.map(|count| count.to_string()).unwrap_or_default(),
+            failure: failure.map(|failure| text(&format!("{}: {}", failure.code, failure.message))).unwrap_or_default(),
+            created: shown::time(run.created_at),
+            due: run.due_at.map(shown::time),
+            workflow: run.workflow,
+        }
+    }
+}
+
+pub(in crate::web) async fn list(
+    State(admin): State<Admin>,
+    identity: Identity,
+    query: Result<axum::extract::Query<Query>, axum::extract::rejection::QueryRejection>,
+) -> Result<Page<RunsPage>, Failure> {
+    let axum::extract::Query(query) = query?;
+    let filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let rows: Vec<Row> = admin.store.runs(filter).await?.into_iter().map(Row::from).collect();
+    let more = rows.last().filter(|_| rows.len() == query.rows() as usize).map(|last| query.next("/runs", &last.id));
+    let (shell, command) = (Shell::new(&admin, &identity, "runs", "Runs"), query.command("runs"));
+    Ok(Page(RunsPage { shell, states: RunState::ALL, rows, more, command, query }))
+}

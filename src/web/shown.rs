@@ -1,0 +1,86 @@
+//! Values as pages show them.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use askama::filters::HtmlSafe;
+
+use crate::model::time::Timestamp;
+
+/// An instant; the script adds how long ago it was.
+pub(super) struct Time(Timestamp);
+
+/// `2026-11-24 18:02:10`, with the whole instant behind it.
+pub(super) const fn time(at: Timestamp) -> Time {
+    Time(at)
+}
+
+impl Display for Time {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let whole = self.0.to_string();
+        let short = whole.get(..19).unwrap_or(&whole).replace('T', " ");
+        write!(f, r#"<time datetime="{whole}">{short}</time>"#)
+    }
+}
+
+impl HtmlSafe for Time {}
+
+/// How long something took: `85 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `4 d 1 h`.
+pub(super) fn took(span: Duration) -> String {
+    let (millis, secs) = (span.as_millis(), span.as_secs());
+    match secs {
+        0 => format!("{millis} ms"),
+        1..60 => format!("{secs}.{} s", (millis % 1000) / 100),
+        60..3600 => format!("{} min", secs / 60),
+        3600..86_400 => format!("{} h {} min", secs / 3600, secs % 3600 / 60),
+        _ => format!("{} d {} h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
+
+/// One of our ids as a link to its page, where it has one.
+pub(super) struct Link(String);
+
+/// `run_7`, linked.
+pub(super) fn link(id: impl Display) -> Link {
+    Link(id.to_string())
+}
+
+impl Display for Link {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let id = &self.0;
+        // Ids of ours are a word, an underscore and digits.
+        let part = match id.split_once('_') {
+            Some((kind, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                PARTS.iter().find(|(known, _)| *known == kind).map(|(_, part)| *part)
+            }
+            _ => None,
+        };
+        match part {
+            Some(part) => write!(f, r#"<a href="/{part}/{id}">{id}</a>"#),
+            None => askama::filters::escape(id, askama::filters::Html).map_err(|_| std::fmt::Error)?.fmt(f),
+        }
+    }
+}
+
+impl HtmlSafe for Link {}
+
+/// The parts of the site, by the beginnings of ids.
+const PARTS: [(&str, &str); 1] = [("run", "runs")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_ours_lead_to_their_pages_and_other_text_is_escaped() {
+        assert_eq!(link("run_7").to_string(), r#"<a href="/runs/run_7">run_7</a>"#);
+        assert_eq!(link("<b>_7").to_string(), "&#60;b&#62;_7");
+        assert_eq!(link("run_7\"><script>").to_string(), "run_7&#34;&#62;&#60;script&#62;");
+    }
+
+    #[test]
+    fn spans_are_told_in_two_units_at_most() {
+        let told: Vec<String> = [85, 1_250, 180_000, 7_500_000].map(Duration::from_millis).map(took).into();
+        assert_eq!(told, ["85 ms", "1.2 s", "3 min", "2 h 5 min"]);
+    }
+}

@@ -1,0 +1,5 @@
+//! The dashboard: who gets in, what is shown, what can be done from it.
+
+mod access;
+mod live;
+mod runs;

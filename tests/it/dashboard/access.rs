@@ -1,0 +1,70 @@
+//! Who gets in, and who does not.
+
+use discuno::model::role::Role;
+use http::{StatusCode, header};
+
+use crate::support::World;
+use crate::support::desk::{Desk, TOKENS};
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_is_sent_to_the_log_in_and_a_program_is_told_401() {
+    let world = World::idle();
+    let program = Desk::stranger(&world).get("/runs").await;
+    assert_eq!((program.status, program.header(header::WWW_AUTHENTICATE)), (StatusCode::UNAUTHORIZED, "Bearer"));
+    let person = Desk::stranger(&world).with("accept", "text/html").get("/runs?status=failed").await;
+    assert_eq!(person.header(header::LOCATION), "/login?to=%2Fruns%3Fstatus%3Dfailed");
+    for path in ["/live?view=/runs", "/runs/run_1"] {
+        assert_eq!(Desk::stranger(&world).get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_opens_a_session_that_leads_back_and_a_log_out_ends_it() {
+    let world = World::idle();
+    let stranger = Desk::stranger(&world);
+    let refused = stranger.post("/login", "password=wrong&to=/runs").await;
+    assert_eq!((refused.status, refused.header(header::SET_COOKIE)), (StatusCode::UNAUTHORIZED, ""));
+    let (_, token) = TOKENS[0];
+    let entered = stranger.post("/login", &format!("password={token}&to=/runs")).await;
+    assert_eq!((entered.status, entered.header(header::LOCATION)), (StatusCode::SEE_OTHER, "/runs"));
+    let cookie = entered.header(header::SET_COOKIE).to_owned();
+    assert!(cookie.contains("HttpOnly; SameSite=Strict") && !cookie.contains(token), "{cookie}");
+    let session = cookie.split(';').next().unwrap();
+    let page = Desk::stranger(&world).with("cookie", session).get("/runs").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let forged = session.replace('0', "1");
+    assert_eq!(Desk::stranger(&world).with("cookie", &forged).get("/runs").await.status, StatusCode::UNAUTHORIZED);
+    assert!(stranger.post("/logout", "").await.header(header::SET_COOKIE).contains("Max-Age=0"));
+}
+
+#[tokio::test]
+async fn a_log_in_that_fails_too_often_is_not_listened_to() {
+    let stranger = Desk::stranger(&World::idle());
+    for _ in 0..5 {
+        assert_eq!(stranger.post("/login", "password=wrong").await.status, StatusCode::UNAUTHORIZED);
+    }
+    let late = stranger.post("/login", &format!("password={}", TOKENS[0].1)).await;
+    assert_eq!(late.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(!late.header(header::RETRY_AFTER).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_act_that_another_site_has_a_browser_send_is_refused() {
+    let world = World::idle();
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let answer = Desk::of(&world, Role::Money).with(name, value).post("/runs/run_1/cancel", "").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}");
+    }
+    let own = Desk::of(&world, Role::Money).with("sec-fetch-site", "same-origin");
+    assert_eq!(own.post("/runs/run_1/cancel", "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_tells_browsers_to_load_nothing_from_elsewhere_and_to_keep_nothing() {
+    let world = World::idle();
+    for path in ["/runs", "/login", "/runs/run_404"] {
+        let answer = Desk::of(&world, Role::Viewer).get(path).await;
+        assert!(answer.header(header::CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"), "{path}");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Runs on the dashboard.
+
+use discuno::model::role::Role;
+use discuno::model::run::RunState;
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use http::{StatusCode, header};
+
+use crate::support::desk::Desk;
+use crate::support::{Event, World};
+
+async fn failed() -> (World, String) {
+    let world = World::new();
+    let refusal = Effect::Refuse { status: 418, code: "teapot".to_owned(), message: "<b>no</b>".to_owned() };
+    world.sandbox.inject(Fault::new(Provider::Mail, refusal).on("emails.send").times(1000));
+    world.sandbox.inject(
+        Fault::new(
+            Provider::Cal,
+            Effect::Refuse {
+                status: 400,
+                code: "slot_taken".to_owned(),
+                message: "User either already has booking at this time or is not available".to_owned(),
+            },
+        )
+        .on("bookings.create")
+        .times(1000),
+    );
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle().await;
+    let runs = world.runs_of("send-email").await;
+    let run = runs.iter().find(|run| run.state == RunState::Failed).expect("a failed run");
+    let id = run.id.to_string();
+    (world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_shows_each_try_with_its_error_escaped_and_no_address() {
+    let (world, id) = failed().await;
+    let page = Desk::of(&world, Role::Viewer).get(&format!("/runs/{id}")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("teapot") && page.body.contains("&#60;b&#62;no"), "{}", page.body);
+    assert!(!page.body.contains("zoe@example.edu"));
+    let list = Desk::of(&world, Role::Viewer).get("/runs?status=failed").await;
+    assert!(list.body.contains(&format!("<a href=\"/runs/{id}\">{id}</a>")), "{}", list.body);
+    let none = Desk::of(&world, Role::Viewer).get("/runs?status=failed&workflow=nothing").await;
+    assert!(!none.body.contains(&id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_has_a_failed_run_go_on_and_a_viewer_does_not() {
+    let (world, id) = failed().await;
+    let path = format!("/runs/{id}/retry");
+    assert_eq!(Desk::of(&world, Role::Viewer).post(&path, "").await.status, StatusCode::FORBIDDEN);
+    world.sandbox.clear_faults();
+    let done = Desk::of(&world, Role::Operator).post(&path, "reason=mail+is+back").await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    assert!(done.header(header::LOCATION).starts_with(&format!("/runs/{id}?said=")));
+    world.settle().await;
+    let run = world.app.store.run(id.parse().unwrap()).await.unwrap();
+    assert_eq!((run.state, run.retries), (RunState::Succeeded, 1));
+    let act = world.story().await.acts.pop().expect("an act");
+    assert_eq!((act.actor.as_str(), act.reason.as_deref()), ("token", Some("mail is back")));
+    let again = Desk::of(&world, Role::Operator).post(&path, "").await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_in_an_address_is_said() {
+    let world = World::idle();
+    for path in ["/runs?since=soon", "/runs?before=x", "/runs/nothing", "/runs?payment=run_1"] {
+        let answer = Desk::of(&world, Role::Viewer).get(path).await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+    }
+}

@@ -1,0 +1,84 @@
+//! The dashboard of a world, called in process.
+
+use axum::body::{Body, to_bytes};
+use discuno::config::Secret;
+use discuno::config::access::{AccessConfig, Token};
+use discuno::model::role::Role;
+use discuno::web::admin;
+use discuno::web::auth::Access;
+use http::{Request, Response, StatusCode, header};
+use tower::ServiceExt;
+
+use crate::support::World;
+
+/// The token of each role.
+pub(crate) const TOKENS: [(Role, &str); 3] =
+    [(Role::Viewer, "viewer-0123456789"), (Role::Operator, "operator-0123456789"), (Role::Money, "money-0123456789")];
+
+/// An answer, read to its end.
+pub(crate) struct Shown {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Shown {
+    pub(crate) fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Somebody at the dashboard.
+pub(crate) struct Desk {
+    router: axum::Router,
+    with: Vec<(String, String)>,
+}
+
+impl Desk {
+    /// Somebody whom nobody knows.
+    pub(crate) fn stranger(world: &World) -> Self {
+        let tokens = TOKENS.iter().map(|(role, text)| Token { role: *role, secret: Secret::new(text) }).collect();
+        let mut with = world.app.admin_over(&world.providers());
+        with.access = Access::new(AccessConfig { tokens, ..AccessConfig::default() }, false);
+        Self { router: admin::router(with), with: Vec::new() }
+    }
+
+    /// Somebody with this role.
+    pub(crate) fn of(world: &World, role: Role) -> Self {
+        let (_, token) = TOKENS.iter().find(|(known, _)| *known == role).unwrap();
+        Self::stranger(world).with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The same with a header on each request.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.with.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Shown {
+        self.ask("GET", path, "").await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Shown {
+        self.ask("POST", path, form).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, form: &str) -> Shown {
+        let (parts, body) = self.begin(method, path, form).await.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Shown { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// The answer, with its body still to come.
+    pub(crate) async fn begin(&self, method: &str, path: &str, form: &str) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "desk.test");
+        if method == "POST" {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        for (name, value) in &self.with {
+            request = request.header(name, value);
+        }
+        self.router.clone().oneshot(request.body(Body::from(form.to_owned())).unwrap()).await.unwrap()
+    }
+}
