@@ -67,7 +67,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Bring the database to this program's schema
+    /// Bring the database to this program's schema, once a copy of it is kept beside it; `serve` and `worker` do so at their start
     Migrate {
         #[command(flatten)]
         overrides: Overrides,
@@ -94,8 +94,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         Command::Migrate { overrides } => {
             let config = overrides.config(&[])?;
-            drop(Sqlite::existing(&config.db, Parts::system().store)?);
+            let kept = file::upgrade(&config.db)
+                .with_context(|| format!("could not bring {} to this program's schema", config.db.display()))?;
             output::note(&format!("{} has this program's schema", config.db.display()));
+            if let Some(kept) = kept {
+                output::note(&format!("what was there before is in {}", kept.display()));
+            }
             Ok(Exit::Done)
         }
     }

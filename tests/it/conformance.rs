@@ -5,7 +5,7 @@ mod leases;
 mod ledger;
 mod model;
 mod queue;
-mod subjects;
+pub(crate) mod subjects;
 mod views;
 
 use std::path::Path;

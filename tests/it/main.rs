@@ -17,5 +17,6 @@ mod schedules;
 mod shares;
 mod style;
 mod support;
+mod upgrade;
 mod webhook;
 mod wire;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::observe::metrics::Metrics;
 use crate::store::error::Error;
-use crate::store::sqlite::connection;
+use crate::store::sqlite::{connection, migrate};
 
 /// At most this many jobs share one commit.
 const GROUP: usize = 256;
@@ -266,8 +266,12 @@ fn run(conn: &Connection, statement: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A program that has been left behind by a newer one writes no more.
 fn begin(conn: &Connection) -> Result<(), Error> {
-    run(conn, "BEGIN IMMEDIATE")
+    run(conn, "BEGIN IMMEDIATE")?;
+    migrate::check(conn).inspect_err(|_| {
+        let _ = rollback(conn);
+    })
 }
 
 fn commit(conn: &Connection) -> Result<(), Error> {

@@ -13,27 +13,41 @@ use crate::store::sqlite::{connection, migrate};
 /// when it returns the copy is on disk.
 pub fn backup(db: &Path, to: &Path) -> Result<(), Error> {
     let source = connection::reader(db)?;
-    migrate::check(&source)?;
-    if to.exists() {
-        return Err(Error::Illegal(format!("{} is there already: nothing was overwritten", to.display())));
-    }
-    let unfinished = unfinished(to);
-    let copied = copy(&source, &unfinished).and_then(|()| {
-        let file = File::open(&unfinished).map_err(|error| full(&unfinished, &error))?;
-        file.sync_all().map_err(|error| full(&unfinished, &error))?;
-        std::fs::rename(&unfinished, to).map_err(|error| full(to, &error))
-    });
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    copied
+    migrate::check_known(&source)?;
+    copy(&source, to)
+}
+
+/// Brings a file that is there to this program's schema. Says where the copy is that was made before, if one was needed.
+pub fn upgrade(db: &Path) -> Result<Option<PathBuf>, Error> {
+    there(db)?;
+    migrate(db)
+}
+
+/// The same, and makes the file if there is none.
+pub(super) fn migrate(db: &Path) -> Result<Option<PathBuf>, Error> {
+    let conn = connection::writer(db)?;
+    let mut kept = None;
+    migrate::run(&conn, |version| {
+        let to = free(db, &format!(".schema-{version}"));
+        copy(&connection::reader(db)?, &to)?;
+        tracing::warn!(
+            tag = "Store",
+            event = "database_upgrade",
+            from = version,
+            to = migrate::VERSION,
+            copy = %to.display(),
+        );
+        kept = Some(to);
+        Ok(())
+    })?;
+    Ok(kept)
 }
 
 /// Puts a backup in the place of the database. What was there is kept under the name that is returned. Processes that run
 /// on it go on with what the backup holds: whatever they were about to record for runs it does not know is refused.
 pub fn restore(backup_file: &Path, db: &Path, stamp: &str) -> Result<Option<PathBuf>, Error> {
     let source = connection::reader(backup_file)?;
-    migrate::check(&source)?;
+    migrate::check_known(&source)?;
     let damage = damage(&source)?;
     if !damage.is_empty() {
         return Err(Error::Corrupt(format!("{} is damaged: {}", backup_file.display(), damage.join("; "))));
@@ -44,28 +58,34 @@ pub fn restore(backup_file: &Path, db: &Path, stamp: &str) -> Result<Option<Path
     }
     let mut target = connection::writer(db)?;
     run(&source, &mut target)?;
+    drop(target);
+    migrate(db)?;
     Ok(kept)
 }
 
-/// What is wrong with the file, in words; nothing if it is whole and of this program's schema.
+/// What is wrong with the file, in words; nothing if it is whole and of the schema that it says.
 pub fn check(db: &Path) -> Result<Vec<String>, Error> {
     let conn = connection::reader(db)?;
-    migrate::check(&conn)?;
+    migrate::check_known(&conn)?;
     let mut found = damage(&conn)?;
-    let fresh = Connection::open_in_memory()?;
-    migrate::run(&fresh)?;
-    let objects = |conn: &Connection| -> Result<Vec<(String, String)>, Error> {
-        let sql =
-            "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name";
-        let mut statement = conn.prepare(sql)?;
-        Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
-    };
-    let (ours, theirs) = (objects(&fresh)?, objects(&conn)?);
-    let missing = ours.iter().filter(|object| !theirs.contains(object));
-    found.extend(missing.map(|(name, _)| format!("{name} is not as the schema has it")));
-    let foreign = theirs.iter().filter(|(name, _)| !ours.iter().any(|(known, _)| known == name));
-    found.extend(foreign.map(|(name, _)| format!("{name} is not of the schema")));
+    if migrate::version(&conn)? == migrate::VERSION {
+        found.extend(migrate::missing(&conn)?);
+        found.extend(migrate::foreign(&conn)?);
+    }
     Ok(found)
+}
+
+/// Whether there is such a file.
+pub(super) fn there(db: &Path) -> Result<(), Error> {
+    if db.is_dir() {
+        return Err(Error::Illegal("it is a directory".to_owned()));
+    }
+    if !db.is_file() {
+        return Err(Error::NotFound(
+            "such file: `discuno serve` makes it, and --db or DISCUNO_DB says where".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Gives the disk what deleted rows have left.
@@ -78,21 +98,30 @@ fn damage(conn: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = conn.prepare("PRAGMA integrity_check(20)")?;
     let mut found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     found.retain(|line| line != "ok");
-    let mut statement = conn.prepare("PRAGMA foreign_key_check")?;
-    let lost = statement.query_map([], |row| {
-        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-        Ok(format!("a row of {table} points to a row of {parent} that is not there"))
-    })?;
-    for line in lost {
-        found.push(line?);
-    }
+    found.extend(migrate::lost(conn)?);
     Ok(found)
 }
 
+/// A file of its own, without a log beside it, on disk when this returns.
 fn copy(source: &Connection, to: &Path) -> Result<(), Error> {
+    if to.exists() {
+        return Err(Error::Illegal(format!("{} is there already: nothing was overwritten", to.display())));
+    }
+    let unfinished = with_suffix(to, ".unfinished");
+    let copied = fill(source, &unfinished).and_then(|()| {
+        let file = File::open(&unfinished).map_err(|error| full(&unfinished, &error))?;
+        file.sync_all().map_err(|error| full(&unfinished, &error))?;
+        std::fs::rename(&unfinished, to).and_then(|()| sync_folder(to)).map_err(|error| full(to, &error))
+    });
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    copied
+}
+
+fn fill(source: &Connection, to: &Path) -> Result<(), Error> {
     let mut target = connection::writer(to)?;
     run(source, &mut target)?;
-    // A file of its own, without a log beside it.
     let mode: String = target.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     if mode == "delete" { Ok(()) } else { Err(Error::Backend("the copy kept its log".to_owned())) }
 }
@@ -111,8 +140,17 @@ pub(super) fn log_bytes(path: &Path) -> u64 {
     std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |found| found.len())
 }
 
-fn unfinished(to: &Path) -> PathBuf {
-    with_suffix(to, ".unfinished")
+/// The first name that no file has: an older copy is never lost to a newer one.
+fn free(path: &Path, suffix: &str) -> PathBuf {
+    let first = with_suffix(path, suffix);
+    let others = (2..u32::MAX).map(|number| with_suffix(path, &format!("{suffix}.{number}")));
+    std::iter::once(first.clone()).chain(others).find(|name| !name.exists()).unwrap_or(first)
+}
+
+/// Without it the new name may be gone after a power cut.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

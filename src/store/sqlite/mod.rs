@@ -44,33 +44,23 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, and brings it to this program's schema. `money` says whether it is for `test` or
-    /// `live` payments, and is remembered: the other kind is refused from then on.
+    /// Opens the file, or makes it, and brings it to this program's schema; an older one is copied first. `money` says
+    /// whether it is for `test` or `live` payments, and is remembered: the other kind is refused from then on.
     pub fn open(path: &Path, mode: Mode, money: &str) -> Result<Self, Error> {
         Self::metered(path, mode, money, Metrics::default())
     }
 
     /// The same, with its commits counted and timed.
     pub fn metered(path: &Path, mode: Mode, money: &str, metrics: Metrics) -> Result<Self, Error> {
-        {
-            let conn = connection::writer(path)?;
-            migrate::run(&conn)?;
-            migrate::bind_mode(&conn, money)?;
-        }
+        file::migrate(path)?;
+        migrate::bind_mode(&connection::writer(path)?, money)?;
         let executor = Executor::open(path, mode, metrics)?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
-        if path.is_dir() {
-            return Err(Error::Illegal("it is a directory".to_owned()));
-        }
-        if !path.is_file() {
-            return Err(Error::NotFound(
-                "such file: `discuno serve` makes it, and --db or DISCUNO_DB says where".into(),
-            ));
-        }
+        file::there(path)?;
         migrate::check(&connection::reader(path)?)?;
         let executor = Executor::open(path, mode, Metrics::default())?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })

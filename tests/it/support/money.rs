@@ -10,7 +10,12 @@ pub(crate) const ALL: u32 = 10_000;
 
 /// Every payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 pub(crate) async fn assert_right(store: &Shared, theirs: &Ledger, context: &str) {
-    for payment in newest(store, ALL).await {
+    assert_these(store, theirs, context, |_| true).await;
+}
+
+/// The same of these payments only.
+pub(crate) async fn assert_these(store: &Shared, theirs: &Ledger, context: &str, these: impl Fn(&Payment) -> bool) {
+    for payment in newest(store, ALL).await.into_iter().filter(these) {
         let story = store.story(Subject::Payment(payment.id)).await.unwrap();
         assert_payment(&payment, &story, theirs, &format!("{context}: {} {}", payment.id, payment.status));
     }

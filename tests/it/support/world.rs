@@ -11,6 +11,7 @@ use discuno::clock::Clock;
 use discuno::config::{Config, SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
 use discuno::model::payment::Payment;
+use discuno::model::time::Timestamp;
 use discuno::sandbox::Sandbox;
 use discuno::sandbox::ledger::Ledger;
 use discuno::signature::{sign_cal, sign_stripe};
@@ -57,8 +58,13 @@ impl World {
 
     /// The same, with other settings.
     pub(crate) fn idle_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::starting_at(NOW, adjust)
+    }
+
+    /// The same, at another time.
+    pub(crate) fn starting_at(start: Timestamp, adjust: impl FnOnce(&mut Config)) -> Self {
         let dir = scratch();
-        let clock = Clock::starting_at(NOW);
+        let clock = Clock::starting_at(start);
         let base = "http://sandbox.test".parse().unwrap();
         let config = Config::sandbox(&base, PathBuf::from(dir.path()).join("d.db"), "127.0.0.1:0".parse().unwrap());
         let mut config = config.unwrap();

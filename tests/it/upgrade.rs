@@ -1,0 +1,176 @@
+//! Databases of every earlier version are upgraded and worked on; a newer one is refused.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use discuno::model::payment::PaymentStatus;
+use discuno::model::time::Timestamp;
+use discuno::store::error::Error;
+use discuno::store::sqlite::{Mode, Sqlite, file};
+use discuno::store::{Inbox, Store};
+use rusqlite::Connection;
+
+use crate::conformance::subjects;
+use crate::support::process::Deployment;
+use crate::support::{World, money, newest, scratch};
+
+/// A database that a program of each version left when it was killed at work. With a new version comes a new one.
+const VERSIONS: [u32; 3] = [1, 2, 3];
+
+fn unpack(version: u32, to: &Path) {
+    let name = format!("tests/fixtures/databases/v{version}.db.gz");
+    let packed = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    std::fs::write(to, bytes).unwrap();
+}
+
+fn version_of(db: &Path) -> u32 {
+    Connection::open(db).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+/// Pretends that a program from the future has been here.
+fn make_newer(db: &Path) {
+    let newer = version_of(db) + 1;
+    Connection::open(db).unwrap().pragma_update(None, "user_version", newer).unwrap();
+}
+
+fn all_rows(db: &Path) -> BTreeMap<String, i64> {
+    let file = Connection::open(db).unwrap();
+    let mut tables = file.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let count =
+        |table: &String| file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+    tables.iter().map(|table| (table.clone(), count(table))).filter(|(_, rows)| *rows > 0).collect()
+}
+
+#[test]
+fn each_earlier_schema_becomes_the_one_of_today_with_a_copy_kept() {
+    let today = scratch();
+    let today = today.path().join("today.db");
+    drop(Sqlite::open(&today, Mode::Inline, "test").unwrap());
+    for version in VERSIONS {
+        let dir = scratch();
+        let db = dir.path().join("old.db");
+        unpack(version, &db);
+        let rows = all_rows(&db);
+        let kept = file::upgrade(&db).unwrap().expect("a copy");
+        assert_eq!((version_of(&db), version_of(&kept)), (version_of(&today), version));
+        assert_eq!(file::check(&db).unwrap(), Vec::<String>::new(), "v{version}");
+        assert_eq!((all_rows(&db), all_rows(&kept)), (rows.clone(), rows), "v{version}: every row is there");
+        assert_eq!(file::upgrade(&db).unwrap(), None, "v{version}: once is enough");
+        // The copy can be put back; it is upgraded again, and no copy takes the place of another.
+        file::restore(&kept, &db, "again").unwrap();
+        assert_eq!(version_of(&db), version_of(&today), "v{version}");
+        assert!(kept.exists() && PathBuf::from(format!("{}.2", kept.display())).exists(), "v{version}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_version_was_at_is_carried_to_a_right_end() {
+    for version in VERSIONS {
+        let context = format!("v{version}");
+        let dir = scratch();
+        let old = dir.path().join("old.db");
+        unpack(version, &old);
+        let last = "SELECT max(received_at) FROM events";
+        let last: i64 = Connection::open(&old).unwrap().query_row(last, [], |row| row.get(0)).unwrap();
+        let mut world = World::starting_at(Timestamp(last).plus(Duration::from_secs(120)), |config| {
+            std::fs::copy(&old, &config.db).unwrap();
+        });
+        let db = world.app.config.db.clone();
+        let before = newest(&world.app.store, money::ALL).await;
+        // What was paid back or booked before is in the books of providers that are not there any more.
+        let underway = before.iter().filter(|known| known.status == PaymentStatus::Paid);
+        let underway: Vec<String> = underway.map(|known| known.session_id.clone()).collect();
+        assert!(underway.len() >= 5, "{context}: {underway:?}");
+        let bodies: Vec<Vec<u8>> = {
+            let file = Connection::open(&db).unwrap();
+            let mut bodies = file.prepare("SELECT body FROM events ORDER BY id").unwrap();
+            bodies.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        for body in &bodies {
+            world.sandbox.observe(body);
+        }
+
+        world.work_over(world.providers());
+        world.settle().await;
+        money::assert_these(&world.app.store, &world.ledger(), &context, |payment| {
+            underway.contains(&payment.session_id)
+        })
+        .await;
+        for (was, is) in before.iter().zip(newest(&world.app.store, money::ALL).await) {
+            let ended = was.status != PaymentStatus::Paid;
+            assert!(!ended || was.status == is.status, "{context}: {} was {}", is.id, was.status);
+        }
+        assert_eq!(file::check(&db).unwrap(), Vec::<String>::new(), "{context}");
+    }
+}
+
+#[test]
+fn an_upgrade_that_cannot_be_kept_changes_nothing() {
+    let dir = scratch();
+    let db = dir.path().join("odd.db");
+    unpack(3, &db);
+    let odd = Connection::open(&db).unwrap();
+    odd.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM payments WHERE id = 1").unwrap();
+    drop(odd);
+    let refused = file::upgrade(&db).unwrap_err();
+    assert!(matches!(&refused, Error::Corrupt(why) if why.contains("nothing was changed")), "{refused}");
+    assert_eq!(version_of(&db), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_is_open_when_a_newer_program_comes_writes_no_more() {
+    for mode in [Mode::Inline, Mode::Threads] {
+        let dir = scratch();
+        let db = dir.path().join("discuno.db");
+        let store = Sqlite::open(&db, mode, "test").unwrap();
+        store.is_writable().await.unwrap();
+        make_newer(&db);
+        let refused = store.ingest(subjects::paid("1"), crate::conformance::NOW).await.unwrap_err();
+        assert!(matches!(&refused, Error::Illegal(why) if why.contains("use the newer discuno")), "{refused}");
+        assert_eq!(all_rows(&db).get("events"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_refuses_a_newer_database_and_says_so() {
+    let deployment = Deployment::new().await;
+    drop(deployment.store());
+    make_newer(&deployment.db);
+    let bytes = std::fs::read(&deployment.db).unwrap();
+    for args in [
+        &["serve"][..],
+        &["worker"],
+        &["serve", "--worker"],
+        &["status"],
+        &["payments"],
+        &["show", "pay_1"],
+        &["refund", "pay_1", "--yes"],
+        &["reconcile"],
+        &["db", "check"],
+        &["db", "migrate"],
+        &["db", "backup", "copy.db"],
+    ] {
+        let (status, out, said) = deployment.ran(args);
+        assert_eq!(status, Some(5), "{args:?}: {said}");
+        assert!(said.contains("use the newer discuno") && out.is_empty(), "{args:?}: {said}");
+    }
+    assert_eq!(std::fs::read(&deployment.db).unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reads_an_older_database_names_the_command_that_upgrades_it() {
+    let deployment = Deployment::new().await;
+    unpack(2, &deployment.db);
+    let (status, _, said) = deployment.ran(&["payments"]);
+    assert_eq!(status, Some(5), "{said}");
+    assert!(said.contains("discuno db migrate"), "{said}");
+    let (status, _, said) = deployment.ran(&["db", "migrate"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("discuno.db.schema-2"), "{said}");
+    assert_eq!(deployment.ran(&["payments"]).0, Some(0));
+}
