@@ -1,15 +1,17 @@
 //! `discuno db`: the database as a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Config;
 use discuno::model::act::Verb;
+use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::time::Timestamp;
 use discuno::ops::when::when;
 use discuno::store::order::{Deed, Order};
 use discuno::store::sqlite::{Sqlite, file};
+use discuno::workflow;
 use serde_json::json;
 
 use crate::confirm::Confirm;
@@ -36,14 +38,18 @@ enum Command {
     },
     /// Put a backup in the place of the database; what was there is kept beside it
     #[command(
-        after_help = "Afterwards `discuno backfill stripe` fetches what came in since the backup. What was paid back or booked since is \
-        found at the providers before anything is done again."
+        after_help = "Every workflow is held afterwards: `discuno backfill stripe` fetches what came in since the backup, `discuno reconcile` \
+        tells what was done since that the backup knows nothing of, and `discuno resume --all` has the runs go on.\n\n\
+        Example:\n  discuno db restore /backups/discuno-2026-11-24.db --reason \"the disk failed\""
     )]
     Restore {
         #[command(flatten)]
         overrides: Overrides,
         /// The backup
         from: PathBuf,
+        /// Why, for the audit trail
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         confirm: Confirm,
     },
@@ -87,7 +93,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             output::cells([&to.display().to_string(), &std::fs::metadata(&to)?.len().to_string()])?;
             Ok(Exit::Done)
         }
-        Command::Restore { overrides, from, confirm } => restore(overrides.config(&[])?, from, &confirm).await,
+        Command::Restore { overrides, from, reason, confirm } => {
+            restore(&overrides.config(&[])?, &from, reason, &confirm)
+        }
         Command::Check { overrides } => check(&overrides.config(&[])?).await,
         Command::Prune { overrides, older_than, vacuum, dry_run } => {
             prune(overrides.config(&[])?, &older_than, vacuum, dry_run).await
@@ -105,29 +113,48 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn restore(config: Config, from: PathBuf, confirm: &Confirm) -> anyhow::Result<Exit> {
-    let db = config.db.clone();
-    let found = file::check(&from).with_context(|| format!("could not read {}", from.display()))?;
+fn restore(config: &Config, from: &Path, reason: Option<String>, confirm: &Confirm) -> anyhow::Result<Exit> {
+    let db = &config.db;
+    let found = file::check(from).with_context(|| format!("could not read {}", from.display()))?;
     if let Some(first) = found.first() {
         anyhow::bail!("{} cannot be restored: {first}; nothing was changed", from.display());
     }
-    output::note(&format!("{} takes the place of {}, which is kept beside it", from.display(), db.display()));
+    let kept = if db.exists() { ", which is kept beside it" } else { ", where nothing is yet" };
+    output::note(&format!("{} takes the place of {}{kept}", from.display(), db.display()));
     if confirm.dry_run {
         output::note("nothing was done: --dry-run");
         return Ok(Exit::Done);
     }
     confirm.agreed("restore it?")?;
     let now = Parts::system().clock.now();
-    let kept = file::restore(&from, &db, &now.as_secs().to_string())
-        .with_context(|| format!("could not restore {}", from.display()))?;
-    let app = App::existing(config, Parts::system())?;
-    note(&app, Verb::Restore, from.display().to_string(), json!({ "kept": kept })).await?;
+    let kept = file::kept_as(db, &now.as_secs().to_string());
+    let kept = db.exists().then_some(kept.as_path());
+    let orders = held(from, kept, reason);
+    file::restore(from, db, kept.unwrap_or(db), orders, now)
+        .with_context(|| format!("could not restore {} to {}", from.display(), db.display()))?;
     output::cells([&db.display().to_string(), "restored"])?;
     if let Some(kept) = kept {
         output::note(&format!("what was there is in {}", kept.display()));
     }
-    output::note("`discuno backfill stripe` fetches what came in since");
+    output::note(
+        "every workflow is held: `discuno backfill stripe` fetches what came in since, `discuno reconcile` compares, \
+         `discuno resume --all` has the runs go on",
+    );
     Ok(Exit::Done)
+}
+
+/// What is done to a backup before it is used: the trail says where it comes from, and no run goes on before a person has
+/// looked at what was paid back and booked since it was made.
+fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> {
+    let (actor, subject) = (actor(), from.display().to_string());
+    let why = format!("restored from {subject}: reconcile first");
+    let note = Deed::Note { verb: Verb::Restore, subject, after: json!({ "kept": kept }) };
+    let mut orders = vec![Order { actor: actor.clone(), reason, deed: note }];
+    orders.extend(workflow::NAMES.map(|name| {
+        let what = Pausable { kind: PauseKind::Workflow, name: name.to_owned() };
+        Order { actor: actor.clone(), reason: Some(why.clone()), deed: Deed::Pause(what) }
+    }));
+    orders
 }
 
 async fn check(config: &Config) -> anyhow::Result<Exit> {

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use discuno::config::Problems;
 use discuno::ops::when::NoTime;
 use discuno::store::error::Error as StoreError;
+use serde_json::json;
+
+use crate::output::plain;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,14 @@ pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
         // Whoever reads our output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "discuno: {error:#}");
-            ExitCode::from(status(&error))
+            let (status, code) = (status(&error), code(&error));
+            let text = if wants_documents() {
+                json!({ "error": { "status": status, "code": code, "message": format!("{error:#}") } }).to_string()
+            } else {
+                format!("discuno: {}", plain(&format!("{error:#}")))
+            };
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::from(status)
         }
     }
 }
@@ -54,6 +63,22 @@ fn status(error: &anyhow::Error) -> u8 {
         Some(StoreError::Illegal(_)) => 5,
         _ => 1,
     }
+}
+
+/// A stable word for what went wrong.
+fn code(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<StoreError>() {
+        Some(error) => error.code(),
+        None if error.is::<Problems>() => "settings",
+        None if error.is::<Usage>() || error.is::<NoTime>() => "usage",
+        None if error.is::<Unconfirmed>() => "unconfirmed",
+        None => "failed",
+    }
+}
+
+/// Whether the caller reads documents: then an error is one too, on a line of its own.
+fn wants_documents() -> bool {
+    std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json" || word == "--ndjson")
 }
 
 /// Whether whoever reads our output has gone.

@@ -19,10 +19,10 @@ pub(crate) struct CompletionsArgs {
 
 /// Print a manual page
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  discuno man | man -l -\n  discuno man refund > discuno-refund.1")]
+#[command(after_help = "Examples:\n  discuno man | man -l -\n  discuno man db backup > discuno-db-backup.1")]
 pub(crate) struct ManArgs {
     /// Of this command [default: of all]
-    command: Option<String>,
+    command: Vec<String>,
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
@@ -33,17 +33,16 @@ pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
 }
 
 pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Exit> {
-    let mut all = Cli::command();
-    all.build();
-    let command = match &args.command {
-        None => all,
-        Some(name) => {
-            let found = all.find_subcommand(name).cloned();
-            let found = found.ok_or_else(|| crate::exit::Usage(format!("there is no command {name}")))?;
-            let full = format!("discuno-{name}");
-            found.display_name(full.clone()).bin_name(full)
-        }
-    };
+    let mut command = Cli::command();
+    command.build();
+    let mut full = "discuno".to_owned();
+    for name in &args.command {
+        full = format!("{full}-{name}");
+        let found = command.find_subcommand(name).cloned();
+        let found =
+            found.ok_or_else(|| crate::exit::Usage(format!("there is no command {}", args.command.join(" "))))?;
+        command = found.display_name(full.clone()).bin_name(full.clone());
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
     std::io::stdout().lock().write_all(&page)?;

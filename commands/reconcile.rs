@@ -18,8 +18,8 @@ use crate::runtime::{Overrides, actor, start_log};
 
 /// Compare the books with Stripe and Cal.com, rule by rule
 ///
-/// Only reads, two calls a payment and one for each hundred bookings. Rules: M1 what was taken has started · M2 one booking, the whole amount back,
-/// or a case · M3 refunds agree · M4 no refund is unknown for a day · M5 nothing refunded still stands · M7 nothing unpaid is
+/// Only reads, one or two calls a payment and one for each hundred bookings. Rules: M1 what was taken has started · M2 one booking, the whole amount back,
+/// or a case · M3 refunds agree · M4 no refund is unknown for a day · M5 nothing refunded still stands · M6 refunds take share and fee back · M7 nothing unpaid is
 /// booked · M8 late failures are seen · M9 no share is left with the mentor of what was refunded · M10 test and live do not mix.
 #[derive(clap::Args)]
 #[command(

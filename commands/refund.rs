@@ -11,6 +11,7 @@ use discuno::model::refund::{Refund, RefundStatus};
 use discuno::model::run::Run;
 use discuno::ops::refund::{Plan, plan};
 use discuno::store::Subject;
+use discuno::store::error::Error;
 use discuno::store::order::{Deed, Order, RefundOrder};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -78,7 +79,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let amount = amount.map_err(|error| Usage(format!("{error} in {}", payment.amount.currency)))?;
     let order = RefundOrder { payment: id, amount, another: args.another, cancel_booking: args.cancel_booking };
     let means = app.means_over_http()?;
-    let plan = plan(&app.store, &means.providers.stripe, &order, app.is_live(), app.clock.now()).await?;
+    let plan = plan(&app.store, &means.providers.stripe, &order, app.is_live(), app.clock.now()).await;
+    let plan = plan.context("nothing was paid back")?;
     if args.confirm.dry_run {
         return print_plan(&plan, args.json);
     }
@@ -89,10 +91,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         })?;
     }
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Refund(order) };
-    let performed = app.store.operate(order, app.clock.now()).await?;
+    let performed = app.store.operate(order, app.clock.now()).await.map_err(|error| match error {
+        Error::CommitUnknown(_) => anyhow::Error::new(error)
+            .context("it is not known whether the refund was recorded: repeat this command, nothing is paid twice"),
+        error => anyhow::Error::new(error).context("nothing was paid back"),
+    })?;
     let refund = performed.refund.context("the store told of no refund")?;
     let run = match performed.run {
-        Some(run) => Some(carry(&app, run, refund, args.wait).await?),
+        Some(run) => {
+            let carried = carry(&app, run, refund, args.wait).await;
+            Some(carried.with_context(|| {
+                format!(
+                    "{refund} is recorded and a worker goes on with it; repeated, this command pays nothing twice. \
+                     `discuno show {id}`"
+                )
+            })?)
+        }
         None => None,
     };
     report(&app, &plan, refund, run.as_ref(), performed.act.is_none(), args.json).await
@@ -116,8 +130,8 @@ async fn report(
     as_json: bool,
 ) -> anyhow::Result<Exit> {
     let refund = app.store.refund(refund).await?;
-    if as_json {
-        output::document(&json!({ "plan": plan, "refund": refund, "run": run, "already": already }))?;
+    let printed = if as_json {
+        output::document(&json!({ "plan": plan, "refund": refund, "run": run, "already": already }))
     } else {
         let mut table = Table::new(["refund", "status", "amount", "payment", "stripe", "run"]);
         table.row([
@@ -128,9 +142,13 @@ async fn report(
             refund.stripe_refund_id.clone().unwrap_or_else(|| "-".to_owned()),
             run.map_or_else(|| "-".to_owned(), |run| run.id.to_string()),
         ]);
-        table.print()?;
+        table.print().map_err(anyhow::Error::from)
+    };
+    // What became of the money is said and decides, whoever still reads what we print.
+    match outcome(&refund, run, already)? {
+        Exit::Done => printed.map(|()| Exit::Done),
+        exit => Ok(exit),
     }
-    outcome(&refund, run, already)
 }
 
 /// What is to be said of it, and how the command ends.

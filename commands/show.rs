@@ -4,6 +4,7 @@ use std::io::Write;
 
 use discuno::app::{App, Parts};
 use discuno::model::event::{Event, Source};
+use discuno::model::refund::Refund;
 use discuno::model::step::Ending;
 use discuno::model::time::Timestamp;
 use discuno::store::Story;
@@ -110,7 +111,7 @@ fn timeline(story: &Story) -> Vec<Moment> {
         ));
     }
     for (run, attempts) in &story.runs {
-        moments.push((run.created_at, format!("{} started", run.id), run.workflow.clone()));
+        moments.push((run.created_at, format!("{} started", run.id), format!("{}, key {}", run.workflow, run.key)));
         for attempt in attempts {
             let took = attempt.ended_at.since(attempt.started_at).as_millis();
             let how = match &attempt.ending {
@@ -143,10 +144,13 @@ fn timeline(story: &Story) -> Vec<Moment> {
     }
     for refund in &story.refunds {
         let stripe = refund.stripe_refund_id.as_deref().unwrap_or("not at stripe");
+        let why = refund.failure.as_ref().map(|failure| format!(": {}", failure.message)).unwrap_or_default();
+        let Refund { amount, origin, status, reason, .. } = refund;
+        let key = refund.idempotency_key();
         moments.push((
             refund.created_at,
             format!("{} refund", refund.id),
-            format!("{} by {} ({stripe}), now {}", refund.amount, refund.origin, refund.status),
+            format!("{amount} by {origin} ({stripe}), key {key}, because {reason}, now {status}{why}"),
         ));
     }
     for transfer in &story.transfers {
@@ -154,7 +158,13 @@ fn timeline(story: &Story) -> Vec<Moment> {
         moments.push((
             transfer.created_at,
             format!("{} transfer", transfer.id),
-            format!("{} to {} ({stripe}), now {}", transfer.amount, transfer.destination, transfer.status),
+            format!(
+                "{} to {} ({stripe}), key {}, now {}",
+                transfer.amount,
+                transfer.destination,
+                transfer.idempotency_key(),
+                transfer.status
+            ),
         ));
     }
     for dispute in &story.disputes {
@@ -169,7 +179,7 @@ fn timeline(story: &Story) -> Vec<Moment> {
         moments.push((
             mail.created_at,
             format!("{} e-mail", mail.id),
-            format!("{} to {}, now {}", mail.letter.subject, mail.letter.to, mail.status),
+            format!("{} to {}, key {}, now {}", mail.letter.subject, mail.letter.to, mail.letter.key, mail.status),
         ));
     }
     for case in &story.cases {

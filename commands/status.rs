@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use discuno::app::{App, Parts};
+use discuno::model::pause::Pause;
 use discuno::model::time::Timestamp;
 use discuno::store::status::Status;
 use serde_json::json;
@@ -52,7 +53,8 @@ async fn screen(app: &App) -> anyhow::Result<String> {
     let disk = free_bytes(&app.config.db).map(|free| format!(", {} free", bytes(free))).unwrap_or_default();
     let mode = status.mode.as_deref().unwrap_or("no");
     let db = app.config.db.display();
-    writeln!(out, "{mode} money   {db} ({}{disk})   {now}\n", bytes(status.database_bytes))?;
+    writeln!(out, "{mode} money   {now}")?;
+    writeln!(out, "database  {db} ({}{disk})\n", bytes(status.database_bytes))?;
     work(&mut out, &status, now)?;
     trouble(&mut out, &status, now)?;
     arrivals(&mut out, &status, now)?;
@@ -65,9 +67,13 @@ fn work(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
     writeln!(out, "runs      {} due{oldest} · {} at work · {} waiting", backlog.due, backlog.running, backlog.waiting)?;
     let ended: Vec<String> = status.ended.iter().map(|(state, count)| format!("{count} {state}")).collect();
     writeln!(out, "last hour {}", if ended.is_empty() { "none ended".to_owned() } else { ended.join(" · ") })?;
-    for pause in &status.pauses {
-        let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        writeln!(out, "paused    {} by {} {} ago{why}", pause.what, pause.actor, ago(pause.since, now))?;
+    // A restore pauses every workflow at once: that is one line.
+    let at_once = |a: &Pause, b: &Pause| (a.since, &a.actor, &a.reason) == (b.since, &b.actor, &b.reason);
+    for together in status.pauses.chunk_by(at_once) {
+        let [first, rest @ ..] = together else { continue };
+        let why = first.reason.as_ref().map(|reason| format!(": {}", reason.replace('\n', " "))).unwrap_or_default();
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        writeln!(out, "paused    {}{more} by {} {} ago{why}", first.what, first.actor, ago(first.since, now))?;
     }
     writeln!(out)
 }

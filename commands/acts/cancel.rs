@@ -27,5 +27,5 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     start_log(&config, false)?;
     let app = App::existing(config, Parts::system())?;
     let runs = args.target.runs(&app, &["queued", "running"], |run: &Run| !run.state.is_terminal()).await?;
-    args.target.act(&app, "cancel", runs, Deed::Cancel).await
+    args.target.act(&app, "cancel", "", runs, Deed::Cancel).await
 }

@@ -7,13 +7,17 @@ use discuno::app::App;
 use discuno::model::id::{PaymentId, RunId};
 use discuno::model::payment::Payment;
 use discuno::model::run::Run;
+use discuno::ops::when::when;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
 use discuno::store::{Story, Subject};
+use discuno::workflow;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use crate::confirm::Confirm;
 use crate::exit::{Exit, Usage};
+use crate::lists::words;
 use crate::output::{self, Table};
 use crate::runtime::actor;
 
@@ -37,8 +41,17 @@ pub(crate) struct Target {
     /// With --all: with this in the failure
     #[arg(long, value_name = "TEXT", requires = "all")]
     error: Option<String>,
-    /// With --all: at most so many
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    /// With --all: tried last at this step
+    #[arg(long, value_name = "NAME", requires = "all")]
+    step: Option<String>,
+    /// With --all: made since
+    #[arg(long, value_name = "WHEN", requires = "all")]
+    since: Option<String>,
+    /// With --all: made until
+    #[arg(long, value_name = "WHEN", requires = "all")]
+    until: Option<String>,
+    /// With --all: at most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     max: u32,
     /// At most so many a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,10 +61,14 @@ pub(crate) struct Target {
     reason: Option<String>,
     #[command(flatten)]
     confirm: Confirm,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// How many are shown before they are acted on.
 const SAMPLE: usize = 5;
+const DONE: &str = "done";
 
 impl Target {
     /// The runs, in the order in which they are named; of all, the oldest first. `fits` tells which of a payment's runs
@@ -59,7 +76,12 @@ impl Target {
     async fn runs(&self, app: &App, states: &[&str], fits: fn(&Run) -> bool) -> anyhow::Result<Vec<Run>> {
         let mut runs = Vec::new();
         if self.all {
+            let now = app.clock.now();
+            words(self.workflow.as_slice(), &workflow::NAMES)?;
             let filter = Filter {
+                step: self.step.clone(),
+                since: self.since.as_deref().map(|text| when(text, now)).transpose()?,
+                until: self.until.as_deref().map(|text| when(text, now)).transpose()?,
                 status: states.iter().map(|&state| state.to_owned()).collect(),
                 workflow: self.workflow.clone(),
                 error: self.error.clone(),
@@ -86,11 +108,18 @@ impl Target {
         Ok(runs)
     }
 
-    /// Shows what is meant, asks, and does it to each.
-    async fn act(&self, app: &App, verb: &str, runs: Vec<Run>, deed: impl Fn(RunId) -> Deed) -> anyhow::Result<Exit> {
+    /// Shows what is meant, asks, and does it to each. `next` is said where something was done.
+    async fn act(
+        &self,
+        app: &App,
+        verb: &str,
+        next: &str,
+        runs: Vec<Run>,
+        deed: impl Fn(RunId) -> Deed,
+    ) -> anyhow::Result<Exit> {
         if runs.is_empty() {
             output::note(&format!("nothing to {verb}"));
-            return Ok(Exit::Done);
+            return self.report(&[]).map(|()| Exit::Done);
         }
         // What is refused is refused before anybody is asked.
         if let [run] = &runs[..] {
@@ -108,30 +137,47 @@ impl Target {
             self.confirm.typed(&format!("{verb} {count} runs? Type the number"), |typed| typed == count)?;
         }
         let bar = if runs.len() > 1 { bar(runs.len()) } else { ProgressBar::hidden() };
-        let mut table = Table::new(["run", "workflow", "result"]);
-        let mut refused = None;
+        let (mut results, mut refused) = (Vec::new(), None);
         for run in &runs {
             let result = match app.store.operate(self.order(deed(run.id)), app.clock.now()).await {
                 Ok(performed) if performed.act.is_none() => "already so".to_owned(),
-                Ok(_) => "done".to_owned(),
+                Ok(_) => DONE.to_owned(),
                 Err(error) => {
                     let text = error.to_string();
                     refused.get_or_insert(error);
                     text
                 }
             };
-            table.row([run.id.to_string(), run.workflow.clone(), result]);
+            results.push([run.id.to_string(), run.workflow.clone(), result]);
             bar.inc(1);
             if let Some(rate) = self.rate {
                 tokio::time::sleep(Duration::from_secs(1) / rate).await;
             }
         }
         bar.finish_and_clear();
-        table.print()?;
+        if results.iter().any(|[.., result]| result == DONE) && !next.is_empty() {
+            output::note(next);
+        }
+        self.report(&results)?;
         match refused {
             None => Ok(Exit::Done),
             Some(error) => Err(error.into()),
         }
+    }
+
+    /// What became of each.
+    fn report(&self, results: &[[String; 3]]) -> anyhow::Result<()> {
+        if self.json {
+            let runs = results.iter();
+            let runs =
+                runs.map(|[run, workflow, result]| json!({ "run": run, "workflow": workflow, "result": result }));
+            return output::document(&json!({ "runs": runs.collect::<Vec<_>>() }));
+        }
+        let mut table = Table::new(["run", "workflow", "result"]);
+        for row in results {
+            table.row(row.clone());
+        }
+        Ok(table.print()?)
     }
 
     fn order(&self, deed: Deed) -> Order {

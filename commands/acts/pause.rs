@@ -31,12 +31,18 @@ pub(crate) struct PauseArgs {
 
 /// Let a provider or a workflow go on
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  discuno resume cal")]
+#[command(
+    after_help = "Examples:\n  discuno resume cal\n  discuno resume --all --reason \"reconciled after the restore\""
+)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     overrides: Overrides,
     /// What is paused
-    name: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    name: Option<String>,
+    /// Everything that is paused
+    #[arg(long)]
+    all: bool,
     /// Why, for the audit trail
     #[arg(long)]
     reason: Option<String>,
@@ -56,11 +62,19 @@ pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
 
 pub(crate) async fn resume(args: ResumeArgs) -> anyhow::Result<Exit> {
     let app = open(&args.overrides)?;
-    let what = known(&args.name)?;
-    let order = Order { actor: actor(), reason: args.reason, deed: Deed::Resume(what.clone()) };
-    let performed = app.store.operate(order, app.clock.now()).await?;
-    let said = if performed.act.is_some() { "goes on" } else { "was not paused" };
-    output::cells([&what.to_string(), said])?;
+    let all = match &args.name {
+        Some(name) => vec![known(name)?],
+        None => app.store.pauses().await?.into_iter().map(|pause| pause.what).collect(),
+    };
+    if all.is_empty() {
+        output::note("nothing is paused");
+    }
+    for what in all {
+        let order = Order { actor: actor(), reason: args.reason.clone(), deed: Deed::Resume(what.clone()) };
+        let performed = app.store.operate(order, app.clock.now()).await?;
+        let said = if performed.act.is_some() { "goes on" } else { "was not paused" };
+        output::cells([&what.to_string(), said])?;
+    }
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,6 @@ use discuno::store::order::Deed;
 
 use crate::acts::Target;
 use crate::exit::Exit;
-use crate::output;
 use crate::runtime::{Overrides, start_log};
 
 /// Have failed or cancelled runs go on from where they failed
@@ -35,7 +34,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let app = App::existing(config, Parts::system())?;
     let ended = |run: &discuno::model::run::Run| matches!(run.state, RunState::Failed | RunState::Cancelled);
     let runs = args.target.runs(&app, &[&args.status], ended).await?;
-    let exit = args.target.act(&app, "retry", runs, |run| Deed::Retry { run, from: args.from.clone() }).await?;
-    output::note("a worker goes on with what was retried");
-    Ok(exit)
+    let deed = |run| Deed::Retry { run, from: args.from.clone() };
+    args.target.act(&app, "retry", "a worker goes on with what was retried", runs, deed).await
 }

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// A part of an attendee's or the host's address
     #[arg(long, value_name = "ADDRESS")]
     customer: Option<String>,
+    /// Over for a quarter of an hour, and not said to be over
+    #[arg(long)]
+    stuck: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -25,11 +28,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(&args.status, BookingStatus::ALL)?;
     let filter = Filter { status: args.status, customer: args.customer, ..Filter::default() };
-    show::<Booking>(args.common, filter, false).await
+    show::<Booking>(args.common, filter, args.stuck).await
 }
 
 impl Line for Booking {
     const LIST: &'static str = "bookings";
+    const PREFIX: &'static str = "bk";
     const COLUMNS: &'static [&'static str] =
         &["booking", "payment", "status", "start", "host", "attendee", "absent", "uid"];
 

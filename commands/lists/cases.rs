@@ -13,10 +13,13 @@ use crate::lists::{Common, Line, People, or_dash, show, time, words};
 #[command(after_help = "Examples:\n  discuno cases\n  discuno cases --all --kind refund_failed --since 30d")]
 pub(crate) struct Args {
     /// Closed ones too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "status")]
     all: bool,
+    /// open, closed
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', default_value = "open")]
+    status: Vec<String>,
     /// What it is about: refund_failed, disputed, booking_unclear, …
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, visible_alias = "type", value_name = "KIND")]
     kind: Option<String>,
     /// A part of the customer's address
     #[arg(long, value_name = "ADDRESS")]
@@ -30,13 +33,15 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(args.kind.as_slice(), CaseKind::ALL)?;
-    let status = if args.all { Vec::new() } else { vec![CaseStatus::Open.to_string()] };
+    words(&args.status, CaseStatus::ALL)?;
+    let status = if args.all { Vec::new() } else { args.status };
     let filter = Filter { status, kind: args.kind, customer: args.customer, ..Filter::default() };
     show::<Case>(args.common, filter, args.stuck).await
 }
 
 impl Line for Case {
     const LIST: &'static str = "cases";
+    const PREFIX: &'static str = "case";
     const COLUMNS: &'static [&'static str] =
         &["case", "status", "kind", "at risk", "payment", "summary", "opened", "told"];
 

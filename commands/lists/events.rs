@@ -53,6 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 impl Line for Event {
     const LIST: &'static str = "events";
+    const PREFIX: &'static str = "ev";
     const COLUMNS: &'static [&'static str] =
         &["event", "source", "type", "disposition", "payment", "received", "reason", "external id"];
 

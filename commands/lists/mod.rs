@@ -46,7 +46,7 @@ pub(crate) struct Common {
     #[arg(long, value_name = "ID")]
     before: Option<String>,
     /// Show again whenever something changes
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "ndjson"])]
     watch: bool,
     /// Show people's names and addresses; goes into the audit trail
     #[arg(long)]
@@ -63,6 +63,8 @@ pub(crate) struct Common {
 pub(crate) trait Line: Serialize + Send + Sync {
     /// What the list is called.
     const LIST: &'static str;
+    /// What its ids begin with.
+    const PREFIX: &'static str;
     /// The columns, the most important first: those that do not fit a terminal are left out from the end.
     const COLUMNS: &'static [&'static str];
 
@@ -103,7 +105,7 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
     filter.until = common.until.as_deref().map(|text| when(text, now)).transpose()?;
     filter.stuck = stuck.then(|| now.minus(STUCK));
     filter.limit = common.limit;
-    filter.before = common.before.as_deref().map(row_number).transpose()?;
+    filter.before = common.before.as_deref().map(|id| row_number(id, L::PREFIX)).transpose()?;
     if let Some(id) = &common.payment {
         filter.payment = Some(payment(&app.store, id).await?);
     }
@@ -137,10 +139,10 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
 /// How long what should move on by itself is given.
 const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// The number in `pay_12`.
-fn row_number(id: &str) -> Result<i64, Usage> {
-    let digits = id.rsplit('_').next().unwrap_or(id);
-    digits.parse().map_err(|_| Usage(format!("--before takes the id of a row, such as pay_12, and not {id}")))
+/// The number in `pay_12`, where rows are called `pay`.
+fn row_number(id: &str, prefix: &str) -> Result<i64, Usage> {
+    let digits = id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or(id);
+    digits.parse().map_err(|_| Usage(format!("--before takes the id of a row, such as {prefix}_12, and not `{id}`")))
 }
 
 async fn payment(store: &Shared, id: &str) -> anyhow::Result<PaymentId> {
@@ -153,7 +155,13 @@ async fn payment(store: &Shared, id: &str) -> anyhow::Result<PaymentId> {
 fn table<L: Line>(rows: &[L], people: People) -> Table {
     let mut table = Table::of(L::COLUMNS);
     for row in rows {
-        table.push(row.cells(people));
+        let mut cells = row.cells(people);
+        if people == People::Masked {
+            for cell in &mut cells {
+                *cell = output::without_addresses(cell);
+            }
+        }
+        table.push(cells);
     }
     table
 }

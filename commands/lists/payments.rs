@@ -4,6 +4,7 @@ use discuno::model::payment::PaymentStatus;
 use discuno::store::Shared;
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, PaymentLine};
+use discuno::workflow;
 
 use crate::exit::Exit;
 use crate::lists::{Common, Line, People, or_dash, show, time, words};
@@ -12,7 +13,7 @@ use crate::lists::{Common, Line, People, or_dash, show, time, words};
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  discuno payments --status attention\n  discuno payments --customer zoe@ --since 3d\n  \
-    discuno payments --stuck --watch"
+    discuno payments --step create-calcom-booking --error rate_limited\n  discuno payments --stuck --watch"
 )]
 pub(crate) struct Args {
     /// awaiting, paid, booked, refunding, refunded, failed, expired, attention
@@ -21,6 +22,15 @@ pub(crate) struct Args {
     /// A part of the customer's address
     #[arg(long, value_name = "ADDRESS")]
     customer: Option<String>,
+    /// With a run of this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// With a run that was tried last at this step
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
+    /// With a part of a run's failure
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
     /// Taken, not accounted for, and not moved for a quarter of an hour
     #[arg(long)]
     stuck: bool,
@@ -30,12 +40,15 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(&args.status, PaymentStatus::ALL)?;
-    let filter = Filter { status: args.status, customer: args.customer, ..Filter::default() };
+    words(args.workflow.as_slice(), &workflow::NAMES)?;
+    let Args { status, customer, workflow, step, error, .. } = args;
+    let filter = Filter { status, customer, workflow, step, error, ..Filter::default() };
     show::<PaymentLine>(args.common, filter, args.stuck).await
 }
 
 impl Line for PaymentLine {
     const LIST: &'static str = "payments";
+    const PREFIX: &'static str = "pay";
     const COLUMNS: &'static [&'static str] =
         &["payment", "status", "amount", "refunded", "cases", "customer", "created", "mode", "intent"];
 

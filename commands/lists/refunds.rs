@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
     /// workflow, operator, stripe
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, visible_alias = "source", value_name = "ORIGIN")]
     origin: Option<String>,
     /// A part of the customer's address
     #[arg(long, value_name = "ADDRESS")]
@@ -48,6 +48,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 impl Line for Refund {
     const LIST: &'static str = "refunds";
+    const PREFIX: &'static str = "rf";
     const COLUMNS: &'static [&'static str] =
         &["refund", "payment", "status", "amount", "origin", "created", "failure", "reason", "stripe"];
 

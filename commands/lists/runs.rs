@@ -4,6 +4,7 @@ use discuno::model::run::RunState;
 use discuno::store::Shared;
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, RunLine};
+use discuno::workflow;
 
 use crate::exit::Exit;
 use crate::lists::{Common, Line, People, or_dash, show, time, words};
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(&args.status, RunState::ALL)?;
+    words(args.workflow.as_slice(), &workflow::NAMES)?;
     let filter = Filter {
         status: args.status,
         workflow: args.workflow,
@@ -50,6 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 impl Line for RunLine {
     const LIST: &'static str = "runs";
+    const PREFIX: &'static str = "run";
     const COLUMNS: &'static [&'static str] =
         &["run", "workflow", "state", "step", "try", "failure", "payment", "due or ended", "created"];
 

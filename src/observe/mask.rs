@@ -35,9 +35,9 @@ fn hidden(text: &str) -> String {
     text.chars().next().map(|first| format!("{first}•••")).unwrap_or_default()
 }
 
-/// A text with every address in it masked.
+/// A text with every address in it masked; one that is masked already stays as it is.
 pub fn without_addresses(text: &str) -> String {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '@');
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '@' | '•');
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(is_part) {
@@ -72,5 +72,7 @@ mod tests {
         let text = document.to_string();
         assert!(!text.contains("example") && !text.contains("Zoë"), "{text}");
         assert!(text.contains("cs_1") && text.contains("twice"), "{text}");
+        let masked = super::without_addresses("to zoe@example.edu");
+        assert_eq!((masked.as_str(), super::without_addresses(&masked)), ("to z•••@e•••", masked.clone()));
     }
 }

@@ -1,14 +1,19 @@
 //! Whether the providers can be reached, and what the keys may do. Nothing is changed: what is asked to change does not
 //! exist, and a key that may not is refused before that is found out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use serde::Serialize;
 use url::Url;
 
+use crate::model::checkout::Attendee;
+use crate::model::mail::NewMail;
 use crate::model::money::{Currency, Money};
 use crate::model::time::Timestamp;
+use crate::provider::cal::NewBooking;
+use crate::provider::mail::Mailer;
 use crate::provider::stripe::{EventQuery, RefundRequest, TransferRequest};
 use crate::provider::{self, Providers};
 use crate::transport::{Request, Transport};
@@ -47,9 +52,13 @@ impl Probe {
     }
 }
 
-/// What the keys of Stripe and Cal.com may do.
+/// What the keys may do: of Stripe, of Cal.com, and of Resend if e-mails go that way. PostHog takes what it is sent and tells nothing of
+/// its key; a mail server is not asked.
 pub async fn keys(providers: &Providers, now: Timestamp) -> Vec<Probe> {
     let (stripe, cal) = (&providers.stripe, &providers.cal);
+    let (name, email, time_zone) = (NOBODY.to_owned(), String::new(), "UTC".to_owned());
+    let attendee = Attendee { name, email, time_zone, phone: None };
+    let booking = NewBooking { start: now, event_type_id: 0, attendee: &attendee, metadata: BTreeMap::new() };
     let key = format!("discuno-check/{}", now.0);
     let refund = RefundRequest {
         payment_intent: format!("pi_{NOBODY}"),
@@ -73,9 +82,23 @@ pub async fn keys(providers: &Providers, now: Timestamp) -> Vec<Probe> {
         Probe::of("stripe transfers.create", stripe.create_transfer(&transfer, &transfer_key)),
         Probe::of("stripe events.list", stripe.events(&events, None)),
         Probe::of("cal bookings.list", cal.bookings_between(now, now.plus(MOST_SKEW), 0)),
+        Probe::of("cal bookings.create", cal.create_booking(&booking, false)),
         Probe::of("cal bookings.cancel", cal.cancel_booking(NOBODY, "a check")),
     );
-    <[Probe; 7]>::from(found).into()
+    let mut found = Vec::from(<[Probe; 8]>::from(found));
+    if let Some(Mailer::Resend(resend)) = &providers.mail {
+        // Without a recipient there is nothing to send.
+        let nothing = NewMail {
+            key,
+            kind: "check".to_owned(),
+            to: String::new(),
+            subject: String::new(),
+            html: String::new(),
+            text: String::new(),
+        };
+        found.push(Probe::of("resend emails.send", resend.send(NOBODY, &nothing)).await);
+    }
+    found
 }
 
 /// Whether anything answers there, and how far its clock is from ours.

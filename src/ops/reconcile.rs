@@ -14,7 +14,7 @@ use crate::model::refund::RefundStatus;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::provider::cal::Cal;
-use crate::provider::stripe::Stripe;
+use crate::provider::stripe::{PaymentIntent, Stripe};
 use crate::provider::{self, Providers};
 use crate::store::filter::Filter;
 use crate::store::{Shared, Story, Subject};
@@ -200,7 +200,11 @@ impl Comparison<'_> {
             let uid = &booking.facts.uid;
             let stands = match calendar.status.get(uid) {
                 Some(status) => is_live(status),
-                None => is_live(&cal.booking(uid).await?.status),
+                None => match cal.booking(uid).await {
+                    Ok(booking) => is_live(&booking.status),
+                    Err(error) if error.failure.status == Some(404) => false,
+                    Err(error) => return Err(error.into()),
+                },
             };
             if stands && !live.contains(uid) {
                 live.push(uid.clone());
@@ -234,9 +238,37 @@ impl Comparison<'_> {
         Ok(())
     }
 
+    /// Whether each refund took the mentor's share and the platform's fee back as the charge has them.
+    fn flags(&mut self, intent: &PaymentIntent) {
+        let fee = intent.application_fee_amount.is_some_and(|fee| fee > 0);
+        let charge = [("reverse_transfer=true", intent.transfer_data.is_some()), ("refund_application_fee=true", fee)];
+        let made = self.story.refunds.iter().filter(|refund| refund.status.holds_money());
+        let differs = |request: &str| charge.iter().any(|(flag, needed)| request.contains(flag) != *needed);
+        let mut other = made.filter(|refund| refund.request.as_deref().is_some_and(differs)).map(|refund| refund.id);
+        if let Some(id) = other.next_back() {
+            self.find(
+                "M6",
+                "flags_differ",
+                format!("{id} does not take back the share and the fee as the charge has them"),
+            );
+        }
+    }
+
     async fn money(&mut self, stripe: &Stripe) -> Result<(), Error> {
         let Some(intent) = &self.payment.payment_intent else { return Ok(()) };
-        let read = stripe.payment_intent(intent).await?;
+        let read = match stripe.payment_intent(intent).await {
+            Ok(read) => read,
+            Err(error) if error.failure.status == Some(404) => {
+                self.find(
+                    "M3",
+                    "not_at_stripe",
+                    format!("Stripe knows nothing of {intent}: are the keys another account's?"),
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.flags(&read);
         let currency = self.payment.amount.currency;
         let back = read.charge.as_ref().map_or(0, |charge| charge.amount_refunded);
         let accepted = |status| matches!(status, RefundStatus::Pending | RefundStatus::Succeeded);

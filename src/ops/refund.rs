@@ -5,10 +5,13 @@ use serde::Serialize;
 use crate::model::booking::Booking;
 use crate::model::id::{PaymentId, RefundId};
 use crate::model::money::Money;
+use crate::model::pause::{Pausable, PauseKind};
 use crate::model::payment::PaymentStatus;
 use crate::model::time::Timestamp;
 use crate::observe::mask;
+use crate::provider::ProviderName;
 use crate::provider::stripe::Stripe;
+use crate::store::change::REFUND_WORKFLOW;
 use crate::store::error::Error;
 use crate::store::order::{Deed, Order, RefundOrder};
 use crate::store::{Shared, Story, Subject};
@@ -57,6 +60,9 @@ pub async fn plan(
     let rehearsal = Order { actor: String::new(), reason: None, deed: Deed::Refund(order.clone()) };
     let performed = store.rehearse(rehearsal, now).await?;
     let existing = performed.refund.filter(|_| performed.act.is_none());
+    if existing.is_none() {
+        check_not_paused(store).await?;
+    }
     let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
     let refunded = Money::new(held.map(|refund| refund.amount.minor).sum(), payment.amount.currency);
     let left = Money::new(payment.amount.minor - refunded.minor, refunded.currency);
@@ -79,6 +85,18 @@ pub async fn plan(
         existing,
         share,
     })
+}
+
+/// A refund that could not be carried out now is not begun: it would move the money whenever somebody ends the pause.
+async fn check_not_paused(store: &Shared) -> Result<(), Error> {
+    let holds = |what: &Pausable| match what.kind {
+        PauseKind::Provider => what.name == ProviderName::Stripe.as_str(),
+        PauseKind::Workflow => what.name == REFUND_WORKFLOW,
+    };
+    let Some(pause) = store.pauses().await?.into_iter().find(|pause| holds(&pause.what)) else { return Ok(()) };
+    let why = pause.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let Pausable { kind, name } = &pause.what;
+    Err(Error::Illegal(format!("{} has paused {kind}/{name}{why}: `discuno resume {name}` first", pause.actor)))
 }
 
 /// What Stripe's own record of the charge means for the mentor.

@@ -21,8 +21,8 @@ pub enum Error {
     /// The commit failed in a way that leaves open whether it took place: look before acting again.
     #[error("it is unknown whether the commit took place: {0}")]
     CommitUnknown(String),
-    /// The file is damaged, or is not a discuno database.
-    #[error("the database is damaged: {0}")]
+    /// The file is damaged, or is no database.
+    #[error("the database is damaged: {0}; `discuno db restore` puts a backup in its place and keeps it")]
     Corrupt(String),
     /// The store is shutting down.
     #[error("the store is closed")]

@@ -7,4 +7,5 @@ mod logs;
 mod pauses;
 mod reconcile;
 mod refund;
+mod rules;
 mod snapshots;

@@ -81,3 +81,20 @@ async fn the_runs_of_a_serve_that_is_gone_are_carried_on_by_a_worker() {
     assert!(worker.exits_within(PATIENCE).await.success());
     deployment.assert_all_is_right(&[session(0)], "carried on").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_opens_and_closes_the_file_takes_no_commit_from_a_serve() {
+    let deployment = Deployment::new().await;
+    let mut serve = deployment.serve(&["--worker"]).await;
+    let to = serve.address().unwrap();
+    for number in 0..3 {
+        assert_eq!(deployment.pay(to, &checkout(number, "")).await.unwrap().status, 200);
+        // The last one to close a database that nobody else holds deletes its log.
+        let passer_by = rusqlite::Connection::open(&deployment.db).unwrap();
+        let _: i64 = passer_by.query_row("SELECT count(*) FROM payments", [], |row| row.get(0)).unwrap();
+        passer_by.close().unwrap();
+    }
+    deployment.settled().await;
+    serve.kill();
+    deployment.assert_all_is_right(&[session(0), session(1), session(2)], "after passers-by").await;
+}

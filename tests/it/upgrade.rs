@@ -61,10 +61,11 @@ fn each_earlier_schema_becomes_the_one_of_today_with_a_copy_kept() {
         assert_eq!(file::check(&db).unwrap(), Vec::<String>::new(), "v{version}");
         assert_eq!((all_rows(&db), all_rows(&kept)), (rows.clone(), rows), "v{version}: every row is there");
         assert_eq!(file::upgrade(&db).unwrap(), None, "v{version}: once is enough");
-        // The copy can be put back; it is upgraded again, and no copy takes the place of another.
-        file::restore(&kept, &db, "again").unwrap();
-        assert_eq!(version_of(&db), version_of(&today), "v{version}");
-        assert!(kept.exists() && PathBuf::from(format!("{}.2", kept.display())).exists(), "v{version}");
+        // The copy can be put back and is upgraded on the way; no copy takes the place of another.
+        file::restore(&kept, &db, &file::kept_as(&db, "again"), Vec::new(), Timestamp(0)).unwrap();
+        assert_eq!((version_of(&db), version_of(&kept)), (version_of(&today), version), "v{version}");
+        unpack(version, &db);
+        assert_eq!(file::upgrade(&db).unwrap(), Some(PathBuf::from(format!("{}.2", kept.display()))), "v{version}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opens connections with the pragmas that the promises of the store rest on.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,9 +17,13 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
     check_version(rusqlite::version_number())?;
     if path.as_os_str() != ":memory:" {
-        // Made by us first, so that nobody else can read it from its first moment.
-        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        made.map_err(|error| cannot_open(path, &error))?;
+        // Made by us first, so that nobody else can read it from its first moment. A file that is there is never opened here: closing it
+        // would drop the locks that SQLite holds on it for this process, and whoever closes it next would delete the log under us
+        // (sqlite.org/howtocorrupt.html, 2.2).
+        match OpenOptions::new().create_new(true).append(true).mode(0o600).open(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(cannot_open(path, &error)),
+            _ => {}
+        }
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
+use crate::model::time::Timestamp;
 use crate::store::error::Error;
+use crate::store::order::Order;
+use crate::store::sqlite::operate::operate;
 use crate::store::sqlite::{connection, migrate};
 
 /// Copies the database to a new file while others read and write it. What was committed before it began is in the copy;
@@ -43,24 +46,57 @@ pub(super) fn migrate(db: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(kept)
 }
 
-/// Puts a backup in the place of the database. What was there is kept under the name that is returned. Processes that run
-/// on it go on with what the backup holds: whatever they were about to record for runs it does not know is refused.
-pub fn restore(backup_file: &Path, db: &Path, stamp: &str) -> Result<Option<PathBuf>, Error> {
+/// The name under which a restore keeps what was there.
+pub fn kept_as(db: &Path, stamp: &str) -> PathBuf {
+    with_suffix(db, &format!(".before-{stamp}"))
+}
+
+/// Puts a backup in the place of the database, with `orders` already carried out on it: nobody ever sees it without them. What
+/// was there is kept as `kept`, byte by byte if it is damaged. Processes that run on it go on with what the backup holds: whatever
+/// they were about to record for runs it does not know is refused.
+pub fn restore(backup_file: &Path, db: &Path, kept: &Path, orders: Vec<Order>, now: Timestamp) -> Result<(), Error> {
     let source = connection::reader(backup_file)?;
     migrate::check_known(&source)?;
     let damage = damage(&source)?;
     if !damage.is_empty() {
         return Err(Error::Corrupt(format!("{} is damaged: {}", backup_file.display(), damage.join("; "))));
     }
-    let kept = db.exists().then(|| with_suffix(db, &format!(".before-{stamp}")));
-    if let Some(kept) = &kept {
-        backup(db, kept)?;
+    if db.exists() {
+        match backup(db, kept) {
+            Err(Error::Corrupt(_)) => set_aside(db, kept)?,
+            copied => copied?,
+        }
     }
-    let mut target = connection::writer(db)?;
-    run(&source, &mut target)?;
-    drop(target);
-    migrate(db)?;
-    Ok(kept)
+    let staging = with_suffix(db, ".restoring");
+    remove(&staging);
+    let restored =
+        prepare(&source, &staging, orders, now).and_then(|staged| run(&staged, &mut connection::writer(db)?));
+    remove(&staging);
+    restored
+}
+
+/// The backup as it is to be, in a file of its own and of this program's schema.
+fn prepare(source: &Connection, staging: &Path, orders: Vec<Order>, now: Timestamp) -> Result<Connection, Error> {
+    fill(source, staging)?;
+    let staged = connection::writer(staging)?;
+    migrate::run(&staged, |_| Ok(()))?;
+    staged.execute_batch("BEGIN IMMEDIATE")?;
+    for order in orders {
+        operate(&staged, order, now)?;
+    }
+    staged.execute_batch("COMMIT")?;
+    Ok(staged)
+}
+
+/// A file that cannot be read as a database, moved away with its log.
+fn set_aside(db: &Path, kept: &Path) -> Result<(), Error> {
+    for suffix in ["-wal", "-shm", ""] {
+        let from = with_suffix(db, suffix);
+        if from.exists() {
+            std::fs::rename(&from, with_suffix(kept, suffix)).map_err(|error| full(&from, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with the file, in words; nothing if it is whole and of the schema that it says.
@@ -108,13 +144,15 @@ fn copy(source: &Connection, to: &Path) -> Result<(), Error> {
         return Err(Error::Illegal(format!("{} is there already: nothing was overwritten", to.display())));
     }
     let unfinished = with_suffix(to, ".unfinished");
+    // Of a copy that was killed.
+    remove(&unfinished);
     let copied = fill(source, &unfinished).and_then(|()| {
         let file = File::open(&unfinished).map_err(|error| full(&unfinished, &error))?;
         file.sync_all().map_err(|error| full(&unfinished, &error))?;
         std::fs::rename(&unfinished, to).and_then(|()| sync_folder(to)).map_err(|error| full(to, &error))
     });
     if copied.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
+        remove(&unfinished);
     }
     copied
 }
@@ -151,6 +189,13 @@ fn free(path: &Path, suffix: &str) -> PathBuf {
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Takes away what was begun, with its log.
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(with_suffix(path, suffix));
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -39,6 +39,14 @@ impl Conditions {
         self.sql.push_str(&condition.replace('?', &place));
     }
 
+    /// What is asked of a run `r`.
+    fn of_run(&mut self, filter: &Filter) {
+        self.and("r.workflow = ?", filter.workflow.clone());
+        self.and(&format!("{} = ?", last("step")), filter.step.clone());
+        let failure = format!("coalesce(r.failure, {}, '')", last("failure"));
+        self.and(&format!("instr({failure}, ?) > 0"), filter.error.clone());
+    }
+
     fn one_of(&mut self, column: &str, words: &[String]) {
         if words.is_empty() {
             return;
@@ -105,6 +113,7 @@ impl Lists for Sqlite {
                 all.one_of("b.status", &filter.status);
                 all.and("b.payment_id = ?", filter.payment.map(|id| id.0));
                 all.and("instr(lower(b.attendees || coalesce(b.organizer, '')), lower(?)) > 0", filter.customer);
+                all.and("b.status IN ('pending', 'accepted') AND b.end_at < ?", filter.stuck.map(|at| at.0));
                 all.list(conn, &format!("SELECT {} FROM bookings b", row::BOOKING), "b", filter.limit, row::booking)
             })
             .await
@@ -174,6 +183,12 @@ fn payments(conn: &Connection, filter: &Filter) -> Result<Vec<PaymentLine>, Erro
     all.one_of("p.status", &filter.status);
     all.and("p.id = ?", filter.payment.map(|id| id.0));
     all.and(OF_CUSTOMER, filter.customer.clone());
+    if filter.workflow.is_some() || filter.step.is_some() || filter.error.is_some() {
+        let mut of_run = Conditions { sql: "1".to_owned(), values: std::mem::take(&mut all.values) };
+        of_run.of_run(filter);
+        all.values = of_run.values;
+        all.sql = format!("{} AND p.id IN (SELECT r.payment_id FROM runs r WHERE {})", all.sql, of_run.sql);
+    }
     all.and("p.status IN ('paid', 'refunding', 'attention') AND p.updated_at < ?", filter.stuck.map(|at| at.0));
     let select = format!("SELECT {}, {PAYMENT_FACTS} FROM payments p", row::PAYMENT);
     all.list(conn, &select, "p", filter.limit, |found| {
@@ -183,18 +198,17 @@ fn payments(conn: &Connection, filter: &Filter) -> Result<Vec<PaymentLine>, Erro
     })
 }
 
-const LAST_TRY: &str = "SELECT a.{} FROM attempts a WHERE a.run_id = r.id ORDER BY a.seq DESC LIMIT 1";
+/// A column of the last try of `r`.
+fn last(column: &str) -> String {
+    format!("(SELECT a.{column} FROM attempts a WHERE a.run_id = r.id ORDER BY a.seq DESC LIMIT 1)")
+}
 
 fn runs(conn: &Connection, filter: &Filter) -> Result<Vec<RunLine>, Error> {
-    let last = |column: &str| format!("({})", LAST_TRY.replace("{}", column));
     let mut all = Conditions::of(filter, "r", "created_at");
     all.one_of("r.state", &filter.status);
-    all.and("r.workflow = ?", filter.workflow.clone());
     all.and("coalesce(r.payment_id, 0) = ?", filter.payment.map(|id| id.0));
     all.and(&on_customer("r.payment_id"), filter.customer.clone());
-    all.and(&format!("{} = ?", last("step")), filter.step.clone());
-    let failure = format!("coalesce(r.failure, {}, '')", last("failure"));
-    all.and(&format!("instr({failure}, ?) > 0"), filter.error.clone());
+    all.of_run(filter);
     // Due for long and not taken, or tried in vain again and again.
     let stuck = format!(
         "((r.due_at IS NOT NULL AND r.due_at < ?) OR (r.due_at IS NOT NULL AND r.created_at < ? AND {} = 'retry'))",

@@ -66,7 +66,7 @@ pub(super) fn version(conn: &Connection) -> Result<i64, Error> {
 pub(super) fn check(conn: &Connection) -> Result<(), Error> {
     match version(conn)? {
         VERSION => Ok(()),
-        0 => Err(Error::Corrupt("the file is not a discuno database".to_owned())),
+        0 => Err(Error::Illegal("the file is not a discuno database: it is left as it is".to_owned())),
         older @ 1..VERSION => Err(Error::Illegal(format!(
             "the database has schema {older} and this program knows {VERSION}: `discuno db migrate` brings it there"
         ))),

@@ -61,7 +61,7 @@ impl Done {
     }
 }
 
-fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result<Performed, Error> {
+pub(super) fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result<Performed, Error> {
     let Order { actor, reason, deed } = order;
     let done = match deed {
         Deed::Refund(wanted) => refund(conn, &wanted, reason.as_deref(), now)?,
@@ -106,7 +106,7 @@ fn check_refundable(conn: &Connection, payment: &Payment) -> Result<(), Error> {
         return Err(Error::Illegal(format!("{id} was free: there is nothing to pay back")));
     }
     if matches!(payment.status, PaymentStatus::Awaiting | PaymentStatus::Failed | PaymentStatus::Expired) {
-        return Err(Error::Illegal(format!("{id} is {}: nothing was taken", payment.status)));
+        return Err(Error::Illegal(format!("{id} is {}: nothing was taken; `discuno show {id}`", payment.status)));
     }
     let found = |sql: &str| -> Result<Option<String>, Error> {
         Ok(conn.prepare_cached(sql)?.query_row([id.0], |found| found.get(0)).optional()?)

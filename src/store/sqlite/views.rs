@@ -185,7 +185,9 @@ fn resolve(conn: &Connection, id: &str, after: &str) -> Result<Subject, Error> {
             _ => return Err(Error::Illegal(format!("{id} is the beginning of more than one id"))),
         }
     }
-    Err(Error::NotFound(id.to_owned()))
+    Err(Error::NotFound(format!(
+        "{id} here: give an id as a whole; `discuno backfill stripe` fetches what was never sent"
+    )))
 }
 
 /// Ids of our own: whatever belongs to a payment stands for the payment.
@@ -212,7 +214,9 @@ fn resolve_own(conn: &Connection, id: &str) -> Result<Option<Subject>, Error> {
     let Some((sql, number, alone)) = owned else { return Ok(None) };
     let payment: Option<Option<i64>> = conn.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
     match payment {
-        None => Err(Error::NotFound(id.to_owned())),
+        None => Err(Error::NotFound(format!(
+            "{id} here: `discuno payments`, `runs`, `events` and `cases` list what there is"
+        ))),
         Some(Some(payment)) => Ok(Some(Subject::Payment(PaymentId(payment)))),
         Some(None) => Ok(Some(alone)),
     }

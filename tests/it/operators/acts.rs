@@ -38,10 +38,23 @@ async fn failed_runs_are_retried_in_bulk_and_their_cases_close_themselves() {
     assert!(message.contains("4 runs to retry") && message.contains(&runs[3]), "{message}");
 
     deployment.sandbox.clear_faults();
-    let (status, table, message) =
-        deployment.ran(&["retry", "--all", "--workflow", "send-email", "--max", "3", "--yes"]);
+    let (status, table, message) = deployment.ran(&[
+        "retry",
+        "--all",
+        "--workflow",
+        "send-email",
+        "--since",
+        "1h",
+        "--max",
+        "3",
+        "--yes",
+        "--json",
+    ]);
     assert_eq!(status, Some(0), "{message}");
-    assert_eq!(table.lines().filter(|line| line.ends_with("\tdone")).count(), 3, "{table}");
+    assert!(message.contains("a worker goes on"), "{message}");
+    assert_eq!(table.matches(r#""result": "done""#).count(), 3, "{table}");
+    let (_, _, message) = deployment.ran(&["retry", "--all", "--until", "1h", "--yes"]);
+    assert!(message.contains("nothing to retry") && !message.contains("worker"), "{message}");
     deployment.play(&[]).await;
     assert_eq!((failed(&deployment).len(), open_cases(&deployment)), (1, 1));
     assert_eq!(deployment.sandbox.ledger().mail.mails.len(), 3);

@@ -55,16 +55,33 @@ async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
     deployment.play(&[]).await;
 
     assert_eq!(deployment.ran(&["db", "restore", copy]).0, Some(6));
-    let (status, _, message) = deployment.ran(&["db", "restore", copy, "--yes"]);
+    let (status, _, message) = deployment.ran(&["db", "restore", copy, "--yes", "--reason", "a lost disk"]);
     assert_eq!(status, Some(0), "{message}");
     assert_eq!(deployment.ran(&["show", "pay_3"]).0, Some(3), "it was paid after the backup");
     assert!(deployment.ran(&["audit"]).1.contains("restore"));
     let kept = message.lines().find_map(|line| line.strip_prefix("what was there is in ")).unwrap();
     assert_eq!(deployment.ran(&["show", "pay_3", "--db", kept]).0, Some(0));
 
+    assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
+
+    // Nothing goes on before a person has looked.
+    let serve = deployment.serve(&["--worker"]).await;
+    deployment.pay(serve.address().unwrap(), &checkout(4, "")).await.unwrap();
+    drop(serve);
+    let claimed = || {
+        let file = rusqlite::Connection::open(&deployment.db).unwrap();
+        file.query_row("SELECT token FROM runs ORDER BY id DESC LIMIT 1", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(claimed(), 0);
+    let screen = deployment.ran(&["status"]).1;
+    assert!(screen.contains(" more by mia") && screen.contains("reconcile first"), "{screen}");
+    let (status, released, _) = deployment.ran(&["resume", "--all"]);
+    assert_eq!((status, released.lines().count()), (Some(0), discuno::workflow::NAMES.len()));
+    assert!(deployment.ran(&["resume", "--all"]).2.contains("nothing is paused"));
+
     // The event that the backup knows nothing of comes again, and books nothing twice.
     deployment.play(&[third]).await;
-    assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 2);
+    assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,6 +100,27 @@ async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
     let (status, _, message) = deployment.ran(&["db", "restore", broken, "--yes"]);
     assert_eq!(status, Some(1), "{message}");
     assert_eq!(deployment.ran(&["show", "pay_1"]).0, Some(0));
+    // What is damaged gives way to a backup and is kept; what is somebody else's does not.
+    let good = deployment.db.with_extension("good");
+    let good = good.to_str().unwrap();
+    assert_eq!(deployment.ran(&["db", "backup", good]).0, Some(0));
+    let target = deployment.db.with_extension("target");
+    let target = target.to_str().unwrap();
+    std::fs::write(target, b"SQLite format 3\0 that was").unwrap();
+    let (status, _, message) = deployment.ran(&["payments", "--db", target]);
+    assert!(status == Some(1) && message.contains("discuno db restore"), "{message}");
+    let (status, _, message) = deployment.ran(&["db", "restore", good, "--db", target, "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    let kept = message.lines().find_map(|line| line.strip_prefix("what was there is in ")).unwrap();
+    assert_eq!(std::fs::read(kept).unwrap(), b"SQLite format 3\0 that was");
+    assert_eq!(deployment.ran(&["db", "check", "--db", target]).0, Some(0));
+    let theirs = deployment.db.with_extension("theirs");
+    rusqlite::Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
+    let (status, _, message) = deployment.ran(&["db", "restore", good, "--db", theirs.to_str().unwrap(), "--yes"]);
+    assert!(status == Some(5) && message.contains("left as it is"), "{message}");
+    let left = std::fs::read_dir(theirs.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains(".restoring")).collect();
+    assert!(left.is_empty(), "{left:?}");
     std::fs::write(broken, b"SQLite format 3\0 and nothing of it").unwrap();
     assert_ne!(deployment.ran(&["db", "restore", broken, "--yes"]).0, Some(0));
 }
@@ -128,6 +166,8 @@ async fn every_command_has_a_manual_page_and_completions() {
         assert_eq!(status, Some(0), "{command}");
         assert!(help.contains("Usage: discuno"), "{command}");
     }
+    assert!(deployment.ran(&["man", "db", "backup"]).1.contains("discuno\\-db\\-backup"));
+    assert_eq!(deployment.ran(&["man", "db", "nothing"]).0, Some(2));
     assert_eq!(deployment.ran(&["man", "nothing"]).0, Some(2));
 }
 

@@ -76,13 +76,17 @@ async fn conditions_hold_together_and_pages_follow_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_misspelt_is_told_with_what_is_known() {
     let deployment = lively().await;
-    let wrong: [(&[&str], &str); 6] = [
+    let wrong: [(&[&str], &str); 10] = [
         (&["payments", "--status", "bookd"], "booked"),
         (&["runs", "--status", "done"], "succeeded"),
         (&["events", "--source", "paypal"], "stripe_connect"),
         (&["payments", "--since", "soon"], "yesterday"),
         (&["payments", "--before", "later"], "pay_12"),
         (&["payments", "--watch"], "terminal"),
+        (&["payments", "--watch", "--json"], "--json"),
+        (&["runs", "--before", "pay_3"], "run_12"),
+        (&["runs", "--workflow", "proces-checkout"], "process-checkout-side-effects"),
+        (&["retry", "--all", "--max", "0"], "--max"),
     ];
     for (args, hint) in wrong {
         let (status, table, message) = deployment.ran(args);
@@ -143,4 +147,32 @@ async fn an_altered_or_missing_act_breaks_the_trail() {
     let (status, _, message) = deployment.ran(&["audit", "--verify"]);
     assert_eq!(status, Some(9));
     assert!(message.contains("act_2"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_write_of_people_is_masked_too() {
+    let deployment = lively().await;
+    deployment.ran(&["refund", "pay_1", "--yes", "--reason", "zoe@example.edu wrote twice"]);
+    for args in [&["refunds"][..], &["audit"], &["show", "pay_1"], &["refunds", "--json"]] {
+        let (_, text, _) = deployment.ran(args);
+        assert!(text.contains("wrote twice") && !text.contains("example.edu"), "{args:?}: {text}");
+    }
+    assert!(deployment.ran(&["refunds", "--reveal"]).1.contains("zoe@example.edu wrote twice"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_are_found_by_what_their_runs_do() {
+    let deployment = lively().await;
+    assert_eq!(ids(&deployment, &["payments", "--error", "charge_not_refundable"]).len(), 0);
+    assert_eq!(ids(&deployment, &["payments", "--workflow", "process-checkout-side-effects"]).len(), 4);
+    let both = ["payments", "--workflow", "send-email", "--step", "send", "--customer", "mentee3"];
+    assert_eq!(ids(&deployment, &both), ["pay_3"]);
+    assert!(ids(&deployment, &["payments", "--step", "no-such-step"]).is_empty());
+    assert_eq!(rows(&deployment, &["cases", "--status", "open"]), rows(&deployment, &["cases"]));
+    assert!(rows(&deployment, &["cases", "--status", "closed"]).is_empty());
+    assert_eq!(ids(&deployment, &["refunds", "--source", "workflow"]).len(), 2);
+    assert!(ids(&deployment, &["bookings", "--stuck"]).is_empty());
+    let file = rusqlite::Connection::open(&deployment.db).unwrap();
+    file.execute("UPDATE bookings SET start_at = 0, end_at = 1 WHERE id = 1", []).unwrap();
+    assert_eq!(ids(&deployment, &["bookings", "--stuck"]), ["bk_1"]);
 }

@@ -81,7 +81,8 @@ async fn check_tells_what_each_key_may_do_and_changes_nothing() {
     deployment.play(&[checkout(1, "")]).await;
     let money = || {
         let stripe = deployment.sandbox.ledger().stripe;
-        format!("{:?} {:?} {:?}", stripe.payment_intents, stripe.refunds, stripe.transfers)
+        let (bookings, mails) = (deployment.sandbox.ledger().cal.bookings, deployment.sandbox.ledger().mail.mails);
+        format!("{:?} {:?} {:?} {bookings:?} {mails:?}", stripe.payment_intents, stripe.refunds, stripe.transfers)
     };
     let before = money();
     let mut command = deployment.command(&["check", "--json"]);
@@ -89,9 +90,16 @@ async fn check_tells_what_each_key_may_do_and_changes_nothing() {
     let output = command.output().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let checks = document["checks"].as_array().unwrap();
-    for what in
-        ["database", "stripe reach", "stripe clock", "stripe refunds.create", "cal bookings.list", "posthog reach"]
-    {
+    for what in [
+        "database",
+        "stripe reach",
+        "stripe clock",
+        "stripe refunds.create",
+        "cal bookings.list",
+        "cal bookings.create",
+        "posthog reach",
+        "resend emails.send",
+    ] {
         let check = checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{what}: {checks:#?}"));
         assert_eq!(check["ok"], true, "{check}");
     }

@@ -190,3 +190,36 @@ async fn a_refund_that_stripe_refuses_is_a_failure_and_a_case() {
     assert_eq!(status, Some(0), "{message}");
     assert!(table.contains("rf_2\tsucceeded"), "{table}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_the_money_decides_whoever_reads_the_output() {
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, ""), checkout(2, "+refund-pending")]).await;
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = deployment.command(&["refund", "pay_1", "--yes"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("50.00 USD of pay_1 is on its way"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = deployment.command(&["refund", "pay_2", "--yes"]).stdout(writer).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "it is pending, though nobody reads it: {said}");
+    assert_eq!(refunds(&deployment), [5000, 5000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_refunds_are_paused_none_is_begun() {
+    let deployment = booked().await;
+    for what in ["stripe", "refund-payment"] {
+        deployment.ran(&["pause", what, "--reason", "moving accounts"]);
+        let (status, _, message) = deployment.ran(&["refund", "pay_1", "--yes"]);
+        assert_eq!(status, Some(5), "{message}");
+        assert!(message.contains("nothing was paid back") && message.contains("moving accounts"), "{message}");
+        assert!(message.contains(&format!("discuno resume {what}")), "{message}");
+        deployment.ran(&["resume", what]);
+    }
+    assert!(deployment.ran(&["refunds"]).1.lines().count() == 1, "none is written down either");
+    assert_eq!(deployment.ran(&["refund", "pay_1", "--yes"]).0, Some(0));
+    assert_eq!(refunds(&deployment), [5000]);
+}

@@ -81,7 +81,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         ])
         .await;
     deployment.ran(&["pause", "posthog", "--reason", "maintenance"]);
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &["payments", "--json"],
         &["refunds", "--json"],
         &["bookings", "--json"],
@@ -98,6 +98,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         &["reconcile", "--json"],
         &["check", "--offline", "--json"],
         &["events", "--type", "none", "--json"],
+        &["cancel", "pay_4", "--yes", "--json"],
     ];
     let mut fields = BTreeSet::new();
     for command in commands {

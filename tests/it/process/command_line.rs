@@ -53,3 +53,21 @@ async fn a_worker_without_its_settings_exits_with_2_and_names_them_all() {
     assert!(said.contains("X_CAL_ID") && said.contains("STRIPE_SECRET_KEY"), "{said}");
     assert!(!deployment.db.exists(), "nothing is opened before the settings are whole");
 }
+
+#[tokio::test]
+async fn an_error_is_a_document_for_whoever_reads_documents() {
+    let deployment = Deployment::new().await;
+    drop(deployment.store());
+    let cases: [(&[&str], i64, &str); 3] = [
+        (&["show", "pay_7", "--json"], 3, "not_found"),
+        (&["payments", "--status", "odd", "--ndjson"], 2, "usage"),
+        (&["refund", "pay_7", "--json"], 3, "not_found"),
+    ];
+    for (args, status, code) in cases {
+        let (exit, out, said) = deployment.ran(args);
+        let error: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        assert_eq!((i64::from(exit.unwrap()), out.as_str()), (status, ""), "{args:?}: {said}");
+        assert_eq!((&error["error"]["status"], &error["error"]["code"]), (&status.into(), &code.into()), "{said}");
+        assert!(error["error"]["message"].as_str().unwrap().len() > 10, "{said}");
+    }
+}
