@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 
-use discuno::logs::json::Line;
+use discuno::logs::json::Lines;
+use discuno::logs::marks::Marks;
 use discuno::logs::query::{Query, Verdict};
 use discuno::logs::scan::{Report, Sink};
 use discuno::logs::source::{Block, Blocks};
@@ -28,11 +29,12 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn read(mut self, blocks: &dyn Blocks, sink: &mut Sink<'_>) -> io::Result<Report> {
-        let mut block = Block::default();
+        let (mut block, mut marks) = (Block::default(), Marks::default());
         while blocks.next(&mut block)? {
-            let mut out = Vec::new();
-            for line in block.lines().split_inclusive(|byte| *byte == b'\n') {
-                self.look(line.strip_suffix(b"\n").unwrap_or(line), &mut out);
+            let (text, mut from, mut out) = (block.lines(), 0, Vec::new());
+            marks.set(text, 0, text.len());
+            while from < text.len() {
+                from = self.look(Lines::new(text, &marks), from, &mut out) + 1;
             }
             if !out.is_empty() && !sink(&out)? {
                 break;
@@ -41,8 +43,10 @@ impl<'a> Context<'a> {
         Ok(self.report)
     }
 
-    fn look(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let verdict = self.query.judge(Line::alone(line), &mut vec![None; self.query.keys().len()]);
+    /// Looks at the line that begins at `from`, and says where it ends.
+    fn look(&mut self, lines: Lines<'_, '_>, from: usize, out: &mut Vec<u8>) -> usize {
+        let (verdict, end) = self.query.judge(lines, from, &mut vec![None; self.query.keys().len()]);
+        let line = &lines.text()[from..end];
         self.report.malformed += u64::from(verdict == Verdict::Malformed);
         let mut give = |line: &[u8]| {
             out.extend_from_slice(line);
@@ -66,5 +70,6 @@ impl<'a> Context<'a> {
                 self.gap = true;
             }
         }
+        end
     }
 }

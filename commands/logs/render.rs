@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use discuno::logs::json::{Kind, Line, Value, walk};
+use discuno::logs::json::{Kind, Value, walk};
 use discuno::logs::time::instant;
 use jiff::tz::TimeZone;
 
@@ -71,7 +71,7 @@ impl Render {
     /// The line itself, or the keys of it that are wanted; without what could steer a terminal.
     fn json(&self, line: &[u8]) -> String {
         let mut pairs = Vec::new();
-        let read = walk(Line::alone(line), |key, value| {
+        let read = walk(line, |key, value| {
             let name = String::from_utf8_lossy(&key.text()).into_owned();
             if self.fields.show(&name) {
                 pairs.push(format!("{}:{}", quoted(key), quoted(value)));
@@ -86,7 +86,7 @@ impl Render {
 
     fn for_people(&self, line: &[u8]) -> String {
         let (mut head, mut rest) = ([const { None }; HEAD.len()], String::new());
-        let read = walk(Line::alone(line), |key, value| {
+        let read = walk(line, |key, value| {
             let name = String::from_utf8_lossy(&key.text()).into_owned();
             if !self.fields.show(&name) {
                 return;

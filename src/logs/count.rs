@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::logs::json::Value;
-use crate::logs::time::instant;
+use crate::logs::json::{Kind, Value};
+use crate::logs::time::{instant, is_of_hour};
 
 /// By what is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Counts {
     groups: HashMap<Vec<u8>, u64, foldhash::fast::RandomState>,
     /// The group of the line at hand: kept, for its memory.
     group: Vec<u8>,
+    /// The hour of the last time that was counted, as it is written: most times are of the same as the one before.
+    hour: Vec<u8>,
 }
 
 impl Counts {
@@ -38,7 +40,11 @@ impl Counts {
             match by {
                 By::Key(key) => match found[*key] {
                     Some(value) => {
-                        self.group.extend(value.text().iter().map(|byte| if *byte == b'\t' { &b' ' } else { byte }));
+                        let start = self.group.len();
+                        self.group.extend_from_slice(&value.text());
+                        if value.kind == Kind::Escaped {
+                            self.group[start..].iter_mut().filter(|byte| **byte == b'\t').for_each(|byte| *byte = b' ');
+                        }
                     }
                     None => self.group.extend_from_slice(ABSENT),
                 },
@@ -54,8 +60,12 @@ impl Counts {
 
     fn push_time(&mut self, value: Option<Value<'_>>, length: usize) {
         let Some(text) = value.map(|value| value.text()) else { return self.group.extend_from_slice(ABSENT) };
+        if is_of_hour(&text, &self.hour) {
+            return self.group.extend_from_slice(&text[..length]);
+        }
         // As written where that is UTC already.
         if text.ends_with(b"Z") && text.get(4) == Some(&b'-') && instant(&text).is_some() {
+            self.hour = text[..13].to_vec();
             return self.group.extend_from_slice(&text[..length]);
         }
         match instant(&text) {

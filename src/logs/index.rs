@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::logs::json;
+use crate::logs::json::{Kind, Lines};
+use crate::logs::marks::Marks;
 use crate::logs::source::{BLOCK, Block, Blocks, FileBlocks};
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
@@ -152,17 +153,18 @@ fn mark(file: &File, count: u64) -> io::Result<[u8; 32]> {
 /// The first and the last instant of the lines that start in a span of bytes.
 fn times(file: &File, start: u64, end: u64) -> io::Result<(i64, i64)> {
     let blocks = FileBlocks::of(file.try_clone()?, vec![(start, end)])?;
-    let (mut block, mut span) = (Block::default(), EMPTY);
+    let (mut block, mut marks, mut span) = (Block::default(), Marks::default(), EMPTY);
     let (keys, mut found) = ([b"ts".to_vec()], [None]);
     if blocks.next(&mut block)? {
-        for line in block.lines().split(|byte| *byte == b'\n') {
-            if json::read(json::Line::alone(line), &keys, &mut found).is_err() {
-                continue;
-            }
-            let at = found[0].filter(|value| value.kind != json::Kind::Other).and_then(|value| instant(&value.text()));
-            if let Some(at) = at {
+        marks.set(block.lines(), 0, block.lines().len());
+        let (lines, mut from) = (Lines::new(block.lines(), &marks), 0);
+        while from < lines.text().len() {
+            let end = lines.read(from, &keys, &mut found);
+            let at = found[0].filter(|value| value.kind != Kind::Other).and_then(|value| instant(&value.text()));
+            if let (Ok(_), Some(at)) = (end, at) {
                 span = (span.0.min(at.0), span.1.max(at.0));
             }
+            from = end.unwrap_or_else(|_| lines.end(from)) + 1;
         }
     }
     Ok(span)

@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
-use crate::logs::json::{self, Kind, Line, Value};
+use crate::logs::json::{Kind, Lines, Value};
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
 
@@ -38,8 +38,7 @@ impl Test {
 }
 
 fn equals_one(value: &Value<'_>, texts: &[String]) -> bool {
-    let text = value.text();
-    texts.iter().any(|wanted| text.as_ref() == wanted.as_bytes())
+    texts.iter().any(|wanted| value.is(wanted.as_bytes()))
 }
 
 /// A text or pattern anywhere in the line as it is written.
@@ -193,17 +192,18 @@ impl Query {
         Some([quoted.as_str(), "\\u00"].map(|needle| Finder::new(needle.as_bytes()).into_owned()).into())
     }
 
-    /// Judges a line. `found` has a place for each key.
-    pub fn judge<'a>(&self, line: Line<'a>, found: &mut [Option<Value<'a>>]) -> Verdict {
-        if self.reads_fields() && json::read(line, &self.keys, found).is_err() {
-            return if self.malformed && !self.invert { Verdict::Match } else { Verdict::Malformed };
-        }
-        if self.malformed {
-            return if self.invert { Verdict::Match } else { Verdict::Other };
-        }
-        let holds = self.tests.iter().all(|(key, test)| test.holds(found[*key].as_ref()))
-            && self.texts.iter().all(|text| text.is_in(line.bytes()));
-        if holds == self.invert { Verdict::Other } else { Verdict::Match }
+    /// Judges the line that begins at `from`, and says where it ends. `found` has a place for each key.
+    pub fn judge<'a>(&self, lines: Lines<'a, '_>, from: usize, found: &mut [Option<Value<'a>>]) -> (Verdict, usize) {
+        let read = if self.reads_fields() { lines.read(from, &self.keys, found) } else { Ok(lines.end(from)) };
+        let Ok(end) = read else {
+            let asked_for = self.malformed && !self.invert;
+            return (if asked_for { Verdict::Match } else { Verdict::Malformed }, lines.end(from));
+        };
+        let line = &lines.text()[from..end];
+        let holds = !self.malformed
+            && self.tests.iter().all(|(key, test)| test.holds(found[*key].as_ref()))
+            && self.texts.iter().all(|text| text.is_in(line));
+        (if holds == self.invert { Verdict::Other } else { Verdict::Match }, end)
     }
 }
 

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use memchr::memmem::Finder;
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use crate::logs::count::{By, Counts};
-use crate::logs::json::{Line, Value};
+use crate::logs::json::{Lines, Value};
+use crate::logs::marks::Marks;
 use crate::logs::query::{Query, Verdict};
 use crate::logs::source::{Block, Blocks};
 
@@ -130,13 +131,14 @@ pub struct Search<'a> {
     query: &'a Query,
     want: &'a Want,
     needles: Option<Vec<Finder<'static>>>,
+    marks: Marks,
     report: Report,
 }
 
 impl<'a> Search<'a> {
     /// A search that has found nothing yet.
     pub fn new(query: &'a Query, want: &'a Want) -> Self {
-        Self { query, want, needles: query.needles(), report: Report::default() }
+        Self { query, want, needles: query.needles(), marks: Marks::default(), report: Report::default() }
     }
 
     fn all(mut self, blocks: &dyn Blocks, turns: &Turns<'_, '_>) -> Report {
@@ -164,44 +166,87 @@ impl<'a> Search<'a> {
 
     /// The lines of a block that match, each with its line break, if lines are wanted.
     pub fn search(&mut self, block: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
         let mut found = vec![None; self.query.keys().len()];
+        let mut marks = std::mem::take(&mut self.marks);
+        let mut picked = Picked { block, out: Vec::new(), from: 0, to: 0 };
         if let Some(needles) = self.needles.take() {
             let mut candidates = Candidates::new(block, &needles);
-            while let Some(line) = candidates.next_line() {
-                self.look(line, &mut found, &mut out);
+            while let Some((from, to)) = candidates.next_line() {
+                marks.set(block, from, to + 1);
+                self.look(Lines::new(block, &marks), from, &mut found, &mut picked);
             }
             self.needles = Some(needles);
-            return out;
+        } else {
+            marks.set(block, 0, block.len());
+            let (lines, mut from) = (Lines::new(block, &marks), 0);
+            while from < block.len() {
+                from = self.look(lines, from, &mut found, &mut picked) + 1;
+            }
         }
-        let mut rest = block;
-        while !rest.is_empty() {
-            let line = Line::first_of(rest);
-            self.look(line, &mut found, &mut out);
-            rest = rest.get(line.bytes().len() + 1..).unwrap_or_default();
-        }
-        out
+        self.marks = marks;
+        picked.all()
     }
 
+    /// Looks at the line that begins at `from`, and says where it ends.
     #[inline]
-    fn look<'b>(&mut self, line: Line<'b>, found: &mut [Option<Value<'b>>], out: &mut Vec<u8>) {
-        match self.query.judge(line, found) {
-            Verdict::Match => {}
-            Verdict::Other => return,
+    fn look<'b>(
+        &mut self,
+        lines: Lines<'b, '_>,
+        from: usize,
+        found: &mut [Option<Value<'b>>],
+        picked: &mut Picked<'_>,
+    ) -> usize {
+        let (verdict, end) = self.query.judge(lines, from, found);
+        match verdict {
+            Verdict::Match => self.report.matched += 1,
+            Verdict::Other => return end,
             Verdict::Malformed => {
                 self.report.malformed += 1;
-                return;
+                return end;
             }
         }
-        self.report.matched += 1;
         match self.want {
-            Want::Lines => {
-                out.extend_from_slice(line.bytes());
-                out.push(b'\n');
-            }
+            Want::Lines => picked.take(from, end),
             Want::Count => {}
             Want::Groups(by, time) => self.report.counts.add(by, *time, found),
         }
+        end
+    }
+}
+
+/// Lines of a block, copied in runs of neighbours.
+struct Picked<'b> {
+    block: &'b [u8],
+    out: Vec<u8>,
+    /// The run that has not been copied yet.
+    from: usize,
+    to: usize,
+}
+
+impl Picked<'_> {
+    #[inline]
+    fn take(&mut self, from: usize, end: usize) {
+        if from != self.to {
+            self.copy();
+            self.from = from;
+        }
+        self.to = end + 1;
+    }
+
+    fn copy(&mut self) {
+        if self.out.capacity() == 0 && self.to > self.from {
+            self.out.reserve_exact(self.block.len() + 1);
+        }
+        self.out.extend_from_slice(&self.block[self.from..self.to.min(self.block.len())]);
+        if self.to > self.block.len() {
+            // The last line of all may be without its line break.
+            self.out.push(b'\n');
+        }
+    }
+
+    fn all(mut self) -> Vec<u8> {
+        self.copy();
+        self.out
     }
 }
 
@@ -222,16 +267,17 @@ impl<'b, 'n> Candidates<'b, 'n> {
         all
     }
 
-    fn next_line(&mut self) -> Option<Line<'b>> {
+    /// Where the next one begins and ends.
+    fn next_line(&mut self) -> Option<(usize, usize)> {
         let hit = self.needles.iter().map(|(_, place)| *place).min().filter(|place| *place < self.block.len())?;
-        let start = memrchr(b'\n', &self.block[self.at..hit]).map_or(self.at, |before| self.at + before + 1);
-        let line = Line::first_of(&self.block[start..]);
-        self.at = (start + line.bytes().len() + 1).min(self.block.len());
+        let from = memrchr(b'\n', &self.block[self.at..hit]).map_or(self.at, |before| self.at + before + 1);
+        let to = memchr(b'\n', &self.block[hit..]).map_or(self.block.len(), |after| hit + after);
+        self.at = (to + 1).min(self.block.len());
         for (needle, place) in &mut self.needles {
             if *place < self.at {
                 *place = needle.find(&self.block[self.at..]).map_or(self.block.len(), |found| self.at + found);
             }
         }
-        Some(line)
+        Some((from, to))
     }
 }

@@ -7,6 +7,17 @@ pub fn instant(text: &[u8]) -> Option<Timestamp> {
     ours(text).or_else(|| std::str::from_utf8(text).ok()?.parse().ok())
 }
 
+/// Whether a text is an instant as we write them, of an hour that is known to be one: `2026-11-24T17`.
+pub fn is_of_hour(text: &[u8], hour: &[u8]) -> bool {
+    let rest = text.strip_prefix(hour).filter(|rest| hour.len() == 13 && rest.len() == 11);
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'5' => (b'0'..=b'5').contains(byte),
+        b'9' => byte.is_ascii_digit(),
+        form => byte == form,
+    };
+    rest.is_some_and(|rest| rest.iter().zip(b":59:59.999Z").all(fits))
+}
+
 fn ours(text: &[u8]) -> Option<Timestamp> {
     let text: &[u8; 24] = text.try_into().ok()?;
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _, b'.', _, _, _, b'Z'] = text else {
@@ -47,7 +58,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -56,6 +67,14 @@ mod tests {
         fn our_own_instants_are_read_as_the_library_reads_them(millis in -62_135_596_800_000_i64..253_402_300_799_000) {
             let text = Timestamp(millis).to_string();
             prop_assert_eq!(instant(text.as_bytes()), Some(Timestamp(millis)));
+        }
+
+        #[test]
+        fn an_instant_of_a_known_hour_is_one(millis in 0_i64..86_400_000, rest in "[0-9:.Z]{11}") {
+            let text = Timestamp(millis).to_string();
+            prop_assert!(is_of_hour(text.as_bytes(), &text.as_bytes()[..13]));
+            let other = format!("{}{rest}", &text[..13]);
+            prop_assert_eq!(is_of_hour(other.as_bytes(), &text.as_bytes()[..13]), ours(other.as_bytes()).is_some());
         }
 
         #[test]
