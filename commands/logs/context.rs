@@ -30,7 +30,15 @@ impl<'a> Context<'a> {
 
     pub(crate) fn read(mut self, blocks: &dyn Blocks, sink: &mut Sink<'_>) -> io::Result<Report> {
         let (mut block, mut marks) = (Block::default(), Marks::default());
-        while blocks.next(&mut block)? {
+        loop {
+            match blocks.next(&mut block) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.report.unread = Some(error);
+                    break;
+                }
+            }
             let (text, mut from, mut out) = (block.lines(), 0, Vec::new());
             marks.set(text, 0, text.len());
             while from < text.len() {

@@ -279,7 +279,8 @@ impl Job<'_> {
         for source in sources {
             if let Some(follow) = &follow {
                 if let Some(before) = follow.before()? {
-                    self.report.merge(scan(&before, &self.query, &self.want, &mut write)?);
+                    let report = scan(&before, &self.query, &self.want, &mut write)?;
+                    self.take(source, report);
                 }
             } else if around == (0, 0) {
                 self.read(source, &mut write)?;
@@ -304,7 +305,8 @@ impl Job<'_> {
 
     fn read(&mut self, source: &Source, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(blocks) = self.open(source) else { return Ok(()) };
-        self.report.merge(scan(blocks.as_ref(), &self.query, &self.want, sink)?);
+        let report = scan(blocks.as_ref(), &self.query, &self.want, sink)?;
+        self.take(source, report);
         Ok(())
     }
 
@@ -313,8 +315,16 @@ impl Job<'_> {
         let opened = source.open().map_err(|error| self.could_not(source, &error)).ok();
         let Some(blocks) = opened else { return Ok(()) };
         let report = Context::new(&self.query, around).read(blocks.as_ref(), sink)?;
-        self.report.merge(report);
+        self.take(source, report);
         Ok(())
+    }
+
+    /// Takes over what was found in a source, and tells of what could not be read of it.
+    fn take(&mut self, source: &Source, mut report: Report) {
+        if let Some(error) = report.unread.take() {
+            self.could_not(source, &error);
+        }
+        self.report.merge(report);
     }
 
     /// A source as blocks; none, and a message, where it cannot be opened.

@@ -108,7 +108,8 @@ impl Render {
             self.paint(colour(&level), &padded)
         });
         let words = [time.map(|time| self.time(&time)), level, tag, event.map(|event| self.paint("\u{1b}[1m", &event))];
-        format!("{}{rest}", words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        let line = format!("{}{rest}", words.into_iter().flatten().collect::<Vec<_>>().join(" "));
+        line.trim_start().to_owned()
     }
 
     fn time(&self, text: &str) -> String {

@@ -21,9 +21,10 @@ use crate::model::time::Timestamp;
 pub const WORTHWHILE: u64 = 32 << 20;
 /// The lines that start in as many bytes share an entry.
 const PART: u64 = 64 << 10;
-/// Bytes at the head of the file, and before the end of what is indexed, by which it is known again.
+/// Bytes of each place by which a file is known again, and how many such places there are besides the last.
 const MARK: u64 = 4096;
-const MAGIC: &[u8; 8] = b"dcnlogs1";
+const SAMPLES: u64 = 64;
+const MAGIC: &[u8; 8] = b"dcnlogs2";
 
 /// The span of time of each part: the first and the last instant of its lines. A part without times is empty: no line of
 /// it can be within any span.
@@ -100,17 +101,15 @@ impl Index {
     fn read(kept: &Path, file: &File) -> Option<Self> {
         let mut bytes = Vec::new();
         File::open(kept).ok()?.read_to_end(&mut bytes).ok()?;
-        let (head, entries) = bytes.split_at_checked(48)?;
+        let (head, entries) = bytes.split_at_checked(88)?;
+        let size = u64::from_le_bytes(head[16..24].try_into().ok()?);
         let count = u64::from_le_bytes(head[8..16].try_into().ok()?);
         let (pairs, rest) = entries.as_chunks::<16>();
-        if &head[..8] != MAGIC
-            || pairs.len() as u64 != count
-            || !rest.is_empty()
-            || file.metadata().ok()?.len() < count * PART
-        {
+        if &head[..8] != MAGIC || pairs.len() as u64 != count || !rest.is_empty() || size < count * PART {
             return None;
         }
-        if head[16..48] != mark(file, count).ok()? {
+        let (content, times) = marks(file, count).ok()?;
+        if head[24..56] != content || (file.metadata().ok()?.len() <= size && head[56..88] != times) {
             return None;
         }
         let number = |bytes: &[u8]| i64::from_le_bytes(std::array::from_fn(|place| bytes[place]));
@@ -119,7 +118,9 @@ impl Index {
 
     fn write(&self, kept: &Path, file: &File) -> io::Result<()> {
         let count = self.parts.len() as u64;
-        let mut bytes = [MAGIC.as_slice(), &count.to_le_bytes(), &mark(file, count)?].concat();
+        let (content, times) = marks(file, count)?;
+        let size = file.metadata()?.len();
+        let mut bytes = [MAGIC.as_slice(), &count.to_le_bytes(), &size.to_le_bytes(), &content, &times].concat();
         for (first, last) in &self.parts {
             bytes.extend_from_slice(&first.to_le_bytes());
             bytes.extend_from_slice(&last.to_le_bytes());
@@ -131,23 +132,24 @@ impl Index {
     }
 }
 
-/// By what a file is known again as the one that `count` parts were read of: its times where nothing was appended, its
-/// head, and the last bytes that were read.
-fn mark(file: &File, count: u64) -> io::Result<[u8; 32]> {
+/// By what a file is known again as the one that `count` parts were read of: pages spread over them, with the last; and, where
+/// nothing was appended, its size and times (that of its node too, which nobody can set back).
+fn marks(file: &File, count: u64) -> io::Result<([u8; 32], [u8; 32])> {
     let meta = file.metadata()?;
-    let indexed = count * PART;
     let mut text = format!("{} {} {count} ", meta.dev(), meta.ino()).into_bytes();
-    if meta.len() / PART == count {
-        text.extend_from_slice(format!("{} {} {}", meta.len(), meta.mtime(), meta.mtime_nsec()).as_bytes());
-    }
-    for start in [0, indexed.saturating_sub(MARK)] {
-        let mut bytes = vec![0; usize::try_from(MARK.min(indexed)).unwrap_or(0)];
+    let spread = (0..SAMPLES).map(|sample| count * sample / SAMPLES * PART);
+    for start in spread.chain([(count * PART).saturating_sub(MARK)]) {
+        let mut bytes = vec![0; usize::try_from(MARK.min(count * PART)).unwrap_or(0)];
         file.read_exact_at(&mut bytes, start)?;
         text.extend_from_slice(&bytes);
     }
-    let mut mark = [0; 32];
-    mark.copy_from_slice(digest(&SHA256, &text).as_ref());
-    Ok(mark)
+    let (changed, node) = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
+    let hash = |text: &[u8]| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, text).as_ref());
+        hash
+    };
+    Ok((hash(&text), hash(format!("{} {changed:?} {node:?}", meta.len()).as_bytes())))
 }
 
 /// The first and the last instant of the lines that start in a span of bytes.
@@ -174,4 +176,26 @@ fn times(file: &File, start: u64, end: u64) -> io::Result<(i64, i64)> {
 pub fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
     Some(cache.join("discuno").join("logs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_grows_with_its_file_and_is_dropped_with_what_it_was_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("log"), dir.path().join("kept"));
+        let line =
+            |hour: u32| format!("{{\"ts\":\"2026-11-24T{hour:02}:00:00.000Z\",\"x\":\"{}\"}}\n", "x".repeat(4000));
+        std::fs::write(&path, line(1).repeat(100)).unwrap();
+        let mut file = File::options().read(true).append(true).open(&path).unwrap();
+        let index = Index { parts: Index::build(&file, 0, 6).unwrap() };
+        index.write(&kept, &file).unwrap();
+        assert_eq!(Index::read(&kept, &file).as_ref(), Some(&index));
+        file.write_all(line(2).repeat(20).as_bytes()).unwrap();
+        assert_eq!(Index::read(&kept, &file).as_ref(), Some(&index), "appended to");
+        std::fs::write(&path, line(3).repeat(120)).unwrap();
+        assert_eq!(Index::read(&kept, &file), None, "written anew");
+    }
 }

@@ -36,6 +36,8 @@ pub struct Report {
     pub malformed: u64,
     /// Lines by group, where that was wanted.
     pub counts: Counts,
+    /// Why some could not be read.
+    pub unread: Option<io::Error>,
 }
 
 impl Report {
@@ -44,13 +46,14 @@ impl Report {
         self.matched += other.matched;
         self.malformed += other.malformed;
         self.counts.merge(other.counts);
+        self.unread = self.unread.take().or(other.unread);
     }
 }
 
 /// Takes the lines that were found in a block, in order. Whether there is any use for more.
 pub type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<bool> + Send + 'a;
 
-/// Searches all blocks.
+/// Searches all blocks that can be read. Fails where the sink does.
 pub fn scan(blocks: &dyn Blocks, query: &Query, want: &Want, sink: &mut Sink<'_>) -> io::Result<Report> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let turns = Turns { state: Mutex::default(), moved: Condvar::new(), sink: Mutex::new(sink) };
@@ -119,11 +122,6 @@ impl Turns<'_, '_> {
         state.busy = false;
         state.ended.is_none()
     }
-
-    fn fail(&self, error: io::Error) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(Err(error));
-        self.moved.notify_all();
-    }
 }
 
 /// One thread's search.
@@ -148,7 +146,8 @@ impl<'a> Search<'a> {
                 Ok(true) => {}
                 Ok(false) => return self.report,
                 Err(error) => {
-                    turns.fail(error);
+                    self.report.unread = Some(error);
+                    turns.give(block.number, Vec::new());
                     return self.report;
                 }
             }

@@ -15,6 +15,8 @@ const PAGE: u64 = 4096;
 const MARGIN: usize = 2 << 10;
 /// Read at a time for the rest of a longer line.
 const REST: usize = 64 << 10;
+/// A line is cut there: what goes on without an end is no log, and is not to fill the memory.
+pub const LONGEST: usize = 8 << 20;
 
 /// Whole lines.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ impl Block {
 
 /// Blocks in order, handed out to whoever comes first.
 pub trait Blocks: Sync {
-    /// Reads the next block over what `block` held. Whether there was one.
+    /// Reads the next block over what `block` held. Whether there was one. A block that cannot be read has its number too.
     fn next(&self, block: &mut Block) -> io::Result<bool>;
 }
 
@@ -93,7 +95,7 @@ impl FileBlocks {
                 return Ok(());
             }
             let at = begin + filled as u64;
-            if at >= self.size {
+            if at >= self.size || filled - block.from >= LONGEST {
                 block.to = filled;
                 return Ok(());
             }
@@ -142,18 +144,24 @@ struct Stream {
     rest: Vec<u8>,
     number: usize,
     ended: bool,
+    /// Why it ended, if that is still to be told.
+    failed: Option<io::Error>,
+    /// Whether what comes belongs to a line that was cut.
+    inside: bool,
 }
 
 impl StreamBlocks {
     /// What `reader` gives until its end.
     pub fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self(Mutex::new(Stream { reader, rest: Vec::new(), number: 0, ended: false }))
+        Self(Mutex::new(Stream { reader, rest: Vec::new(), number: 0, ended: false, failed: None, inside: false }))
     }
 }
 
 impl Blocks for StreamBlocks {
     fn next(&self, block: &mut Block) -> io::Result<bool> {
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (block.from, block.to, block.number) = (0, 0, stream.number);
+        stream.number += 1;
         block.bytes.clear();
         block.bytes.append(&mut stream.rest);
         let mut searched = 0;
@@ -161,18 +169,36 @@ impl Blocks for StreamBlocks {
             if stream.ended {
                 break block.bytes.len();
             }
+            if block.bytes.len() >= LONGEST {
+                stream.inside = true;
+                break block.bytes.len();
+            }
             let wanted = BLOCK.saturating_sub(block.bytes.len() as u64).max(REST as u64);
-            let read = stream.reader.by_ref().take(wanted).read_to_end(&mut block.bytes)?;
-            stream.ended = read == 0;
+            match stream.reader.by_ref().take(wanted).read_to_end(&mut block.bytes) {
+                Ok(read) => stream.ended = read == 0,
+                // What came before is handed out first.
+                Err(error) => (stream.ended, stream.failed) = (true, Some(error)),
+            }
+            if stream.inside {
+                let end = memchr::memchr(b'\n', &block.bytes).map(|at| at + 1);
+                block.bytes.drain(..end.unwrap_or(block.bytes.len()));
+                stream.inside = end.is_none();
+                searched = 0;
+            }
             match memchr::memrchr(b'\n', &block.bytes[searched..]) {
                 Some(at) => break searched + at + 1,
                 None => searched = block.bytes.len(),
             }
         };
         stream.rest = block.bytes.split_off(end);
-        (block.from, block.to, block.number) = (0, end, stream.number);
-        stream.number += 1;
-        Ok(end > 0)
+        block.to = end;
+        match (end, stream.failed.take()) {
+            (0, Some(error)) => Err(error),
+            (_, failed) => {
+                stream.failed = failed;
+                Ok(end > 0)
+            }
+        }
     }
 }
 

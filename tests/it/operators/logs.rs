@@ -137,6 +137,47 @@ async fn it_ends_as_grep_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_named_and_the_rest_is_searched() {
+    let (deployment, path) = logged().await;
+    let line = |n: u32| format!("{{\"n\":{n},\"x\":\"{}\"}}\n", n * 7919 % 10_007);
+    let lines = (0..40_000).map(line).collect::<Vec<_>>().concat();
+    let cut = path.with_file_name("cut.gz");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(lines.as_bytes()).unwrap();
+    let packed = gz.finish().unwrap();
+    std::fs::write(&cut, &packed[..packed.len() / 2]).unwrap();
+    let folder = path.parent().unwrap();
+    let args = ["--file", folder.to_str().unwrap(), "--file", cut.to_str().unwrap(), "n=1,2", "event=last", "-c"];
+    let (status, count, message) = search(&deployment, &path, &args);
+    assert_eq!((status, count.trim()), (Some(2), "0"), "{message}");
+    assert!(message.contains("cut.gz") && message.contains("directory"), "{message}");
+    let (status, found, message) = search(&deployment, &cut, &["n=1,2"]);
+    assert_eq!((status, found.lines().count()), (Some(2), 2), "what came before the cut is found: {message}");
+    let (status, found, _) = search(&deployment, &cut, &["n=1", "-A", "1"]);
+    assert_eq!((status, found.lines().count()), (Some(2), 2));
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(search(&deployment, &path, &[]).0, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_without_an_end_is_cut_and_what_follows_is_found() {
+    let (deployment, path) = logged().await;
+    let mut text = b"{\"n\":1}\n{\"n\":\"".to_vec();
+    text.resize(20 << 20, b'x');
+    text.extend_from_slice(b"\"}\r\n{\"n\":1}");
+    std::fs::write(&path, &text).unwrap();
+    let (_, found, message) = search(&deployment, &path, &["n=1,2"]);
+    assert_eq!(found, "{\"n\":1}\n{\"n\":1}\n", "{message}");
+    let (_, cut, _) = search(&deployment, &path, &["--malformed"]);
+    assert!(cut.len() < 9 << 20, "{}", cut.len());
+    let mut command = deployment.command(&["logs", "--file", "-", "n!=2", "-c"]);
+    command.stdin(std::fs::File::open(&path).unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "2");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 line is not JSON"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_lines_are_for_people_and_steer_nothing() {
     let (deployment, path) = logged().await;
     let mut command = deployment.command(&["logs", "--file", path.to_str().unwrap(), "event=last", "-P", "--utc"]);
@@ -200,6 +241,11 @@ async fn a_large_file_is_answered_from_its_index_and_a_changed_one_is_not() {
     let changed = text.replace("T03:00", "T13:00");
     std::fs::write(&path, &changed).unwrap();
     assert_eq!((count(&deployment, 3), count(&deployment, 13)), (0, 4000));
+    // Changed in place with its time set back.
+    let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, &text).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+    assert_eq!((count(&deployment, 3), count(&deployment, 13)), (4000, 0));
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, &text).unwrap();
     assert_eq!(count(&deployment, 3), 4000);
