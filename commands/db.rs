@@ -35,6 +35,9 @@ enum Command {
         overrides: Overrides,
         /// Where to; nothing is overwritten
         to: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
     /// Put a backup in the place of the database; what was there is kept beside it
     #[command(
@@ -52,11 +55,17 @@ enum Command {
         reason: Option<String>,
         #[command(flatten)]
         confirm: Confirm,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
     /// Look for damage, for rows that point nowhere, for a schema that is not this program's; findings exit with 9
     Check {
         #[command(flatten)]
         overrides: Overrides,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
     /// Take away events' bytes and runs' tries that are no longer needed; never payments, refunds, cases or the audit trail
     #[command(after_help = "Example:\n  discuno db prune --older-than 30d --vacuum")]
@@ -72,11 +81,17 @@ enum Command {
         /// Only count
         #[arg(long)]
         dry_run: bool,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
     /// Bring the database to this program's schema, once a copy of it is kept beside it; `serve` and `worker` do so at their start
     Migrate {
         #[command(flatten)]
         overrides: Overrides,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -85,35 +100,55 @@ const BATCH: u32 = 500;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
-        Command::Backup { overrides, to } => {
+        Command::Backup { overrides, to, json } => {
             let config = overrides.config(&[])?;
             drop(Sqlite::existing(&config.db, Parts::system().store)?);
             file::backup(&config.db, &to)
                 .with_context(|| format!("could not back up {} to {}", config.db.display(), to.display()))?;
-            output::cells([&to.display().to_string(), &std::fs::metadata(&to)?.len().to_string()])?;
+            let bytes = std::fs::metadata(&to)?.len();
+            output::outcome(
+                json,
+                [&to.display().to_string(), &bytes.to_string()],
+                &json!({ "to": to, "bytes": bytes }),
+            )?;
             Ok(Exit::Done)
         }
-        Command::Restore { overrides, from, reason, confirm } => {
-            restore(&overrides.config(&[])?, &from, reason, &confirm)
+        Command::Restore { overrides, from, reason, confirm, json } => {
+            restore(&overrides.config(&[])?, &from, reason, &confirm, json)
         }
-        Command::Check { overrides } => check(&overrides.config(&[])?).await,
-        Command::Prune { overrides, older_than, vacuum, dry_run } => {
-            prune(overrides.config(&[])?, &older_than, vacuum, dry_run).await
+        Command::Check { overrides, json } => check(&overrides.config(&[])?, json).await,
+        Command::Prune { overrides, older_than, vacuum, dry_run, json } => {
+            let app = App::existing(overrides.config(&[])?, Parts::system())?;
+            let before = when(&older_than, app.clock.now())?;
+            let rows = if dry_run { app.store.prunable(before).await? } else { prune(&app, before, vacuum).await? };
+            let said = format!("rows older than {before} {}", if dry_run { "would go" } else { "are gone" });
+            let document = json!({ "rows": rows, "before": before, "dry_run": dry_run });
+            output::outcome(json, [&rows.to_string(), &said], &document)?;
+            Ok(Exit::Done)
         }
-        Command::Migrate { overrides } => {
+        Command::Migrate { overrides, json } => {
             let config = overrides.config(&[])?;
             let kept = file::upgrade(&config.db)
                 .with_context(|| format!("could not bring {} to this program's schema", config.db.display()))?;
             output::note(&format!("{} has this program's schema", config.db.display()));
-            if let Some(kept) = kept {
+            if let Some(kept) = &kept {
                 output::note(&format!("what was there before is in {}", kept.display()));
+            }
+            if json {
+                output::document(&json!({ "database": config.db, "kept": kept }))?;
             }
             Ok(Exit::Done)
         }
     }
 }
 
-fn restore(config: &Config, from: &Path, reason: Option<String>, confirm: &Confirm) -> anyhow::Result<Exit> {
+fn restore(
+    config: &Config,
+    from: &Path,
+    reason: Option<String>,
+    confirm: &Confirm,
+    json: bool,
+) -> anyhow::Result<Exit> {
     let db = &config.db;
     let found = file::check(from).with_context(|| format!("could not read {}", from.display()))?;
     if let Some(first) = found.first() {
@@ -132,7 +167,8 @@ fn restore(config: &Config, from: &Path, reason: Option<String>, confirm: &Confi
     let orders = held(from, kept, reason);
     file::restore(from, db, kept.unwrap_or(db), orders, now)
         .with_context(|| format!("could not restore {} to {}", from.display(), db.display()))?;
-    output::cells([&db.display().to_string(), "restored"])?;
+    let document = json!({ "database": db, "restored": from, "kept": kept });
+    output::outcome(json, [&db.display().to_string(), "restored"], &document)?;
     if let Some(kept) = kept {
         output::note(&format!("what was there is in {}", kept.display()));
     }
@@ -157,12 +193,16 @@ fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> 
     orders
 }
 
-async fn check(config: &Config) -> anyhow::Result<Exit> {
+async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {
     let store = Sqlite::existing(&config.db, Parts::system().store)
         .with_context(|| format!("could not open the database {}", config.db.display()))?;
     let mut found = file::check(&config.db)?;
     let broken = discuno::store::Operations::broken_act(&store).await?;
     found.extend(broken.map(|act| format!("the audit trail is broken at {act}")));
+    if json {
+        output::document(&json!({ "findings": found }))?;
+        return Ok(if found.is_empty() { Exit::Done } else { Exit::Findings });
+    }
     if found.is_empty() {
         output::note(&format!("{} is whole", config.db.display()));
         return Ok(Exit::Done);
@@ -173,14 +213,8 @@ async fn check(config: &Config) -> anyhow::Result<Exit> {
     Ok(Exit::Findings)
 }
 
-async fn prune(config: Config, older_than: &str, vacuum: bool, dry_run: bool) -> anyhow::Result<Exit> {
-    let app = App::existing(config, Parts::system())?;
-    let before: Timestamp = when(older_than, app.clock.now())?;
-    let prunable = app.store.prunable(before).await?;
-    if dry_run {
-        output::cells([&prunable.to_string(), &format!("rows older than {before} would go")])?;
-        return Ok(Exit::Done);
-    }
+/// How many rows went.
+async fn prune(app: &App, before: Timestamp, vacuum: bool) -> anyhow::Result<u32> {
     let mut gone = 0;
     loop {
         let batch = app.store.prune(before, BATCH).await?;
@@ -190,13 +224,12 @@ async fn prune(config: Config, older_than: &str, vacuum: bool, dry_run: bool) ->
         }
     }
     if gone > 0 {
-        note(&app, Verb::Prune, "database".to_owned(), json!({ "before": before, "rows": gone })).await?;
+        note(app, Verb::Prune, "database".to_owned(), json!({ "before": before, "rows": gone })).await?;
     }
     if vacuum {
         file::vacuum(&app.config.db)?;
     }
-    output::cells([&gone.to_string(), &format!("rows older than {before} are gone")])?;
-    Ok(Exit::Done)
+    Ok(gone)
 }
 
 async fn note(app: &App, verb: Verb, subject: String, after: serde_json::Value) -> anyhow::Result<()> {

@@ -2,8 +2,9 @@
 
 use discuno::app::{App, Parts};
 use discuno::model::pause::{Pausable, PauseKind};
-use discuno::store::order::{Deed, Order};
+use discuno::store::order::{Deed, Order, Performed};
 use discuno::workflow;
+use serde_json::{Value, json};
 
 use crate::exit::{Exit, Usage};
 use crate::output::{self, Table};
@@ -27,6 +28,9 @@ pub(crate) struct PauseArgs {
     /// Why, for the audit trail and whoever wonders
     #[arg(long)]
     reason: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let a provider or a workflow go on
@@ -46,16 +50,19 @@ pub(crate) struct ResumeArgs {
     /// Why, for the audit trail
     #[arg(long)]
     reason: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
     let app = open(&args.overrides)?;
-    let Some(name) = args.name else { return list(&app).await };
+    let Some(name) = args.name else { return list(&app, args.json).await };
     let what = known(&name)?;
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Pause(what.clone()) };
     let performed = app.store.operate(order, app.clock.now()).await?;
     let said = if performed.act.is_some() { "paused" } else { "was paused before" };
-    output::cells([&what.to_string(), said])?;
+    output::outcome(args.json, [&what.to_string(), said], &document(&what, said, &performed))?;
     output::note(&format!("`discuno resume {name}` lets it go on"));
     Ok(Exit::Done)
 }
@@ -69,13 +76,24 @@ pub(crate) async fn resume(args: ResumeArgs) -> anyhow::Result<Exit> {
     if all.is_empty() {
         output::note("nothing is paused");
     }
+    let mut resumed = Vec::new();
     for what in all {
         let order = Order { actor: actor(), reason: args.reason.clone(), deed: Deed::Resume(what.clone()) };
         let performed = app.store.operate(order, app.clock.now()).await?;
         let said = if performed.act.is_some() { "goes on" } else { "was not paused" };
-        output::cells([&what.to_string(), said])?;
+        resumed.push(document(&what, said, &performed));
+        if !args.json {
+            output::cells([&what.to_string(), said])?;
+        }
+    }
+    if args.json {
+        output::document(&json!({ "resumed": resumed }))?;
     }
     Ok(Exit::Done)
+}
+
+fn document(what: &Pausable, result: &str, performed: &Performed) -> Value {
+    json!({ "name": what.to_string(), "result": result, "act": performed.act })
 }
 
 fn open(overrides: &Overrides) -> anyhow::Result<App> {
@@ -98,7 +116,11 @@ fn known(name: &str) -> Result<Pausable, Usage> {
     Ok(Pausable { kind, name: bare.to_owned() })
 }
 
-async fn list(app: &App) -> anyhow::Result<Exit> {
+async fn list(app: &App, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        output::document(&json!({ "pauses": app.store.pauses().await? }))?;
+        return Ok(Exit::Done);
+    }
     let mut table = Table::new(["paused", "since", "by", "reason"]);
     for pause in app.store.pauses().await? {
         let reason = pause.reason.unwrap_or_else(|| "-".to_owned());

@@ -4,6 +4,7 @@ use discuno::app::{App, Parts};
 use discuno::model::case::Resolution;
 use discuno::model::id::CaseId;
 use discuno::store::order::{Deed, Order};
+use serde_json::json;
 
 use crate::confirm::Confirm;
 use crate::exit::{Exit, Usage};
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     reason: Option<String>,
     #[command(flatten)]
     confirm: Confirm,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
@@ -52,6 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     args.confirm.agreed(&format!("close it as {}?", args.resolution))?;
     let performed = app.store.operate(order, app.clock.now()).await?;
     let said = if performed.act.is_some() { "closed" } else { "was closed before" };
-    output::cells([&case.id.to_string(), said])?;
+    let document = json!({ "case": case.id, "resolution": args.resolution, "result": said, "act": performed.act });
+    output::outcome(args.json, [&case.id.to_string(), said], &document)?;
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use discuno::model::act::{Act, Verb};
 use discuno::store::Shared;
 use discuno::store::error::Error;
 use discuno::store::filter::Filter;
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::lists::{Common, Line, People, or_dash, show, time, words};
@@ -33,7 +34,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(&args.verb, Verb::ALL)?;
     if args.verify {
         let app = App::existing(args.common.overrides.config(&[])?, Parts::system())?;
-        return Ok(match app.store.broken_act().await? {
+        let broken = app.store.broken_act().await?;
+        if args.common.json {
+            output::document(&json!({ "broken": broken }))?;
+            return Ok(if broken.is_none() { Exit::Done } else { Exit::Findings });
+        }
+        return Ok(match broken {
             None => {
                 output::note("the trail is whole");
                 Exit::Done

@@ -24,6 +24,15 @@ pub(crate) fn cells<const N: usize>(cells: [&str; N]) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", cells.join("\t"))
 }
 
+/// What came of an act: cells of data, or a document.
+pub(crate) fn outcome<const N: usize>(
+    json: bool,
+    cells: [&str; N],
+    document: &impl serde::Serialize,
+) -> anyhow::Result<()> {
+    if json { self::document(document) } else { Ok(self::cells(cells)?) }
+}
+
 /// One JSON value on a line of its own.
 pub(crate) fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(value)?)?)

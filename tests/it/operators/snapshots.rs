@@ -81,7 +81,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         ])
         .await;
     deployment.ran(&["pause", "posthog", "--reason", "maintenance"]);
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 25] = [
         &["payments", "--json"],
         &["refunds", "--json"],
         &["bookings", "--json"],
@@ -99,14 +99,23 @@ async fn the_fields_of_every_document_are_as_they_were() {
         &["check", "--offline", "--json"],
         &["events", "--type", "none", "--json"],
         &["cancel", "pay_4", "--yes", "--json"],
+        &["resolve", "case_1", "--as", "settled_elsewhere", "--reason", "in a talk", "--yes", "--json"],
+        &["pause", "--json"],
+        &["pause", "cal", "--json"],
+        &["resume", "--all", "--json"],
+        &["audit", "--verify", "--json"],
+        &["db", "check", "--json"],
+        &["db", "migrate", "--json"],
+        &["db", "prune", "--dry-run", "--json"],
     ];
     let mut fields = BTreeSet::new();
     for command in commands {
         let (_, document, message) = deployment.ran(command);
         let document: Value = serde_json::from_str(&document).unwrap_or_else(|_| panic!("{command:?}: {message}"));
-        let name =
-            if command[0] == "refund" && command.contains(&"--dry-run") { "refund --dry-run" } else { command[0] };
-        shape(&document, &format!("{name}: "), &mut fields);
+        // What says of a command what document it prints.
+        let of = |word: &&&str| matches!(**word, "--dry-run" | "--verify" | "check" | "migrate" | "prune");
+        let told: Vec<&str> = std::iter::once(&command[0]).chain(command[1..].iter().filter(of)).copied().collect();
+        shape(&document, &format!("{}: ", told.join(" ")), &mut fields);
     }
     // Settings have names of their own, and what steps return is theirs.
     fields.retain(|field| !field.contains(".output"));

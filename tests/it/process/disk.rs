@@ -19,7 +19,7 @@ async fn runs_dry_and_recovers(deployment: &Deployment, serve: &Process, fill: i
     assert_eq!(pay(0).await.status, 200);
     deployment.settled().await;
     // The second is acknowledged, and the answer to its booking comes when nothing can be written.
-    let slow = Fault::new(Provider::Cal, Effect::Slow { millis: 1500 }).on("bookings.create").times(1);
+    let slow = Fault::new(Provider::Cal, Effect::Slow { millis: 6000 }).on("bookings.create").times(1);
     deployment.sandbox.inject(slow);
     assert_eq!(pay(1).await.status, 200);
     until("the booking is asked for", PATIENCE, || std::future::ready(deployment.sandbox.faults().is_empty())).await;
