@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use discuno::model::payment::PaymentStatus;
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use tokio::time::Instant;
 
 use crate::support::money;
@@ -82,17 +83,22 @@ async fn the_runs_of_a_serve_that_is_gone_are_carried_on_by_a_worker() {
     deployment.assert_all_is_right(&[session(0)], "carried on").await;
 }
 
+/// Where SQLite keeps its shared lock on the file for as long as it is open (sqlite.org/fileformat2.html, "The Lock-Byte Page").
+const SHARED_LOCK: Flock =
+    Flock { start: 0x4000_0002, length: 510, pid: None, typ: FlockType::WriteLock, offset_type: FlockOffsetType::Set };
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_opens_and_closes_the_file_takes_no_commit_from_a_serve() {
+async fn a_serve_keeps_its_lock_on_the_file_whoever_opens_and_closes_it() {
     let deployment = Deployment::new().await;
     let mut serve = deployment.serve(&["--worker"]).await;
     let to = serve.address().unwrap();
     for number in 0..3 {
         assert_eq!(deployment.pay(to, &checkout(number, "")).await.unwrap().status, 200);
-        // The last one to close a database that nobody else holds deletes its log.
-        let passer_by = rusqlite::Connection::open(&deployment.db).unwrap();
-        let _: i64 = passer_by.query_row("SELECT count(*) FROM payments", [], |row| row.get(0)).unwrap();
-        passer_by.close().unwrap();
+        // Without the lock an older SQLite takes itself for the last one there, and deletes the log under the server.
+        let file = std::fs::File::open(&deployment.db).unwrap();
+        let holder = fcntl_getlk(&file, &SHARED_LOCK).unwrap().and_then(|lock| lock.pid);
+        assert_eq!(holder, Some(serve.pid()));
+        rusqlite::Connection::open(&deployment.db).unwrap().close().unwrap();
     }
     deployment.settled().await;
     serve.kill();
