@@ -247,6 +247,23 @@ CREATE TABLE cases (
 CREATE INDEX cases_payment ON cases (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX cases_open ON cases (opened_at) WHERE status = 'open';
 
+-- What is or was wrong with the deployment itself: one open row for each cause.
+CREATE TABLE alerts (
+  id             INTEGER PRIMARY KEY,
+  condition      TEXT    NOT NULL CHECK (condition IN ('test', 'source_silent', 'backlog_old', 'breaker_open', 'disk_low')),
+  subject        TEXT    NOT NULL,
+  summary        TEXT    NOT NULL,
+  count          INTEGER NOT NULL CHECK (count >= 1),
+  first_at       INTEGER NOT NULL,
+  last_at        INTEGER NOT NULL,
+  silenced_until INTEGER,
+  delivered_at   INTEGER,
+  -- Why nobody could be told.
+  failure        TEXT,
+  ended_at       INTEGER
+) STRICT;
+CREATE UNIQUE INDEX alerts_open ON alerts (condition, subject) WHERE ended_at IS NULL;
+
 -- E-mails, rendered once.
 CREATE TABLE mails (
   id          INTEGER PRIMARY KEY,

@@ -61,6 +61,7 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
     let adjust = |config: &mut Config| {
         config.retry_base = Duration::from_millis(50);
         config.settle_after = Duration::from_millis(500);
+        config.alerts.group = Duration::ZERO;
         config.log_file = log_file;
     };
     let playground = Playground::open(db, anywhere, anywhere, adjust).await?;

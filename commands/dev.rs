@@ -92,7 +92,11 @@ impl Playground {
             async move { web::serve(self.providers, router, stop.cancelled()).await }
         });
         let routes = web::router(routes).merge(admin::router(admin));
-        tokio::join!(web::serve(self.webhooks, routes, stop.cancelled()), worker.run(stop.clone()));
+        tokio::join!(
+            web::serve(self.webhooks, routes, stop.cancelled()),
+            worker.run(stop.clone()),
+            self.app.watch().run(stop.clone())
+        );
         // The providers go last: what is in flight may still need them.
         providers_stop.cancel();
         providers.await?;

@@ -1,6 +1,7 @@
 //! The `discuno` command.
 
 mod acts;
+mod alerts;
 mod backfill;
 mod check;
 mod confirm;
@@ -50,6 +51,7 @@ enum Command {
     Backfill(backfill::Args),
     Show(show::Args),
     Status(status::Args),
+    Alerts(alerts::Args),
     Logs(logs::Args),
     Payments(lists::payments::Args),
     Refunds(lists::refunds::Args),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Resume(args) => runtime::block_on(acts::pause::resume(args)),
         Command::Refund(args) => runtime::block_on(refund::run(args)),
         Command::Logs(args) => logs::run(&args),
+        Command::Alerts(args) => runtime::block_on(alerts::run(args)),
         Command::Status(args) => runtime::block_on(status::run(args)),
         Command::Db(args) => runtime::block_on(db::run(args)),
         Command::Password(args) => password::run(&args),

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let working = async {
         if let Some(worker) = worker {
-            worker.run(stop.clone()).await;
+            tokio::join!(worker.run(stop.clone()), app.watch().run(stop.clone()));
         }
     };
     tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working);

@@ -1,12 +1,12 @@
 //! `discuno status`: everything on one screen.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use discuno::app::{App, Parts};
 use discuno::model::pause::Pause;
 use discuno::model::time::Timestamp;
+use discuno::ops::disk::free_bytes;
 use discuno::store::status::Status;
 use serde_json::json;
 
@@ -80,9 +80,19 @@ fn work(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
 
 fn trouble(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
     let at_risk: Vec<String> = status.at_risk.iter().map(ToString::to_string).collect();
+    for alert in &status.alerts {
+        let over = alert.ended_at.map(|_| ", over").unwrap_or_default();
+        let told =
+            alert.failure.as_ref().map(|failure| format!(", NOBODY could be told: {failure}")).unwrap_or_default();
+        let since = ago(alert.first_at, now);
+        writeln!(out, "alert     {} {}: {}, since {since}{over}{told}", alert.condition, alert.subject, alert.summary)?;
+    }
     match status.backlog.open_cases {
         0 => writeln!(out, "cases     none open")?,
         open => writeln!(out, "cases     {open} open, at risk: {}", at_risk.join(", "))?,
+    }
+    if status.untold_cases > 0 {
+        writeln!(out, "  NOBODY could be told of {} of them: `discuno alerts test`", status.untold_cases)?;
     }
     for case in &status.cases {
         writeln!(out, "  {:<22} {:>4}   the oldest {} ago", case.kind, case.open, ago(case.since, now))?;
@@ -137,10 +147,4 @@ fn span(span: Duration) -> String {
 
 fn bytes(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()
-}
-
-/// What the file system of the database has left for us.
-fn free_bytes(db: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(db).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }

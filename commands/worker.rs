@@ -29,6 +29,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
     let app = App::open(config, Parts::system())?;
     app.begin_schedules().await?;
-    app.worker()?.run(stop).await;
+    tokio::join!(app.worker()?.run(stop.clone()), app.watch().run(stop));
     Ok(Exit::Done)
 }

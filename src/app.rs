@@ -13,10 +13,11 @@ use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
 use crate::observe::metrics::Metrics;
 use crate::ops::desk::Desk;
+use crate::ops::watch::{Limits, Watch};
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
 use crate::provider::cal::Cal;
-use crate::provider::gate::{Gate, Limits, Valve};
+use crate::provider::gate::{self, Gate, Valve};
 use crate::provider::mail::Mailer;
 use crate::provider::posthog::PostHog;
 use crate::provider::resend::Resend;
@@ -115,6 +116,14 @@ impl App {
         Ok(Worker::new(self.surroundings(), registry, self.config.concurrency))
     }
 
+    /// What looks whether something is wrong with the deployment itself.
+    pub fn watch(&self) -> Watch {
+        let alerts = self.config.alerts;
+        let limits =
+            Limits { silence: alerts.silence, backlog: alerts.backlog, disk: alerts.disk, repeat: alerts.repeat };
+        Watch::new(Arc::clone(&self.store), self.clock.clone(), self.metrics.clone(), self.config.db.clone(), limits)
+    }
+
     /// Where runs are executed.
     pub fn surroundings(&self) -> Surroundings {
         Surroundings {
@@ -143,7 +152,7 @@ impl App {
     pub fn admin_over(&self, transport: &Arc<dyn Transport>) -> Admin {
         let config = &self.config;
         let stripe = config.stripe.secret_key.as_ref().map(|key| {
-            let gate = Self::gated(config, transport, None, ProviderName::Stripe, Limits::STRIPE);
+            let gate = Self::gated(config, transport, None, ProviderName::Stripe, gate::Limits::STRIPE);
             Stripe::new(gate, config.stripe.api_base.clone(), key.to_secret_string())
         });
         Admin {
@@ -166,9 +175,9 @@ impl App {
         transport: &Arc<dyn Transport>,
         watched: Option<(&Arc<dyn Valve>, &Metrics)>,
         provider: ProviderName,
-        limits: Limits,
+        limits: gate::Limits,
     ) -> Arc<dyn Transport> {
-        let limits = if config.sandboxed { Limits::NONE } else { limits };
+        let limits = if config.sandboxed { gate::Limits::NONE } else { limits };
         let gate = Gate::new(Arc::clone(transport), limits);
         match watched {
             Some((valve, metrics)) => {
@@ -197,6 +206,7 @@ impl App {
             providers: Self::providers(config, &self.clock, transport, Some((valve, &self.metrics)))?,
             mail_from: config.mail.from.clone().unwrap_or_default(),
             alert_email: config.mail.alert_email.clone(),
+            alert_group: config.alerts.group,
             settle_after: config.settle_after,
             refund_ceiling: config.refund_ceiling,
             live: self.is_live(),
@@ -228,7 +238,7 @@ impl App {
         let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
             (Some(key), _) => Some(Mailer::Resend(
                 Resend::new(
-                    gated(ProviderName::Resend, Limits::MAIL),
+                    gated(ProviderName::Resend, gate::Limits::MAIL),
                     config.mail.resend_base.clone(),
                     key.to_secret_string(),
                 )
@@ -242,13 +252,13 @@ impl App {
         };
         Ok(Providers {
             stripe: Stripe::new(
-                gated(ProviderName::Stripe, Limits::STRIPE),
+                gated(ProviderName::Stripe, gate::Limits::STRIPE),
                 config.stripe.api_base.clone(),
                 stripe_key.to_secret_string(),
             )
             .metered(metrics()),
             cal: Cal::new(
-                gated(ProviderName::Cal, Limits::CAL),
+                gated(ProviderName::Cal, gate::Limits::CAL),
                 config.cal.api_url.clone(),
                 cal_id,
                 cal_key.to_secret_string(),
@@ -256,14 +266,19 @@ impl App {
             .metered(metrics()),
             posthog: config.posthog.key.as_ref().map(|key| {
                 let host = config.posthog.host.clone();
-                PostHog::new(gated(ProviderName::Posthog, Limits::POSTHOG), host, key.to_secret_string(), clock.clone())
-                    .metered(metrics())
+                PostHog::new(
+                    gated(ProviderName::Posthog, gate::Limits::POSTHOG),
+                    host,
+                    key.to_secret_string(),
+                    clock.clone(),
+                )
+                .metered(metrics())
             }),
             mail,
             alert: config
                 .alert_webhook_url
                 .clone()
-                .map(|url| AlertHook::new(gated(ProviderName::Alert, Limits::NONE), url).metered(metrics())),
+                .map(|url| AlertHook::new(gated(ProviderName::Alert, gate::Limits::NONE), url).metered(metrics())),
         })
     }
 }

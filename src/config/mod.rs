@@ -8,10 +8,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::access::AccessConfig;
+use crate::config::alerts::AlertConfig;
 use crate::config::env::Reader;
 use crate::model::policy::Policies;
 
 pub mod access;
+pub mod alerts;
 mod env;
 mod secret;
 
@@ -138,6 +140,8 @@ pub struct Config {
     pub alert_webhook_url: Option<Url>,
     /// Who may look in from outside.
     pub access: AccessConfig,
+    /// When people are told, and how often.
+    pub alerts: AlertConfig,
     /// From the prefix of the Stripe key, or `DISCUNO_MODE`.
     pub mode: Mode,
     /// `DISCUNO_DB`
@@ -239,6 +243,7 @@ impl Config {
         let event_keys = read.secrets(&["INNGEST_EVENT_KEY"]);
         let counted_events = read.text(&["DISCUNO_COUNTED_EVENTS"]);
         let alert_webhook = read.secret(&["ALERT_WEBHOOK_URL"]);
+        let alerts = AlertConfig::read(&mut read);
         let db = read.parsed::<PathBuf>("DISCUNO_DB", "discuno.db", "a path");
         let listen = read.parsed::<SocketAddr>("DISCUNO_LISTEN", "127.0.0.1:8480", "an address such as 127.0.0.1:8480");
         let access = AccessConfig::read(&mut read);
@@ -304,6 +309,7 @@ impl Config {
                 counted_events: names(counted_events.as_deref()),
                 alert_webhook_url,
                 access,
+                alerts: alerts?,
                 mode: mode?,
                 db: db?,
                 listen: listen?,

@@ -51,6 +51,7 @@ impl Worker {
     pub fn new(surroundings: Surroundings, registry: Arc<Registry>, concurrency: usize) -> Self {
         let owner = surroundings.entropy.hex(32);
         let permits = Arc::new(Semaphore::new(concurrency));
+        registry.names().for_each(|name| surroundings.metrics.expect_runs(name));
         let concurrency = u32::try_from(concurrency).unwrap_or(u32::MAX);
         Self { surroundings, registry, owner, permits, concurrency, held: Mutex::default(), holding: Notify::new() }
     }

@@ -55,6 +55,8 @@ ids! {
     PaymentId "pay_" "payment id";
     /// A [`Refund`](crate::model::refund::Refund).
     RefundId "rf_" "refund id";
+    /// An [`Alert`](crate::model::alert::Alert).
+    AlertId "alert_" "alert id";
     /// A [`Booking`](crate::model::booking::Booking).
     BookingId "bk_" "booking id";
     /// A [`Run`](crate::model::run::Run).

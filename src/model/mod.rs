@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod act;
+pub mod alert;
 pub mod booking;
 pub mod capture;
 pub mod case;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod lease;
 pub mod mail;
 pub mod money;
+pub mod notice;
 pub mod pause;
 pub mod payment;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! What a scraper reads: what this process has counted, and how much there is of everything in the store.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::observe::metrics::{Gauges, Metrics};
+use crate::ops::disk;
 use crate::store::Shared;
 use crate::store::levels::Levels;
 
@@ -18,13 +20,14 @@ pub struct Exposition {
     store: Shared,
     clock: Clock,
     metrics: Metrics,
+    db: PathBuf,
     gauges: Mutex<Option<(Instant, String)>>,
 }
 
 impl Exposition {
-    /// Of `store` and what `metrics` has counted.
-    pub fn new(store: Shared, clock: Clock, metrics: Metrics) -> Self {
-        Self { store, clock, metrics, gauges: Mutex::new(None) }
+    /// Of `store`, its file `db` and what `metrics` has counted.
+    pub fn new(store: Shared, clock: Clock, metrics: Metrics, db: PathBuf) -> Self {
+        Self { store, clock, metrics, db, gauges: Mutex::new(None) }
     }
 
     /// As OpenMetrics text. A store that cannot be read is a gauge of its own, and never a failed scrape.
@@ -53,6 +56,10 @@ impl Exposition {
         match &levels {
             Ok(levels) => fill(&mut gauges, levels, now.0),
             Err(error) => tracing::error!(tag = "Metrics", event = "levels_not_read", error = %error),
+        }
+        if let Some(free) = disk::free_bytes(&self.db) {
+            let free = i64::try_from(free).unwrap_or(i64::MAX);
+            gauges.one("disk_free_bytes", "Bytes that are left where the database is", free);
         }
         let mut text = String::new();
         gauges.write(&mut text);
@@ -91,6 +98,14 @@ fn fill(gauges: &mut Gauges, levels: &Levels, now: i64) {
         cases.map(|(kind, count)| ([kind.to_string()], i64::from(*count))),
     );
     gauges.one("untold_cases", "Open cases of which nobody could be told yet", i64::from(levels.untold_cases));
+    let alerts = levels.alerts.iter();
+    gauges.each(
+        "open_alerts",
+        "What is wrong with the deployment itself, by condition",
+        ["condition"],
+        alerts.map(|(condition, count)| ([condition.to_string()], i64::from(*count))),
+    );
+    gauges.one("untold_alerts", "Alerts of which nobody could be told yet", i64::from(levels.untold_alerts));
     let rules = levels.unaccounted.iter();
     gauges.each(
         "unaccounted_payments",

@@ -1,8 +1,11 @@
 //! What an operator can ask for, ahead of asking: the same for the command line and the dashboard.
 
+pub mod alert;
 pub mod desk;
+pub mod disk;
 pub mod exposition;
 pub mod probe;
 pub mod reconcile;
 pub mod refund;
+pub mod watch;
 pub mod when;

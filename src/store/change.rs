@@ -10,7 +10,7 @@ use crate::model::checkout::Checkout;
 use crate::model::dispute::Dispute;
 use crate::model::event::{Disposition, Source, Via};
 use crate::model::failure::Failure;
-use crate::model::id::{CaseId, MailId, RefundId, TransferId};
+use crate::model::id::{AlertId, CaseId, MailId, RefundId, TransferId};
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
@@ -146,6 +146,15 @@ pub enum Change {
         mail: MailId,
         /// The provider's id.
         provider_id: Option<String>,
+    },
+    /// A person was told of these.
+    AlertsTold(Vec<AlertId>),
+    /// Nobody could be told of these.
+    AlertsUntold {
+        /// Which.
+        alerts: Vec<AlertId>,
+        /// Why, by the ways that were tried.
+        failure: String,
     },
     /// An e-mail is given up.
     MailFailed(MailId),

@@ -1,5 +1,6 @@
 //! What is measured rather than counted: how much there is of everything, right now.
 
+use crate::model::alert::Condition;
 use crate::model::case::CaseKind;
 use crate::model::event::Source;
 use crate::model::money::Money;
@@ -36,6 +37,10 @@ pub struct Levels {
     pub cases: Vec<(CaseKind, u32)>,
     /// Open cases of which nobody could be told yet.
     pub untold_cases: u32,
+    /// What is wrong with the deployment itself, by condition.
+    pub alerts: Vec<(Condition, u32)>,
+    /// Alerts of which nobody could be told yet.
+    pub untold_alerts: u32,
     /// Findings of the daily comparison that are still open, by rule.
     pub unaccounted: Vec<(Unsettled, u32)>,
     /// The money of open cases, by currency.

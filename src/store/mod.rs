@@ -28,6 +28,7 @@ use crate::model::takings::Summary;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
 use crate::model::words;
+use crate::store::alerts::Alerts;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
@@ -35,6 +36,7 @@ use crate::store::levels::Levels;
 use crate::store::order::{Order, Performed};
 use crate::store::status::Status;
 
+pub mod alerts;
 pub mod change;
 pub mod error;
 pub mod filter;
@@ -343,7 +345,7 @@ pub trait Lists: Send + Sync {
 }
 
 /// A whole store.
-pub trait Store: Inbox + Queue + Ledger + Operations + Lists + Views {
+pub trait Store: Inbox + Queue + Ledger + Operations + Lists + Views + Alerts {
     /// Whether the store can be written, found out by writing.
     fn is_writable(&self) -> futures_util::future::BoxFuture<'_, Result<(), Error>>;
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::alert::Alert;
 use crate::model::case::CaseKind;
 use crate::model::event::Source;
 use crate::model::money::Money;
@@ -32,6 +33,10 @@ pub struct Status {
     pub cases: Vec<CaseCount>,
     /// The money of open cases, by currency. A payment counts once.
     pub at_risk: Vec<Money>,
+    /// Open cases of which nobody could be told in a quarter of an hour.
+    pub untold_cases: u32,
+    /// What is wrong with the deployment itself, or could not be told.
+    pub alerts: Vec<Alert>,
     /// What is paused.
     pub pauses: Vec<Pause>,
     /// Bytes in the database file.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::entropy::Entropy;
+use crate::model::event::Source;
 use crate::observe::metrics::Metrics;
 use crate::store::Shared;
 
@@ -76,6 +77,12 @@ pub struct Web {
 
 /// Every route.
 pub fn router(web: Web) -> Router {
+    for source in Source::ALL {
+        // A count that begins with its first refusal would hide it.
+        for result in ["accepted", "duplicate", "signature_mismatch", "store_full", "store_error", "commit_unknown"] {
+            web.metrics.arrived(source.as_str(), result, 0);
+        }
+    }
     Router::new()
         .route("/webhooks/stripe", post(webhook::stripe))
         .route("/webhooks/stripe-connect", post(webhook::connect))

@@ -6,6 +6,7 @@ use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
+use crate::model::notice::Notice;
 use crate::model::payment::Payment;
 use crate::model::refund::RefundStatus;
 use crate::model::takings::Summary;
@@ -216,6 +217,13 @@ pub fn case_opened(case: &Case, to: &str) -> NewMail {
         format!("Next: discuno show {}", case.id),
     ];
     mail("case", &case.cause, to, &subject, &lines)
+}
+
+/// Whatever the people on call are told besides.
+pub fn notice(notice: &Notice, to: &str) -> NewMail {
+    let mut lines = notice.lines.clone();
+    lines.push(format!("Next: {}", notice.next));
+    mail("alert", &notice.key, to, &format!("ALERT: {}", notice.heading), &lines)
 }
 
 fn mail(kind: &str, reference: &str, to: &str, subject: &str, lines: &[String]) -> NewMail {

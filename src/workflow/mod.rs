@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::registry::{Registry, Workflow};
+use crate::model::failure::Failure;
 use crate::model::policy::Policies;
 use crate::provider::Providers;
+use crate::provider::alert::AlertHook;
+use crate::provider::mail::Mailer;
 use crate::store::Shared;
 
 pub mod alert;
@@ -17,6 +20,7 @@ pub mod called_off;
 pub mod checkout;
 pub mod email;
 pub mod letter;
+mod notice;
 pub mod payment_failed;
 pub mod payout;
 pub mod prune;
@@ -28,6 +32,7 @@ pub mod schedule;
 pub mod settle;
 pub mod signup;
 pub mod summary;
+pub mod tell_alerts;
 pub mod track;
 pub mod transfer;
 
@@ -42,6 +47,8 @@ pub struct Means {
     pub mail_from: String,
     /// Who is told of cases.
     pub alert_email: Option<String>,
+    /// How long after one case of a kind was told those that follow are told together.
+    pub alert_group: Duration,
     /// How long after a refund a late booking is first looked for.
     pub settle_after: Duration,
     /// How many automatic refunds an hour are let through.
@@ -58,12 +65,27 @@ pub struct Means {
     pub dispute_period: Duration,
 }
 
+impl Means {
+    /// Who sends e-mails to the people on call, and to whom.
+    fn alert_mail(&self) -> Result<(&Mailer, &str), Failure> {
+        let configured = self.providers.mail.as_ref().zip(self.alert_email.as_deref());
+        configured.ok_or_else(|| Failure::permanent("not_configured", "no alert e-mail is configured"))
+    }
+
+    /// Who posts to them.
+    fn alert_hook(&self) -> Result<&AlertHook, Failure> {
+        let hook = self.providers.alert.as_ref();
+        hook.ok_or_else(|| Failure::permanent("not_configured", "no alert webhook is configured"))
+    }
+}
+
 /// What runs may be of.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     <checkout::ProcessCheckout as Workflow>::NAME,
     <settle::SettleCheck as Workflow>::NAME,
     <payment_failed::PaymentFailed as Workflow>::NAME,
     <alert::Alert as Workflow>::NAME,
+    <tell_alerts::TellAlerts as Workflow>::NAME,
     <email::SendEmail as Workflow>::NAME,
     <track::TrackEvent as Workflow>::NAME,
     <apply_event::ApplyEvent as Workflow>::NAME,
@@ -95,6 +117,7 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(settle::SettleCheck(Arc::clone(means)))
         .with(payment_failed::PaymentFailed)
         .with(alert::Alert(Arc::clone(means)))
+        .with(tell_alerts::TellAlerts(Arc::clone(means)))
         .with(email::SendEmail(Arc::clone(means)))
         .with(track::TrackEvent(Arc::clone(means)))
         .with(apply_event::ApplyEvent(Arc::clone(means)))

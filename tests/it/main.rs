@@ -1,5 +1,6 @@
 //! Black-box tests, linked once.
 
+mod alerts;
 mod app_events;
 mod bad_input;
 mod calendar;

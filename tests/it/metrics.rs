@@ -10,7 +10,7 @@ use crate::support::{Event, World};
 
 fn exposition(world: &World) -> Exposition {
     let app = &world.app;
-    Exposition::new(Arc::clone(&app.store), app.clock.clone(), app.metrics.clone())
+    Exposition::new(Arc::clone(&app.store), app.clock.clone(), app.metrics.clone(), app.config.db.clone())
 }
 
 /// The value of the one sample that begins so.

@@ -17,7 +17,7 @@ use crate::support::process::Deployment;
 use crate::support::{World, money, newest, scratch};
 
 /// A database that a program of each version left when it was killed at work. With a new version comes a new one.
-const VERSIONS: [u32; 3] = [1, 2, 3];
+const VERSIONS: [u32; 4] = [1, 2, 3, 4];
 
 fn unpack(version: u32, to: &Path) {
     let name = format!("tests/fixtures/databases/v{version}.db.gz");

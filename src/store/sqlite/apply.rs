@@ -11,7 +11,7 @@ use crate::store::change::{Change, NewPayment, NewRun, PaymentKey, RunKey};
 use crate::store::error::Error;
 use crate::store::sqlite::apply::refund::Found;
 use crate::store::sqlite::apply::transfer::Seen;
-use crate::store::sqlite::{ledger, row};
+use crate::store::sqlite::{alerts, ledger, row};
 
 mod booking;
 mod dispute;
@@ -115,6 +115,8 @@ impl Scope {
                 conn.prepare_cached(ALERTED)?.execute(params![case.0, self.now.0])?;
                 Ok(())
             }
+            Change::AlertsTold(alerts) => alerts::told(conn, &alerts, self.now),
+            Change::AlertsUntold { alerts, failure } => alerts::untold(conn, &alerts, &failure),
             Change::Booking(booking) => self.put_booking(conn, &booking),
             Change::Mail(mail) => self.put_mail(conn, mail),
             Change::MailSent { mail, provider_id } => {

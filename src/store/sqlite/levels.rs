@@ -17,7 +17,9 @@ const RUNS: &str = "SELECT workflow, CASE WHEN state = 'running' THEN 'running' 
 const REFUNDS: &str =
     "SELECT status, count(*) FROM (SELECT status FROM refunds ORDER BY id DESC LIMIT 50000) GROUP BY status";
 const CASES: &str = "SELECT kind, count(*) FROM cases WHERE status = 'open' GROUP BY kind";
-const UNTOLD: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND alerted_at IS NULL";
+const ALERTS: &str = "SELECT condition, count(*) FROM alerts WHERE ended_at IS NULL GROUP BY condition";
+const UNTOLD_ALERTS: &str =
+    "SELECT count(*) FROM alerts WHERE condition <> 'test' AND (failure IS NOT NULL OR delivered_at IS NULL)";
 const UNACCOUNTED: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND kind = 'unaccounted' AND cause LIKE ?1";
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 
@@ -46,7 +48,12 @@ pub(super) fn levels(conn: &Connection, path: &Path, now: Timestamp) -> Result<L
             .prepare_cached(CASES)?
             .query_map([], |found| Ok((row::word(found, 0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
-        untold_cases: count(UNTOLD)?,
+        untold_cases: status::untold_cases(conn, now)?,
+        alerts: conn
+            .prepare_cached(ALERTS)?
+            .query_map([], |found| Ok((row::word(found, 0)?, found.get(1)?)))?
+            .collect::<Result<_, _>>()?,
+        untold_alerts: count(UNTOLD_ALERTS)?,
         unaccounted,
         at_risk: status::at_risk(conn)?,
         complete,

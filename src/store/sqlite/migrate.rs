@@ -8,10 +8,15 @@ const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// What brings a database of each older version to the next; the first one starts at version 1. Whoever changes
 /// `schema.sql` adds one, and keeps a database of the version before in `tests/fixtures/databases`.
-const DELTAS: [&str; 3] = [include_str!("deltas/2.sql"), include_str!("deltas/3.sql"), include_str!("deltas/4.sql")];
+const DELTAS: [&str; 4] = [
+    include_str!("deltas/2.sql"),
+    include_str!("deltas/3.sql"),
+    include_str!("deltas/4.sql"),
+    include_str!("deltas/5.sql"),
+];
 
 /// The `user_version` of `schema.sql`.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// Makes the schema in an empty file, or brings an older one to it, in one transaction. `keep` is told the older version
 /// before anything is changed, when nobody else can write. Refuses a file of a newer program, or one that is not ours.

@@ -14,6 +14,7 @@ use crate::store::error::Error;
 use crate::store::sqlite::executor::Executor;
 
 mod acts;
+mod alerts;
 mod apply;
 mod connection;
 mod executor;

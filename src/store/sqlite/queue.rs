@@ -15,6 +15,7 @@ use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewRun};
 use crate::store::error::Error;
+use crate::store::sqlite::alerts::TELL_WORKFLOW;
 use crate::store::sqlite::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sqlite::{Sqlite, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
@@ -301,8 +302,12 @@ fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end:
                 row::to_json(&failure)?,
                 now
             ])?;
-            // An alert about an alert would never end: the case it was for stays open and says so.
-            if workflow == ALERT_WORKFLOW { Ok(()) } else { open_failed(conn, run, workflow, scope, &failure) }
+            // An alert about an alert would never end: what it was for stays open and says so.
+            if workflow == ALERT_WORKFLOW || workflow == TELL_WORKFLOW {
+                Ok(())
+            } else {
+                open_failed(conn, run, workflow, scope, &failure)
+            }
         }
         End::Cancelled => {
             conn.prepare_cached(FINISH)?.execute(params![run.0, "cancelled", None::<String>, None::<String>, now])?;

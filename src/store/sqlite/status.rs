@@ -29,6 +29,9 @@ const CASES: &str =
     "SELECT kind, count(*), min(opened_at) FROM cases WHERE status = 'open' GROUP BY kind ORDER BY min(opened_at)";
 const AT_RISK: &str = "SELECT sum(amount), currency FROM (SELECT max(amount) AS amount, currency FROM cases \
      WHERE status = 'open' AND amount IS NOT NULL GROUP BY coalesce(payment_id, -id), currency) GROUP BY currency ORDER BY currency";
+const UNTOLD: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND alerted_at IS NULL AND opened_at <= ?1";
+/// As long is given to who tells of cases, by one try after the other and together with others.
+const TELLING: i64 = HOUR / 4;
 const BYTES: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
 
 pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error> {
@@ -47,6 +50,8 @@ pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error>
             .collect::<Result<_, _>>()?,
         cases: cases(conn)?,
         at_risk: at_risk(conn)?,
+        untold_cases: untold_cases(conn, Timestamp(now.0 - TELLING))?,
+        alerts: super::alerts::alerts(conn, false, 20)?,
         pauses: super::operate::pauses(conn)?,
         database_bytes: database_bytes(conn)?,
     })
@@ -55,6 +60,11 @@ pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error>
 pub(super) fn oldest_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     let due = conn.prepare_cached(OLDEST)?.query_row([now.0], |found| found.get(0)).optional()?;
     Ok(due.map(Timestamp))
+}
+
+/// Open cases of before `before` that nobody was told of.
+pub(super) fn untold_cases(conn: &Connection, before: Timestamp) -> Result<u32, Error> {
+    Ok(conn.prepare_cached(UNTOLD)?.query_row([before.0], |found| found.get(0))?)
 }
 
 pub(super) fn at_risk(conn: &Connection) -> Result<Vec<Money>, Error> {

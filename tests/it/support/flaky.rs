@@ -1,14 +1,16 @@
 //! A store whose n-th write by a run goes wrong.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use discuno::model::account::Account;
 use discuno::model::act::Act as StoredAct;
+use discuno::model::alert::{Alert, Finding, Pace};
 use discuno::model::booking::Booking;
 use discuno::model::case::Case;
 use discuno::model::event::{Event as StoredEvent, Source};
-use discuno::model::id::{ActId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
+use discuno::model::id::{ActId, AlertId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use discuno::model::lease::Lease;
 use discuno::model::mail::Mail;
 use discuno::model::pause::Pause;
@@ -19,6 +21,7 @@ use discuno::model::step::Attempt;
 use discuno::model::takings::Summary;
 use discuno::model::time::Timestamp;
 use discuno::model::transfer::Transfer;
+use discuno::store::alerts::{Alerts, Arrivals, CaseGroup};
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, PaymentLine, RunLine};
@@ -197,6 +200,25 @@ impl Ledger for Flaky {
     }
     async fn mail(&self, id: MailId) -> Result<Mail, Error> {
         self.inner.mail(id).await
+    }
+}
+
+#[async_trait]
+impl Alerts for Flaky {
+    async fn report(&self, found: Vec<Finding>, pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
+        self.inner.report(found, pace, now).await
+    }
+    async fn alert(&self, id: AlertId) -> Result<Alert, Error> {
+        self.inner.alert(id).await
+    }
+    async fn alerts(&self, all: bool, limit: u32) -> Result<Vec<Alert>, Error> {
+        self.inner.alerts(all, limit).await
+    }
+    async fn arrivals(&self, after: EventId) -> Result<Arrivals, Error> {
+        self.inner.arrivals(after).await
+    }
+    async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
+        self.inner.case_group(case, span, now).await
     }
 }
 

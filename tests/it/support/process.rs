@@ -77,6 +77,7 @@ impl Deployment {
             ("DISCUNO_LEASE", "1s".to_owned()),
             ("DISCUNO_RETRY_BASE", "50ms".to_owned()),
             ("DISCUNO_SETTLE_AFTER", "200ms".to_owned()),
+            ("DISCUNO_ALERT_GROUP", "0s".to_owned()),
         ];
         Self { sandbox, db, settings: settings.into(), dir }
     }

@@ -1,0 +1,130 @@
+//! `discuno alerts`: what is wrong with the deployment, and whether anybody was told.
+
+use std::time::Duration;
+
+use discuno::app::{App, Parts};
+use discuno::model::alert::Alert;
+use discuno::model::step::Ending;
+use discuno::ops;
+use discuno::store::Subject;
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::lists::{or_dash, time};
+use crate::output::{self, Table};
+use crate::runtime::{Overrides, actor};
+
+/// How long the ways to tell somebody are given.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Show what is wrong with the deployment itself, and whether anybody was told
+///
+/// A sender that is silent, a backlog that grows old, a provider that is down, a disk that is nearly full: found by workers every minute, told
+/// by e-mail and webhook once for each cause, again after DISCUNO_ALERT_REPEAT, and once more when it is over.
+#[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  discuno alerts\n  discuno alerts --all --json\n  discuno alerts test"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// What is over too
+    #[arg(long)]
+    all: bool,
+    /// At most so many
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Test(TestArgs),
+}
+
+/// Send a test alert every way that is configured, and say which arrived
+#[derive(clap::Args)]
+struct TestArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if let Some(Command::Test(args)) = args.command {
+        return test(args).await;
+    }
+    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let alerts = app.store.alerts(args.all, args.limit).await?;
+    if args.json {
+        output::document(&json!({ "alerts": alerts }))?;
+    } else {
+        let mut table = Table::new(["alert", "condition", "subject", "found", "since", "told", "over", "summary"]);
+        for alert in &alerts {
+            table.row(cells(alert));
+        }
+        table.print()?;
+        if alerts.is_empty() {
+            output::note("none");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn cells(alert: &Alert) -> [String; 8] {
+    let told = match (&alert.failure, alert.delivered_at) {
+        (Some(failure), _) => format!("NOT: {failure}"),
+        (None, told) => or_dash(told.map(time)),
+    };
+    [
+        alert.id.to_string(),
+        alert.condition.to_string(),
+        alert.subject.clone(),
+        alert.count.to_string(),
+        time(alert.first_at),
+        told,
+        or_dash(alert.ended_at.map(time)),
+        alert.summary.clone(),
+    ]
+}
+
+async fn test(args: TestArgs) -> anyhow::Result<Exit> {
+    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let worker = app.worker()?;
+    let run = ops::alert::test(&app.store, &actor(), app.clock.now()).await?;
+    let run = worker.carry(run, PATIENCE).await?;
+    let story = app.store.story(Subject::Run(run.id)).await?;
+    let tries = story.runs.iter().flat_map(|(_, tries)| tries);
+    let mut ways = Vec::new();
+    for (step, way) in [("mail-alerts", "e-mail"), ("post-alerts", "webhook")] {
+        let last = tries.clone().filter(|attempt| attempt.step == step).last();
+        let said = match last.map(|attempt| &attempt.ending) {
+            Some(Ending::Done { .. }) => "sent".to_owned(),
+            Some(Ending::Retry { failure } | Ending::Failed { failure }) => {
+                format!("{}: {}", failure.code, failure.message)
+            }
+            None => "not tried yet".to_owned(),
+        };
+        ways.push((way, matches!(last.map(|attempt| &attempt.ending), Some(Ending::Done { .. })), said));
+    }
+    if args.json {
+        let ways: Vec<_> =
+            ways.iter().map(|(way, sent, said)| json!({ "way": way, "sent": sent, "said": said })).collect();
+        output::document(&json!({ "run": run, "ways": ways }))?;
+    } else {
+        let mut table = Table::new(["way", "result"]);
+        for (way, _, said) in &ways {
+            table.row([(*way).to_owned(), said.clone()]);
+        }
+        table.print()?;
+    }
+    anyhow::ensure!(ways.iter().any(|(_, sent, _)| *sent), "nobody could be told: `discuno show {}`", run.id);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,23 @@
+//! Whether alerts arrive.
+
+use std::time::Duration;
+
+use crate::model::alert::{Condition, Finding, Pace};
+use crate::model::id::RunId;
+use crate::model::time::Timestamp;
+use crate::ops::watch::REST;
+use crate::store::Shared;
+use crate::store::error::Error;
+
+/// Has people told that nothing is wrong; the run that does.
+pub async fn test(store: &Shared, actor: &str, now: Timestamp) -> Result<RunId, Error> {
+    let finding = Finding {
+        condition: Condition::Test,
+        subject: format!("{actor} {now}"),
+        summary: "somebody wanted to know whether alerts arrive; nothing is wrong".to_owned(),
+    };
+    // What else is open is told at its own time.
+    let pace = Pace { repeat: Duration::from_secs(3600), rest: REST };
+    let run = store.report(vec![finding], pace, now).await?;
+    run.ok_or_else(|| Error::Backend("the test was not recorded".to_owned()))
+}
