@@ -104,7 +104,7 @@ async fn test(args: TestArgs) -> anyhow::Result<Exit> {
     let tries = story.runs.iter().flat_map(|(_, tries)| tries);
     let mut ways = Vec::new();
     for (step, way) in [("mail-alerts", "e-mail"), ("post-alerts", "webhook")] {
-        let last = tries.clone().filter(|attempt| attempt.step == step).last();
+        let last = tries.clone().rfind(|attempt| attempt.step == step);
         let said = match last.map(|attempt| &attempt.ending) {
             Some(Ending::Done { .. }) => "sent".to_owned(),
             Some(Ending::Retry { failure } | Ending::Failed { failure }) => {

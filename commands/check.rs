@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use discuno::app::{App, Parts};
 use discuno::config::{Config, Problem};
 use discuno::ops::probe::{self, Probe};
+use discuno::ops::readiness;
 use discuno::transport::http::Http;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -18,7 +19,7 @@ use crate::runtime::Overrides;
 /// Every setting is shown with where it comes from. The providers are asked for what does not exist: nothing is changed there.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  discuno check\n  discuno check --offline --json\n\nExit status: 0 ready · 9 something is wrong"
+    after_help = "Examples:\n  discuno check\n  discuno check --offline --json\n  discuno check --probe\n\nExit status: 0 ready · 9 something is wrong"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Ask nobody
     #[arg(long)]
     offline: bool,
+    /// Only ask the server that runs here whether it is ready: 0 if it is, 1 if not
+    #[arg(long, conflicts_with_all = ["offline", "json"])]
+    probe: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -35,6 +39,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut flags = BTreeMap::new();
     if let Some(db) = &args.overrides.db {
         flags.insert("DISCUNO_DB".to_owned(), db.display().to_string());
+    }
+    if args.probe {
+        let listen = Config::from_environment(&flags).map_err(|problems| anyhow::anyhow!("{problems}"))?.listen;
+        readiness::ready(listen).map_err(anyhow::Error::msg)?;
+        return Ok(Exit::Done);
     }
     let (mut settings, mut problems, mut probes) = (Vec::new(), Vec::new(), Vec::new());
     match Config::from_environment(&flags) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use discuno::clock::Clock;
 use discuno::config::Config;
 use discuno::model::time::Timestamp;
 use discuno::observe;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +67,11 @@ pub(crate) fn actor() -> String {
 pub(crate) fn start_log(config: &Config, stderr: bool) -> anyhow::Result<()> {
     let settings = observe::Settings { level: config.log_level.clone(), file: config.log_file.clone(), stderr };
     observe::init(&settings, Clock::System).context("could not start the log")
+}
+
+/// A listener.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }
 
 /// Cancelled by SIGTERM or SIGINT; a second one ends the process at once.

@@ -2,15 +2,14 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::web;
 use discuno::web::admin::{self, Admin};
-use tokio::net::TcpListener;
 
 use crate::exit::Exit;
-use crate::runtime::{Overrides, start_log, stop_signal};
+use crate::notify::keep_told;
+use crate::runtime::{Overrides, bind, start_log, stop_signal};
 
 /// Take webhooks and keep them with all that they start
 ///
@@ -77,11 +76,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             tokio::join!(worker.run(stop.clone()), app.watch().run(stop.clone()));
         }
     };
-    tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working);
+    tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working, keep_told(stop.clone()));
     tracing::info!(tag = "Process", event = "stopped");
     Ok(Exit::Done)
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }

@@ -1,10 +1,15 @@
 //! `discuno worker`: carries runs to their end.
 
+use std::net::SocketAddr;
+
 use discuno::app::{App, Parts};
-use discuno::config::Problems;
+use discuno::config::{Problem, Problems};
+use discuno::web;
+use discuno::web::admin::{self, Admin};
 
 use crate::exit::Exit;
-use crate::runtime::{Overrides, start_log, stop_signal};
+use crate::notify::keep_told;
+use crate::runtime::{Overrides, bind, start_log, stop_signal};
 
 /// Carry runs to their end
 ///
@@ -16,6 +21,9 @@ pub(crate) struct Args {
     /// Runs moved at once [default: 64, or DISCUNO_CONCURRENCY]
     #[arg(long, value_name = "N")]
     concurrency: Option<usize>,
+    /// Where the metrics of this process are read, and the dashboard [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
@@ -29,6 +37,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
     let app = App::open(config, Parts::system())?;
     app.begin_schedules().await?;
-    tokio::join!(app.worker()?.run(stop.clone()), app.watch().run(stop));
+    let admin = Admin { stop: stop.clone(), ..app.admin()? };
+    let desk = match args.admin_listen {
+        Some(_) if !admin.access.is_possible() => {
+            let message = "is not set: nobody could come in at --admin-listen".to_owned();
+            return Err(Problems(vec![Problem { name: "DISCUNO_ADMIN_TOKEN".to_owned(), message }]).into());
+        }
+        Some(address) => Some((bind(address).await?, admin::alone(admin))),
+        None => None,
+    };
+    let operated = async {
+        if let Some((listener, routes)) = desk {
+            web::serve(listener, routes, stop.cancelled()).await;
+        }
+    };
+    let (worker, watch) = (app.worker()?, app.watch());
+    tokio::join!(worker.run(stop.clone()), watch.run(stop.clone()), operated, keep_told(stop.clone()));
     Ok(Exit::Done)
 }

@@ -13,6 +13,7 @@ use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
 use crate::observe::metrics::Metrics;
 use crate::ops::desk::Desk;
+use crate::ops::exposition::Exposition;
 use crate::ops::watch::{Limits, Watch};
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
@@ -116,6 +117,11 @@ impl App {
         Ok(Worker::new(self.surroundings(), registry, self.config.concurrency))
     }
 
+    /// What scrapers read of this process.
+    pub fn exposition(&self) -> Exposition {
+        Exposition::new(Arc::clone(&self.store), self.clock.clone(), self.metrics.clone(), self.config.db.clone())
+    }
+
     /// What looks whether something is wrong with the deployment itself.
     pub fn watch(&self) -> Watch {
         let alerts = self.config.alerts;
@@ -165,6 +171,7 @@ impl App {
             log_file: config.log_file.clone(),
             sandbox: None,
             stop: CancellationToken::new(),
+            exposition: Arc::new(self.exposition()),
             live: Arc::default(),
         }
     }

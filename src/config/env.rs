@@ -1,6 +1,7 @@
 //! Where values come from: flags, the environment, a `.env` file, in this order.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::config::{Problem, Secret, Setting};
@@ -90,9 +91,9 @@ impl<'a> Reader<'a> {
         self.value(name, default, expected, |text| text.parse().ok())
     }
 
-    /// The text of what is secret: the value, or the content of the file named by `<name>_FILE`.
+    /// The text of what is secret: the value, the content of the file named by `<name>_FILE`, or what systemd hands over.
     fn find_secret(&mut self, names: &[&'static str]) -> Option<(String, String)> {
-        self.find(names).or_else(|| {
+        let found = self.find(names).or_else(|| {
             let (path, origin) = self.find(&[&format!("{}_FILE", names[0])])?;
             match std::fs::read_to_string(&path) {
                 Ok(text) => Some((text.trim().to_owned(), format!("file {path} ({origin})"))),
@@ -101,7 +102,21 @@ impl<'a> Reader<'a> {
                     None
                 }
             }
-        })
+        });
+        found.or_else(|| self.credential(names[0]))
+    }
+
+    /// `LoadCredential=<name>:<file>` in a unit makes it a file of that name, readable by nobody else.
+    fn credential(&mut self, name: &str) -> Option<(String, String)> {
+        let path = Path::new(&(self.environment)("CREDENTIALS_DIRECTORY")?).join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some((text.trim().to_owned(), "credential".to_owned())).filter(|(text, _)| !text.is_empty()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.problem(name, format!("could not read the credential: {error}"));
+                None
+            }
+        }
     }
 
     /// A text with secrets in it, none of which is shown.

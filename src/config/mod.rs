@@ -511,4 +511,17 @@ mod tests {
         let shown = config.settings.iter().find(|setting| setting.name == "STRIPE_WEBHOOK_SECRET").unwrap();
         assert_eq!((shown.value.as_str(), shown.origin.as_str()), ("whsec_…aaaa, whsec_…bbbb", "environment"));
     }
+
+    #[test]
+    fn a_secret_may_be_a_credential_and_the_environment_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("STRIPE_SECRET_KEY", "sk_test_credential\n"), ("RESEND_API_KEY", "re_credential")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let dir = dir.path().to_str().unwrap();
+        let config = load(&[("CREDENTIALS_DIRECTORY", dir), ("RESEND_API_KEY", "re_environment")], &[]).unwrap();
+        assert_eq!(config.stripe.secret_key.unwrap().expose(), "sk_test_credential");
+        assert_eq!(config.mail.resend_key.unwrap().expose(), "re_environment");
+        assert!(config.settings.iter().any(|setting| setting.origin == "credential"));
+    }
 }

@@ -5,6 +5,7 @@ pub mod desk;
 pub mod disk;
 pub mod exposition;
 pub mod probe;
+pub mod readiness;
 pub mod reconcile;
 pub mod refund;
 pub mod watch;

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::ops::desk::Desk;
+use crate::ops::exposition::Exposition;
 use crate::store::Shared;
 use crate::web::auth::guard::{rules, same_site};
 use crate::web::auth::{Access, identify, login};
 use crate::web::live::{self, Hub};
-use crate::web::{asset, health, page, problem};
+use crate::web::{asset, health, metrics, page, problem};
 
 /// What the dashboard works with.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct Admin {
     pub sandbox: Option<Router>,
     /// Ends what would never end by itself.
     pub stop: CancellationToken,
+    /// What scrapers read.
+    pub exposition: Arc<Exposition>,
     /// What open pages are told.
     pub live: Arc<Hub>,
 }
@@ -50,6 +53,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/runs/{id}", get(page::run::show))
         .route("/runs/{id}/retry", post(page::run::retry))
         .route("/runs/{id}/cancel", post(page::run::cancel))
+        .route("/metrics", get(metrics::text))
         .route("/live", get(live::stream));
     admin.live.show(&pages.clone().with_state(admin.clone()));
     let known = pages.route_layer(from_fn_with_state(admin.clone(), identify));

@@ -27,6 +27,7 @@ pub mod auth;
 mod events;
 mod health;
 pub mod live;
+mod metrics;
 mod page;
 mod problem;
 mod shown;

@@ -1,16 +1,23 @@
 //! What a scraper sees of a deployment.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use discuno::config::Secret;
+use discuno::config::access::Token;
+use discuno::model::role::Role;
 use discuno::observe::metrics::as_prometheus_text;
 use discuno::ops::exposition::Exposition;
+use discuno::transport::in_process::InProcess;
+use discuno::transport::{Request, Transport};
+use discuno::web::admin;
+use http::{HeaderMap, Method};
 
 use crate::support::{Event, World};
 
 fn exposition(world: &World) -> Exposition {
-    let app = &world.app;
-    Exposition::new(Arc::clone(&app.store), app.clock.clone(), app.metrics.clone(), app.config.db.clone())
+    world.app.exposition()
 }
 
 /// The value of the one sample that begins so.
@@ -96,4 +103,70 @@ async fn the_older_format_has_a_description_for_every_sample() {
         let of = |suffix: &str| name.strip_suffix(suffix).is_some_and(|base| described.contains(&base));
         assert!(described.contains(&name) || ["_bucket", "_sum", "_count"].into_iter().any(of), "{name}");
     }
+}
+
+/// Whatever has a metric of its own has happened here.
+async fn eventful() -> World {
+    let world = World::new();
+    world.app.begin_schedules().await.unwrap();
+    for tag in ["zoe", "zoe+cal-refused", "zoe+cal-refused+refund-refused"] {
+        let event = Event::paid(&format!("{tag}@example.edu")).id(&format!("evt_{tag}"));
+        let event = event.session("id", format!("cs_test_{}", tag.len()).into());
+        world.send(&event.session("payment_intent", format!("pi_{}", tag.len()).into())).await;
+    }
+    world.pass(Duration::from_secs(2 * 3600)).await;
+    world.app.metrics.breaker("cal", true);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    world.app.watch().look().await.unwrap();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_of_the_dashboard_and_the_alerts_is_there() {
+    let text = as_prometheus_text(&exposition(&eventful().await).text().await);
+    let known: BTreeSet<&str> = text.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    for file in ["deploy/grafana/discuno.json", "deploy/prometheus/alerts.yml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let asked = std::fs::read_to_string(&file).unwrap();
+        let mut found = 0;
+        for (at, _) in asked.match_indices("discuno_") {
+            let name = asked[at..].split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
+            // In prose `discuno_…` would be one too: there is none.
+            assert!(known.contains(name), "{} asks for {name}", file.display());
+            found += 1;
+        }
+        assert!(found > 10, "{}", file.display());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_may_look_in_reads_them() {
+    let secret = "a-token-of-some-length";
+    let world = World::idle_with(|config| {
+        config.access.tokens = vec![Token { role: Role::Viewer, secret: Secret::new(secret) }];
+    });
+    let ask = async |headers: &[(&'static str, &str)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
+        let request = Request {
+            method: Method::GET,
+            url: "http://discuno.test/metrics".parse().unwrap(),
+            headers: headers.collect::<HeaderMap>(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::from_secs(9),
+        };
+        let routes = admin::alone(world.app.admin_over(&world.providers()));
+        InProcess::new(routes).send(request).await.unwrap()
+    };
+    assert_eq!(ask(&[]).await.status, 401);
+    assert_eq!(ask(&[("authorization", "Bearer another-one-of-them")]).await.status, 401);
+    let bearer = format!("Bearer {secret}");
+    let answer = ask(&[("authorization", &bearer)]).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["content-type"]),
+        (200, &"text/plain; version=0.0.4; charset=utf-8".parse().unwrap())
+    );
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(text.contains("# TYPE discuno_leases_lost_total counter"), "{text}");
+    let open = ask(&[("authorization", &bearer), ("accept", "application/openmetrics-text;version=1.0.0")]).await;
+    assert!(open.body.ends_with(b"# EOF\n"));
 }

@@ -16,6 +16,7 @@ mod crash;
 #[cfg(target_os = "linux")]
 mod disk;
 mod signals;
+mod supervised;
 
 const TAGS: [&str; 3] = ["", "+cal-refused", "+cal-refused+refund-refused"];
 
