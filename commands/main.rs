@@ -76,6 +76,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    runtime::prepare_process();
     let outcome = match Cli::parse().command {
         Command::Serve(args) => runtime::block_on(serve::run(args)),
         Command::Worker(args) => runtime::block_on(worker::run(args)),

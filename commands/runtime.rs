@@ -16,6 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
+/// Secrets are in memory: no core is left of it. And a server may open as many files as the system lets it.
+pub(crate) fn prepare_process() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // What is refused stays as it was.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// Runs a command to its end.
 pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     // The store's writing thread is as busy as all of these together: one core is left to it.

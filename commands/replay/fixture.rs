@@ -70,7 +70,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
 pub(crate) fn move_to(events: &mut [Value], now: Timestamp) {
     let newest = events.iter().filter_map(made_at).max();
     let Some(newest) = newest else { return };
-    let shift = now.as_secs() - newest;
+    let shift = now.as_secs().saturating_sub(newest);
     for event in events {
         shift_times(event, "", shift);
     }
@@ -128,7 +128,7 @@ fn rename(value: &mut Value, key: &str, round: u64) {
         }
         Value::String(text) if key == "eventTypeId" => {
             if let Ok(number) = text.parse::<u64>() {
-                *text = (number + round * 1_000_000).to_string();
+                *text = number.wrapping_add(round.wrapping_mul(1_000_000)).to_string();
             }
         }
         _ => {}
@@ -196,5 +196,13 @@ mod tests {
         assert_eq!(event["data"]["object"]["metadata"]["startTime"], "soon");
         assert!(set(&mut event, "created.x=1").is_err());
         assert!(set(&mut event, "novalue").is_err());
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_their_range_are_no_reason_to_stop() {
+        let text = EVENT.replace("1000", &i64::MIN.to_string()).replace("\"7\"", &format!("\"{}\"", u64::MAX));
+        let mut events = parse(&text).unwrap();
+        move_to(&mut events, Timestamp(i64::MAX));
+        assert_eq!(another(&events, u64::MAX)[0]["id"], format!("evt_1r{}", u64::MAX));
     }
 }

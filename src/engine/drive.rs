@@ -56,6 +56,10 @@ pub async fn drive(
                 return store.suspend(lease, None, clock.now().plus(PANIC_PAUSE), clock.now()).await;
             }
             None => match ctx.take_stop() {
+                // It sleeps. Whoever wakes it too early, a clock that jumped back for one, has not stalled it.
+                Some(Stop::Suspend { attempt: None, due_at }) => {
+                    return store.put_back(lease, due_at, clock.now()).await;
+                }
                 Some(Stop::Suspend { attempt, due_at }) => {
                     return store.suspend(lease, attempt, due_at, clock.now()).await;
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -25,6 +26,7 @@ pub mod admin;
 mod asset;
 pub mod auth;
 mod events;
+mod framing;
 mod health;
 pub mod live;
 mod metrics;
@@ -37,8 +39,10 @@ mod webhook;
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a client may take for its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many connections are held at once; more wait in the kernel.
+/// How many connections are held at once, if the process may open so many files; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 1024;
+/// At most every fourth descriptor is a client's: providers and the database need theirs.
+const SHARE_OF_DESCRIPTORS: u64 = 4;
 /// How long answers in flight are given when the server is to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -99,13 +103,18 @@ pub fn router(web: Web) -> Router {
 
 /// Serves `router` until `stop`, then finishes what is in flight.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let router = router.layer(middleware::from_fn(framing::one_reading));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(64);
-    let (connections, tasks) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), TaskTracker::new());
+    let (connections, tasks) = (Arc::new(Semaphore::new(places())), TaskTracker::new());
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
+        let place = tokio::select! {
+            place = Arc::clone(&connections).acquire_owned() => place,
+            () = &mut stop => break,
+        };
+        let Ok(place) = place else { break };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -137,4 +146,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!(tag = "Web", event = "drain_timed_out");
     }
+}
+
+fn places() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = descriptors.map_or(MOST_CONNECTIONS, |most| usize::try_from(most / SHARE_OF_DESCRIPTORS).unwrap_or(1));
+    share.clamp(1, MOST_CONNECTIONS)
 }

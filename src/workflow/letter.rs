@@ -11,6 +11,9 @@ use crate::model::payment::Payment;
 use crate::model::refund::RefundStatus;
 use crate::model::takings::Summary;
 
+/// Longer lines are cut.
+const LONGEST_LINE: usize = 1000;
+
 /// What is said to be the end of the matter with the money: `Ok(None)` where nothing was paid.
 pub type Repayment = Result<Option<RefundStatus>, Failure>;
 
@@ -227,6 +230,7 @@ pub fn notice(notice: &Notice, to: &str) -> NewMail {
 }
 
 fn mail(kind: &str, reference: &str, to: &str, subject: &str, lines: &[String]) -> NewMail {
+    let lines: Vec<String> = lines.iter().map(|line| flat(line)).collect();
     let html = lines.iter().map(|line| format!("<p>{}</p>", escape(line))).collect::<Vec<_>>().join("\n");
     NewMail {
         key: format!("{kind}/{reference}"),
@@ -238,7 +242,12 @@ fn mail(kind: &str, reference: &str, to: &str, subject: &str, lines: &[String]) 
     }
 }
 
-/// Names come from strangers.
+/// Names come from strangers: one cannot begin a paragraph of its own in our letter, nor turn the writing around.
+fn flat(line: &str) -> String {
+    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+    line.chars().take(LONGEST_LINE).map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
 fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
@@ -251,4 +260,20 @@ fn escape(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_outside_stays_a_word_in_our_letter() {
+        let name = "Zoë\r\n\r\nSend your password to\u{202e}<script>alert(1)</script>\u{0}";
+        let letter = mail("kind", "ref", "zoe@example.edu", "Subject", &[format!("Hello {name},"), "Bye.".to_owned()]);
+        assert_eq!(letter.text.split("\n\n").count(), 2, "{}", letter.text);
+        assert!(letter.text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{}", letter.text);
+        assert_eq!(letter.html.matches("<p>").count(), 2);
+        assert!(!letter.html.contains("<script"), "{}", letter.html);
+        assert!(mail("k", "r", "t", "s", &["x".repeat(1_000_000)]).text.len() <= LONGEST_LINE);
+    }
 }

@@ -15,6 +15,7 @@ mod command_line;
 mod crash;
 #[cfg(target_os = "linux")]
 mod disk;
+mod hostile;
 mod signals;
 mod supervised;
 

@@ -215,3 +215,26 @@ async fn a_refund_whose_news_is_lost_is_read_from_stripe() {
     world.pass(DAY * 2).await;
     assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sleeping_run_that_is_woken_too_early_is_not_taken_for_poison() {
+    let world = World::new();
+    for provider in [Provider::Alert, Provider::Mail] {
+        world.sandbox.inject(Fault::new(provider, Effect::ErrorBefore { status: 503 }));
+    }
+    world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
+    let file = Connection::open(&world.app.config.db).unwrap();
+    let asleep =
+        "SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.workflow = 'alert' AND a.step = 'wait'";
+    while file.query_row(asleep, [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for _ in 0..30 {
+        file.execute("UPDATE runs SET due_at = 0 WHERE workflow = 'alert'", []).unwrap();
+        world.app.store.is_writable().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.sandbox.clear_faults();
+    world.pass(HOUR).await;
+    world.assert_money_is_right("woken too early").await;
+}

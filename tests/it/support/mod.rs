@@ -9,6 +9,7 @@ pub(crate) mod money;
 pub(crate) mod process;
 pub(crate) mod pty;
 mod rehearsal;
+pub(crate) mod street;
 mod world;
 
 pub(crate) use cal_event::CalEvent;

@@ -53,7 +53,9 @@ fn assert_payment(payment: &Payment, story: &Story, theirs: &Ledger, context: &s
             assert!(told || live == 0, "{context}: M2, refunded and the session stands");
             assert_eq!(refunded, payment.amount.minor, "{context}: M2");
         }
-        PaymentStatus::Attention => assert!(told, "{context}: M2, nobody was told"),
+        PaymentStatus::Attention => {
+            assert!(told, "{context}: M2, nobody was told of {:?}; {:?}", story.cases, story.runs);
+        }
         PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {
             assert_eq!((live, refunded), (0, 0), "{context}: M7");
         }

@@ -29,6 +29,9 @@ use crate::support::{Event, money};
 
 /// Far longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Runs that have not ended, but for those that wait for days on purpose.
+const UNDERWAY: &str = "due_at IS NOT NULL AND workflow NOT IN \
+    ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -136,10 +139,22 @@ impl Deployment {
     /// Waits until no run is left but those that look for late bookings for two days.
     pub(crate) async fn settled(&self) {
         let conn = rusqlite::Connection::open(&self.db).unwrap();
-        let sql = "SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND workflow NOT IN \
-            ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
-        let none_left = || conn.query_row(sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|left| left == 0);
+        let sql = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
+        let none_left = || conn.query_row(&sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|left| left == 0);
         until("every run has ended", PATIENCE, || std::future::ready(none_left())).await;
+    }
+
+    /// Has what waits for its next try tried at once, until the same is so.
+    pub(crate) async fn settled_in_a_hurry(&self, patience: Duration) {
+        let conn = rusqlite::Connection::open(&self.db).unwrap();
+        let sql = format!("UPDATE runs SET due_at = ?1 WHERE {UNDERWAY} AND state = 'queued' AND due_at > ?1 + 1000");
+        let deadline = Instant::now() + patience;
+        let count = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
+        while conn.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+            assert!(Instant::now() < deadline, "not within {patience:?}: every run has ended");
+            conn.execute(&sql, [Clock::System.now().0]).unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// What must hold of every payment, and of the file.
@@ -221,6 +236,12 @@ impl Process {
         self.log.lock().unwrap().iter().filter(|line| line["event"] == event).cloned().collect()
     }
 
+    /// All of it, as text.
+    pub(crate) fn everything_logged(&self) -> String {
+        let log = self.log.lock().unwrap();
+        log.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+    }
+
     pub(crate) async fn until_logged(&self, event: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.logged(event).is_empty() {
@@ -229,7 +250,7 @@ impl Process {
         }
     }
 
-    async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let is_ready = || !self.logged("serving").is_empty() || !self.logged("worker_started").is_empty();
         until("the process is ready", PATIENCE, || std::future::ready(is_ready())).await;
     }

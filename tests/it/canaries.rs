@@ -1,0 +1,240 @@
+//! Secrets and people, planted in every setting and field, are nowhere to be found in what is printed, logged or answered.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use discuno::clock::Clock;
+use discuno::config::Secret;
+use discuno::signature::{sign_cal, sign_stripe};
+use serde_json::{Value, json};
+
+use crate::support::http::{self, Answer};
+use crate::support::process::{Deployment, checkout};
+use crate::support::{CalEvent, Event};
+
+const SECRETS: [(&str, &str); 8] = [
+    ("STRIPE_SECRET_KEY", "sk_test_canary0stripe0key0a1b2c3"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_canary0webhook0a1b2c3d4e5"),
+    ("STRIPE_CONNECT_WEBHOOK_SECRET", "whsec_canary0connect0a1b2c3d4e5"),
+    ("CALCOM_WEBHOOK_SECRET", "canary0cal0webhook0a1b2c3d4"),
+    ("X_CAL_SECRET_KEY", "cal_canary0cal0key0a1b2c3d4e5"),
+    ("POSTHOG_KEY", "phc_canary0posthog0a1b2c3d4"),
+    ("RESEND_API_KEY", "re_canary0resend0a1b2c3d4e5"),
+    ("INNGEST_EVENT_KEY", "canary0event0key0a1b2c3d4"),
+];
+
+/// What is planted of people.
+const NAME: &str = "Canarina";
+const ADDRESS: &str = "canarina.private@canary-mail.example";
+const OTHER_ADDRESS: &str = "host.private@canary-host.example";
+const PHONE: &str = "+15555550177";
+const STREET: &str = "77 Canary Wharf";
+const ROOM: &str = "https://meet.example/canary-room-77";
+const CARD: &str = "fingerprint0canary77";
+
+/// Finds what should not be there.
+struct Scanner {
+    canaries: Vec<String>,
+    found: Vec<String>,
+    bytes: usize,
+}
+
+impl Scanner {
+    fn new() -> Self {
+        let people = [NAME, ADDRESS, OTHER_ADDRESS, PHONE, STREET, ROOM, CARD];
+        let secrets = SECRETS.iter().map(|(_, secret)| *secret);
+        Self { canaries: secrets.chain(people).map(str::to_lowercase).collect(), found: Vec::new(), bytes: 0 }
+    }
+
+    /// Looks through a text. With every new place where something is shown comes one call of this.
+    fn look(&mut self, place: &str, text: &str) {
+        self.bytes += text.len();
+        let text = text.to_lowercase();
+        for canary in self.canaries.iter().filter(|canary| text.contains(*canary)) {
+            let line = text.lines().find(|line| line.contains(canary)).unwrap_or_default();
+            self.found.push(format!("{place} shows {canary}: {}", line.chars().take(400).collect::<String>()));
+        }
+    }
+
+    fn answer(&mut self, place: &str, answer: &Answer) {
+        self.look(place, &String::from_utf8_lossy(&answer.body));
+        self.look(place, &format!("{:?}", answer.headers));
+    }
+
+    /// Looks at all that commands print, both ways, and how they fail.
+    fn commands(&mut self, deployment: &Deployment, commands: &[&[&str]]) {
+        for args in commands {
+            let (_, out, err) = deployment.ran(args);
+            self.look(&format!("{args:?}"), &out);
+            self.look(&format!("{args:?}, its messages,"), &err);
+        }
+    }
+
+    fn assert_clean(&self) {
+        assert!(self.found.is_empty(), "{:#?}", self.found);
+        assert!(self.bytes > 20_000, "only {} bytes were looked at", self.bytes);
+    }
+}
+
+/// A checkout in which every field of a person is planted.
+fn planted(number: usize, tags: &str) -> Event {
+    let (local, domain) = ADDRESS.split_once('@').unwrap();
+    let address = format!("{local}{tags}@{domain}");
+    checkout(number, tags)
+        .metadata("attendeeName", json!(format!("{NAME} Example")))
+        .metadata("attendeeEmail", json!(address))
+        .metadata("attendeePhone", json!(PHONE))
+        .session("customer_email", json!(address))
+        .session("payment_method_fingerprint", json!(CARD))
+        .session(
+            "customer_details",
+            json!({ "name": NAME, "email": address, "phone": PHONE, "address": { "line1": STREET } }),
+        )
+}
+
+fn calendar(name: &str, purchase: &Event) -> Vec<u8> {
+    let person = json!({ "name": NAME, "email": ADDRESS, "timeZone": "UTC", "phoneNumber": PHONE });
+    let host = json!({ "id": 7, "name": NAME, "email": OTHER_ADDRESS, "timeZone": "UTC" });
+    CalEvent::sample(name)
+        .about(purchase)
+        .set("attendees", json!([person]))
+        .set("organizer", host)
+        .set("title", json!(format!("30 min between {NAME} and the mentor")))
+        .set("additionalNotes", json!(format!("call {PHONE}")))
+        .set("location", json!(ROOM))
+        .set("responses", json!({ "name": { "value": NAME }, "email": { "value": ADDRESS } }))
+        .set("cancellationReason", json!(format!("write to {ADDRESS}")))
+        .set("cancelledBy", json!(OTHER_ADDRESS))
+        .body()
+}
+
+async fn post(to: SocketAddr, path: &str, header: (&'static str, String), body: &[u8]) -> Answer {
+    let (path, body) = (path.to_owned(), body.to_vec());
+    let post = move || http::post(to, &path, &[(header.0, header.1.as_str())], &body).unwrap();
+    tokio::task::spawn_blocking(post).await.unwrap()
+}
+
+fn secret(name: &str) -> Secret {
+    Secret::new(SECRETS.iter().find(|(known, _)| *known == name).unwrap().1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
+    let mut deployment = Deployment::new().await;
+    for (name, value) in SECRETS {
+        deployment.settings.insert(name, value.to_owned());
+    }
+    let log: PathBuf = deployment.db.with_file_name("canary.log");
+    deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
+    deployment.settings.insert("DISCUNO_LOG", "debug".to_owned());
+    let mut scan = Scanner::new();
+
+    let mut serve = deployment.serve(&["--worker"]).await;
+    let to = serve.address().unwrap();
+    let now = Clock::System.now();
+    let stripe = |body: &[u8]| ("stripe-signature", sign_stripe(body, &secret("STRIPE_WEBHOOK_SECRET"), now));
+    let tags = ["", "+cal-refused", "+cal-refused+refund-refused", "+refund-pending+cal-refused"];
+    let purchases: Vec<Event> = tags.iter().enumerate().map(|(number, tags)| planted(number, tags)).collect();
+    for purchase in &purchases {
+        let body = purchase.body();
+        deployment.sandbox.observe(&body);
+        let answer = post(to, "/webhooks/stripe", stripe(&body), &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        scan.answer("a webhook's answer", &answer);
+    }
+    deployment.settled().await;
+    for name in ["BOOKING_CREATED", "BOOKING_CANCELLED", "BOOKING_REJECTED"] {
+        let body = calendar(name, &purchases[0]);
+        let header = ("x-cal-signature-256", sign_cal(&body, &secret("CALCOM_WEBHOOK_SECRET")));
+        let answer = post(to, "/webhooks/cal", header, &body).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.json());
+        scan.answer(name, &answer);
+    }
+    let account = json!({"id": "evt_account", "type": "account.updated", "created": now.as_secs(), "livemode": false,
+        "account": "acct_1", "data": {"object": {"id": "acct_1", "email": OTHER_ADDRESS, "charges_enabled": true,
+        "business_profile": {"name": NAME, "support_phone": PHONE}, "metadata": {"userId": "u1"}}}});
+    let body = serde_json::to_vec(&account).unwrap();
+    let header = ("stripe-signature", sign_stripe(&body, &secret("STRIPE_CONNECT_WEBHOOK_SECRET"), now));
+    scan.answer("connect", &post(to, "/webhooks/stripe-connect", header, &body).await);
+    let path = format!("/e/{}", secret("INNGEST_EVENT_KEY").expose());
+    for name in ["user_signed_up", "profile_updated", "mentor_review_submitted"] {
+        let event = json!({"name": name, "data": {"userId": "u1", "email": ADDRESS, "name": NAME, "phone": PHONE}});
+        let body = serde_json::to_vec(&event).unwrap();
+        scan.answer(name, &post(to, &path, ("x-nothing", String::new()), &body).await);
+    }
+    refused(&mut scan, to, &purchases[0].body()).await;
+    deployment.settled().await;
+    serve.signal(rustix::process::Signal::TERM);
+    assert!(serve.exits_within(crate::support::process::PATIENCE).await.success());
+
+    shown(&mut scan, &deployment);
+    let written = std::fs::read_to_string(&log).unwrap();
+    assert!(written.contains("refund_failed") && written.contains("webhook_rejected"), "the log tells the story");
+    scan.look("the log file", &written);
+    scan.look("the log on standard error", &serve.everything_logged());
+    scan.assert_clean();
+
+    // The scanner sees: what is asked for by name is shown.
+    let mut sees = Scanner::new();
+    sees.commands(&deployment, &[&["show", "pay_1", "--json", "--reveal"]]);
+    assert!(!sees.found.is_empty());
+}
+
+/// Answers to what is not taken.
+async fn refused(scan: &mut Scanner, to: SocketAddr, body: &[u8]) {
+    let wrong = secret("X_CAL_SECRET_KEY");
+    for (path, header) in [
+        ("/webhooks/stripe", ("stripe-signature", sign_stripe(body, &wrong, Clock::System.now()))),
+        ("/webhooks/cal", ("x-cal-signature-256", sign_cal(body, &wrong))),
+        ("/webhooks/stripe-connect", ("stripe-signature", format!("t={ADDRESS},v1={}", wrong.expose()))),
+    ] {
+        let answer = post(to, path, header, body).await;
+        assert_eq!(answer.status, 400);
+        scan.answer(path, &answer);
+    }
+    let person = format!("{{\"id\": \"{ADDRESS}\", \"name\": {NAME}");
+    let signed = sign_stripe(person.as_bytes(), &secret("STRIPE_WEBHOOK_SECRET"), Clock::System.now());
+    let answer = post(to, "/webhooks/stripe", ("stripe-signature", signed), person.as_bytes()).await;
+    assert_eq!(answer.status, 400);
+    scan.answer("malformed", &answer);
+    let key = secret("INNGEST_EVENT_KEY");
+    for path in [format!("/e/{}", key.expose()), format!("/e/{}x", key.expose()), format!("/{ADDRESS}")] {
+        scan.answer(&path, &post(to, &path, ("x-nothing", String::new()), person.as_bytes()).await);
+    }
+}
+
+/// What every command shows.
+fn shown(scan: &mut Scanner, deployment: &Deployment) {
+    let lists = ["payments", "refunds", "bookings", "runs", "events", "cases", "audit"];
+    for list in lists {
+        scan.commands(deployment, &[&[list], &[list, "--json"]]);
+        let (_, document, _) = deployment.ran(&[list, "--json"]);
+        let ids: Vec<String> = document
+            .lines()
+            .filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["id"].as_str()?.to_owned()))
+            .collect();
+        for id in ids {
+            scan.commands(deployment, &[&["show", &id], &["show", &id, "--json"]]);
+        }
+    }
+    let log = deployment.settings["DISCUNO_LOG_FILE"].clone();
+    let commands: [&[&str]; 14] = [
+        &["show", "pay_1"],
+        &["show", "pay_3", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["check", "--offline"],
+        &["check", "--offline", "--json"],
+        &["check"],
+        &["reconcile"],
+        &["reconcile", "--json"],
+        &["logs", &log],
+        &["logs", "--json", &log],
+        &["show", ADDRESS],
+        &["refund", "pay_1", "--dry-run"],
+        &["db", "check"],
+    ];
+    scan.commands(deployment, &commands[..11]);
+    // What somebody typed may be said back to them.
+    scan.commands(deployment, &commands[12..]);
+}
