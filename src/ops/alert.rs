@@ -16,7 +16,6 @@ pub async fn test(store: &Shared, actor: &str, now: Timestamp) -> Result<RunId, 
         subject: format!("{actor} {now}"),
         summary: "somebody wanted to know whether alerts arrive; nothing is wrong".to_owned(),
     };
-    // What else is open is told at its own time.
     let pace = Pace { repeat: Duration::from_secs(3600), rest: REST };
     let run = store.report(vec![finding], pace, now).await?;
     run.ok_or_else(|| Error::Backend("the test was not recorded".to_owned()))

@@ -1,5 +1,6 @@
 //! What every store must do, as properties that know nothing of SQL. Each is held on every way to run a store.
 
+mod alerts;
 mod inbox;
 mod leases;
 mod ledger;
@@ -121,6 +122,13 @@ on_every_store! {
         what_contradicts_what_is_known_opens_a_case
         a_refund_is_recognised_by_its_mark_before_its_answer_is_known
         a_second_live_booking_of_one_payment_is_left_to_a_person;
+    alerts:
+        one_cause_is_one_alert_and_is_told_by_one_run
+        only_what_is_still_found_is_told_again
+        what_nobody_finds_any_more_is_over_and_told
+        what_was_told_and_what_was_not_is_kept
+        cases_that_follow_each_other_are_told_together_by_one
+        the_newest_arrival_of_each_sender_and_way_is_told;
     views:
         any_id_leads_to_its_story
         an_ambiguous_or_unknown_id_is_an_error

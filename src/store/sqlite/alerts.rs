@@ -21,8 +21,9 @@ const ALERT: &str = "SELECT id, condition, subject, summary, count, first_at, la
 const OPEN: &str = "INSERT INTO alerts (condition, subject, summary, count, first_at, last_at) VALUES (?1, ?2, ?3, 1, ?4, ?4) \
      ON CONFLICT (condition, subject) WHERE ended_at IS NULL \
      DO UPDATE SET summary = excluded.summary, count = count + 1, last_at = excluded.last_at";
-const DUE: &str =
-    "SELECT id FROM alerts WHERE ended_at IS NULL AND (silenced_until IS NULL OR silenced_until <= ?1) ORDER BY id";
+/// What was found just now: what only has not ended yet is not told again.
+const DUE: &str = "SELECT id FROM alerts WHERE ended_at IS NULL AND last_at = ?1 \
+     AND (silenced_until IS NULL OR silenced_until <= ?1) ORDER BY id";
 const OVER: &str = "SELECT id FROM alerts WHERE ended_at IS NULL AND last_at <= ?1 ORDER BY id";
 const END: &str = "UPDATE alerts SET ended_at = ?2 WHERE id = ?1";
 const SILENCE: &str = "UPDATE alerts SET silenced_until = ?2 WHERE id = ?1";
@@ -49,8 +50,7 @@ pub(super) const TELL_WORKFLOW: &str = "tell-alerts";
 #[async_trait]
 impl Alerts for Sqlite {
     async fn report(&self, found: Vec<Finding>, pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
-        let idle = self.executor.read(move |conn| is_quiet(conn, pace, now)).await?;
-        if found.is_empty() && idle {
+        if found.is_empty() && self.executor.read(move |conn| ids(conn, OVER, now.minus(pace.rest))).await?.is_empty() {
             return Ok(None);
         }
         self.executor.write(move |conn| report(conn, &found, pace, now)).await
@@ -115,11 +115,6 @@ fn read(found: &Row<'_>) -> rusqlite::Result<Alert> {
 
 fn ids(conn: &Connection, sql: &str, at: Timestamp) -> Result<Vec<i64>, Error> {
     Ok(conn.prepare_cached(sql)?.query_map([at.0], |found| found.get(0))?.collect::<Result<_, _>>()?)
-}
-
-/// Whether nothing is open that could be over or told again.
-fn is_quiet(conn: &Connection, pace: Pace, now: Timestamp) -> Result<bool, Error> {
-    Ok(ids(conn, OVER, now.minus(pace.rest))?.is_empty() && ids(conn, DUE, now)?.is_empty())
 }
 
 /// What is due is told by one run, however much it is.

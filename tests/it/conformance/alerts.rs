@@ -1,0 +1,99 @@
+//! What is wrong with the deployment, and who tells of it.
+
+use std::time::Duration;
+
+use discuno::model::alert::{Condition, Finding, Pace};
+use discuno::model::event::{Source, Via};
+use discuno::model::id::{CaseId, EventId};
+use discuno::store::alerts::CaseGroup;
+use discuno::store::change::Change;
+
+use crate::conformance::subjects::{case, plan, task};
+use crate::conformance::{Bench, NOW};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const PACE: Pace = Pace { repeat: Duration::from_secs(3600), rest: Duration::from_secs(180) };
+
+fn down(subject: &str) -> Finding {
+    Finding { condition: Condition::BreakerOpen, subject: subject.to_owned(), summary: "it fails".to_owned() }
+}
+
+pub(crate) async fn one_cause_is_one_alert_and_is_told_by_one_run(bench: Bench) {
+    let store = &bench.store;
+    let run = store.report(vec![down("cal"), down("stripe")], PACE, NOW).await.unwrap().expect("a run");
+    assert_eq!(store.run(run).await.unwrap().workflow, "tell-alerts");
+    assert_eq!(store.report(vec![down("cal")], PACE, NOW.plus(MINUTE)).await.unwrap(), None, "it is silenced");
+    let alerts = store.alerts(false, 10).await.unwrap();
+    let seen: Vec<_> = alerts.iter().map(|alert| (alert.subject.as_str(), alert.count, alert.first_at)).collect();
+    assert_eq!(seen, [("stripe", 1, NOW), ("cal", 2, NOW)]);
+    assert_eq!(store.alert(alerts[1].id).await.unwrap(), alerts[1]);
+    assert!(store.report(vec![down("cal")], PACE, NOW.plus(60 * MINUTE)).await.unwrap().is_some(), "an hour later");
+}
+
+pub(crate) async fn only_what_is_still_found_is_told_again(bench: Bench) {
+    let store = &bench.store;
+    store.report(vec![down("cal")], PACE, NOW).await.unwrap();
+    store.report(vec![down("cal")], PACE, NOW.plus(59 * MINUTE)).await.unwrap();
+    let later = NOW.plus(61 * MINUTE);
+    assert!(store.report(vec![down("stripe")], PACE, later).await.unwrap().is_some());
+    let cal = &store.alerts(false, 10).await.unwrap()[1];
+    assert_eq!(cal.silenced_until, Some(NOW.plus(60 * MINUTE)), "nobody has found it for two minutes");
+}
+
+pub(crate) async fn what_nobody_finds_any_more_is_over_and_told(bench: Bench) {
+    let store = &bench.store;
+    store.report(vec![down("cal")], PACE, NOW).await.unwrap();
+    assert_eq!(store.report(Vec::new(), PACE, NOW.plus(2 * MINUTE)).await.unwrap(), None);
+    assert!(store.report(Vec::new(), PACE, NOW.plus(3 * MINUTE)).await.unwrap().is_some());
+    assert_eq!(store.report(Vec::new(), PACE, NOW.plus(4 * MINUTE)).await.unwrap(), None, "once");
+    let over = store.alerts(true, 10).await.unwrap().remove(0);
+    assert_eq!(over.ended_at, Some(NOW.plus(3 * MINUTE)));
+    store.report(vec![down("cal")], PACE, NOW.plus(5 * MINUTE)).await.unwrap();
+    assert_eq!(store.alerts(true, 10).await.unwrap().len(), 2, "another time is another alert");
+}
+
+pub(crate) async fn what_was_told_and_what_was_not_is_kept(bench: Bench) {
+    let store = &bench.store;
+    store.report(vec![down("cal")], PACE, NOW).await.unwrap();
+    let run = bench.claim_one(NOW).await;
+    let id = store.alerts(false, 10).await.unwrap()[0].id;
+    let untold = Change::AlertsUntold { alerts: vec![id], failure: "no way".to_owned() };
+    store.write(run.lease, vec![untold], NOW).await.unwrap();
+    assert_eq!(store.alert(id).await.unwrap().failure.as_deref(), Some("no way"));
+    assert_eq!(store.levels(NOW).await.unwrap().untold_alerts, 1);
+    store.write(run.lease, vec![Change::AlertsTold(vec![id])], NOW).await.unwrap();
+    let told = store.alert(id).await.unwrap();
+    assert_eq!((told.delivered_at, told.failure), (Some(NOW), None));
+    assert_eq!(store.levels(NOW).await.unwrap().untold_alerts, 0);
+}
+
+pub(crate) async fn cases_that_follow_each_other_are_told_together_by_one(bench: Bench) {
+    let store = &bench.store;
+    for name in ["a", "b", "c"] {
+        store.ingest(plan(&format!("evt_{name}"), vec![case(name)]), NOW).await.unwrap();
+    }
+    let group = async |id: i64, now| store.case_group(CaseId(id), 5 * MINUTE, now).await.unwrap();
+    assert_eq!(group(1, NOW).await, CaseGroup::Tell(vec![CaseId(1), CaseId(2), CaseId(3)]));
+    assert_eq!(group(2, NOW).await, CaseGroup::Wait(NOW.plus(5 * MINUTE)), "the first one tells");
+    assert_eq!(store.case_group(CaseId(2), Duration::ZERO, NOW).await.unwrap(), CaseGroup::Tell(vec![CaseId(2)]));
+
+    let run = bench.claim(1, NOW).await.remove(0);
+    let told = [1, 2].map(|id| Change::CaseAlerted(CaseId(id))).into();
+    store.write(run.lease, told, NOW.plus(MINUTE)).await.unwrap();
+    assert_eq!(group(2, NOW.plus(MINUTE)).await, CaseGroup::Told);
+    assert_eq!(group(3, NOW.plus(MINUTE)).await, CaseGroup::Wait(NOW.plus(6 * MINUTE)), "some were told just now");
+    assert_eq!(group(3, NOW.plus(6 * MINUTE)).await, CaseGroup::Tell(vec![CaseId(3)]));
+}
+
+pub(crate) async fn the_newest_arrival_of_each_sender_and_way_is_told(bench: Bench) {
+    let store = &bench.store;
+    store.ingest(task("1"), NOW).await.unwrap();
+    let mut fetched = task("2");
+    fetched.event.via = Via::Backfill;
+    store.ingest(fetched, NOW.plus(MINUTE)).await.unwrap();
+    let mut arrivals = store.arrivals(EventId(0)).await.unwrap();
+    arrivals.last.sort_unstable();
+    assert_eq!(arrivals.last, [(Source::Stripe, Via::Webhook, NOW), (Source::Stripe, Via::Backfill, NOW.plus(MINUTE))]);
+    let more = store.arrivals(arrivals.newest).await.unwrap();
+    assert!(more.last.is_empty() && more.newest == arrivals.newest);
+}
