@@ -77,7 +77,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let payment = app.store.payment(id).await?;
     let amount = args.amount.as_deref().map(|text| Money::parse(text, payment.amount.currency)).transpose();
     let amount = amount.map_err(|error| Usage(format!("{error} in {}", payment.amount.currency)))?;
-    let order = RefundOrder { payment: id, amount, another: args.another, cancel_booking: args.cancel_booking };
+    let Args { another, cancel_booking, .. } = args;
+    let order = RefundOrder { payment: id, amount, another, seen: None, cancel_booking };
     let means = app.means_over_http()?;
     let plan = plan(&app.store, &means.providers.stripe, &order, app.is_live(), app.clock.now()).await;
     let plan = plan.context("nothing was paid back")?;

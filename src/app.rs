@@ -14,6 +14,7 @@ use crate::entropy::Entropy;
 use crate::observe::metrics::Metrics;
 use crate::ops::desk::Desk;
 use crate::ops::exposition::Exposition;
+use crate::ops::replay::Understanding;
 use crate::ops::watch::{Limits, Watch};
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
@@ -165,7 +166,7 @@ impl App {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             access: Access::new(config.access.clone(), config.sandboxed),
-            desk: Desk::new(Arc::clone(&self.store), stripe, self.is_live(), self.clock.clone()),
+            desk: Desk::new(Arc::clone(&self.store), stripe, self.understanding(), self.clock.clone()),
             mode: config.mode.as_str(),
             db: config.db.clone(),
             log_file: config.log_file.clone(),
@@ -174,6 +175,11 @@ impl App {
             exposition: Arc::new(self.exposition()),
             live: Arc::default(),
         }
+    }
+
+    /// How stored events are understood.
+    pub fn understanding(&self) -> Understanding {
+        Understanding { live: self.is_live(), counted: self.config.counted_events.clone() }
     }
 
     /// A provider's own way out, with its limits unless it is the sandbox.

@@ -36,8 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let shown_by_the_books = matches!(args.resolution, Resolution::Refunded | Resolution::Booked);
-    if args.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) && !shown_by_the_books {
+    if args.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) && !args.resolution.is_in_the_books() {
         return Err(Usage(format!("{} needs a --reason: the books do not show it", args.resolution)).into());
     }
     let config = args.overrides.config(&[])?;

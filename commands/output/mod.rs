@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 mod table;
 pub(crate) mod watch;
 
-pub(crate) use discuno::observe::mask::{mask_people, without_addresses};
+pub(crate) use discuno::observe::mask::{mask_people, plain, without_addresses};
 pub(crate) use table::Table;
 
 /// A line of data.
@@ -47,18 +47,4 @@ pub(crate) fn note(text: &str) {
 /// Whether a person looks at standard output.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
-}
-
-/// Text from outside without what could steer a terminal: control and bidirectional characters are shown as `\u{…}`.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        let steers = (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if steers {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }

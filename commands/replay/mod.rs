@@ -9,6 +9,7 @@ use anyhow::Context;
 use discuno::clock::Clock;
 use discuno::config::{Config, Mode, SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
+use discuno::model::id::EventId;
 use discuno::signature::{sign_cal, sign_stripe};
 use discuno::transport::http::Http;
 use discuno::transport::{Error, Request, Transport};
@@ -22,18 +23,26 @@ use url::Url;
 use crate::exit::{Exit, Usage};
 use crate::output::Table;
 use crate::replay::fixture::Origin;
+use crate::runtime::Overrides;
 
 pub(crate) mod fixture;
+mod stored;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Send recorded events again, freshly signed, with their dates moved to now
 ///
-/// Example: discuno replay fixtures/stripe.json
+/// An event of the database (ev_12) is understood anew instead, as if its sender had sent it again: what it should have
+/// started and did not is started, and nothing happens twice.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  discuno replay fixtures/stripe.json\n  discuno replay ev_12 --reason \"the fix is out\""
+)]
 pub(crate) struct Args {
-    /// Files with one event, a list of events, or one event a line
-    #[arg(required = true, value_name = "FILE")]
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Files with one event, a list of events, or one event a line; or events of the database
+    #[arg(required = true, value_name = "FILE|EVENT")]
     files: Vec<PathBuf>,
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8480")]
@@ -62,9 +71,16 @@ pub(crate) struct Args {
     /// Send although the configuration is for real money
     #[arg(long)]
     live: bool,
+    /// Why, for the audit trail; with events of the database
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let known = args.files.iter().map(|name| name.to_str()?.parse().ok()).collect::<Option<Vec<EventId>>>();
+    if let Some(events) = known {
+        return stored::run(&events, args.reason, &args.overrides).await;
+    }
     let config = Config::from_environment(&std::collections::BTreeMap::new())?;
     if config.mode == Mode::Live && !args.live {
         return Err(Usage("the configuration is for real money: replaying needs --live".to_owned()).into());

@@ -14,6 +14,7 @@ use crate::store::change::Change;
 pub mod app;
 pub mod cal;
 mod envelope;
+pub mod stored;
 pub mod stripe;
 
 /// Why an arrival is refused. Nothing of it is kept.

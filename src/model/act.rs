@@ -12,7 +12,7 @@ words! {
     Verb, "act" {
         /// Ordered a refund.
         Refund => "refund",
-        /// Had a run go on after its end.
+        /// Had a run go on after its end, or an event understood anew.
         Retry => "retry",
         /// Ended a run.
         Cancel => "cancel",

@@ -67,6 +67,13 @@ words! {
     }
 }
 
+impl Resolution {
+    /// Whether the books show it, so that it needs no reason.
+    pub const fn is_in_the_books(self) -> bool {
+        matches!(self, Self::Refunded | Self::Booked)
+    }
+}
+
 /// What opens a case. Opening it twice for one cause changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCase {

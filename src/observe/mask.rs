@@ -31,7 +31,8 @@ pub fn mask_people(value: &mut Value) {
     }
 }
 
-fn hidden(text: &str) -> String {
+/// A name as its first letter.
+pub fn hidden(text: &str) -> String {
     text.chars().next().map(|first| format!("{first}•••")).unwrap_or_default()
 }
 
@@ -50,6 +51,21 @@ pub fn without_addresses(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Text from outside without what could steer a terminal or turn a line around: control and bidirectional characters are
+/// shown as `\u{…}`.
+pub fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        let steers = (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if steers {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        out
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The operator's desk: what the dashboard and the API order, by the same verbs as the command line.
 
 use crate::clock::Clock;
+use crate::model::id::{EventId, PaymentId};
+use crate::ops::at_stripe::{AtStripe, at_stripe};
 use crate::ops::refund::{Plan, plan};
+use crate::ops::replay::{Replayed, Understanding, replay};
 use crate::provider::stripe::Stripe;
 use crate::store::Shared;
 use crate::store::error::Error;
@@ -13,24 +16,35 @@ pub struct Desk {
     store: Shared,
     /// Without its key nothing is known of the mentor's share, and nothing is paid back from here.
     stripe: Option<Stripe>,
-    live: bool,
+    understanding: Understanding,
     clock: Clock,
 }
 
 impl Desk {
-    /// A desk on `store`, for `live` money or not.
-    pub const fn new(store: Shared, stripe: Option<Stripe>, live: bool, clock: Clock) -> Self {
-        Self { store, stripe, live, clock }
+    /// A desk on `store`.
+    pub const fn new(store: Shared, stripe: Option<Stripe>, understanding: Understanding, clock: Clock) -> Self {
+        Self { store, stripe, understanding, clock }
     }
 
     /// Finds out what a refund would do. An order that is not allowed is an error that says why.
     pub async fn plan(&self, order: &RefundOrder) -> Result<Plan, Error> {
-        let Some(stripe) = &self.stripe else {
-            return Err(Error::Illegal(
-                "this process has no STRIPE_SECRET_KEY: nothing can be paid back from it".into(),
-            ));
-        };
-        plan(&self.store, stripe, order, self.live, self.clock.now()).await
+        plan(&self.store, self.stripe()?, order, self.understanding.live, self.clock.now()).await
+    }
+
+    /// Has a stored event understood anew.
+    pub async fn replay(&self, actor: &str, reason: Option<String>, event: EventId) -> Result<Replayed, Error> {
+        replay(&self.store, &self.understanding, (actor, reason), event, self.clock.now()).await
+    }
+
+    /// What Stripe has of a payment at this moment.
+    pub async fn at_stripe(&self, payment: PaymentId) -> Result<AtStripe, Error> {
+        at_stripe(&self.store, self.stripe()?, payment).await
+    }
+
+    fn stripe(&self) -> Result<&Stripe, Error> {
+        let without =
+            "this process has no STRIPE_SECRET_KEY: nothing can be paid back from it, and stripe not be asked";
+        self.stripe.as_ref().ok_or_else(|| Error::Illegal(without.to_owned()))
     }
 
     /// Does what is ordered, with its row in the audit trail; a refund is held against its plan first.

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::model::case::{NewCase, Resolution};
-use crate::model::id::{ActId, CaseId, PaymentId, RefundId, RunId};
+use crate::model::id::{ActId, CaseId, EventId, PaymentId, RefundId, RunId};
 use crate::model::money::Money;
 use crate::model::pause::Pausable;
+use crate::store::change::Plan;
 
 /// A deed, who orders it, and why.
 #[derive(Debug, Clone)]
@@ -29,6 +30,13 @@ pub enum Deed {
         run: RunId,
         /// The step from which everything is done again.
         from: Option<String>,
+    },
+    /// Apply what follows from an event that is kept, as if it had come again.
+    Replay {
+        /// Which.
+        event: EventId,
+        /// What follows from its bytes.
+        plan: Box<Plan>,
     },
     /// End a run at its next step boundary; one that nobody holds ends at once.
     Cancel(RunId),
@@ -77,6 +85,8 @@ pub struct RefundOrder {
     pub amount: Option<Money>,
     /// Whether it is a further one although one of this amount is there.
     pub another: bool,
+    /// How many refunds whoever orders it has seen: a further one that was made since is the one that is meant.
+    pub seen: Option<u32>,
     /// Whether the session is to be called off too.
     pub cancel_booking: bool,
 }

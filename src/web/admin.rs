@@ -10,9 +10,15 @@ use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::model::act::Act;
+use crate::model::booking::Booking;
+use crate::model::case::Case;
+use crate::model::event::Event;
+use crate::model::refund::Refund;
 use crate::ops::desk::Desk;
 use crate::ops::exposition::Exposition;
 use crate::store::Shared;
+use crate::store::filter::PaymentLine;
 use crate::web::auth::guard::{rules, same_site};
 use crate::web::auth::{Access, identify, login};
 use crate::web::live::{self, Hub};
@@ -49,6 +55,17 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/runs")))
+        .route("/audit", get(page::list::list::<Act>))
+        .route("/bookings", get(page::list::list::<Booking>))
+        .route("/cases", get(page::list::list::<Case>))
+        .route("/cases/{id}", get(page::case::show))
+        .route("/cases/{id}/resolve", post(page::case::resolve))
+        .route("/events", get(page::list::list::<Event>))
+        .route("/events/{id}", get(page::event::show))
+        .route("/events/{id}/replay", post(page::event::again))
+        .route("/payments", get(page::list::list::<PaymentLine>))
+        .route("/payments/{id}", get(page::payment::show))
+        .route("/refunds", get(page::list::list::<Refund>))
         .route("/runs", get(page::runs::list))
         .route("/runs/{id}", get(page::run::show))
         .route("/runs/{id}/retry", post(page::run::retry))
@@ -56,7 +73,15 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics::text))
         .route("/live", get(live::stream));
     admin.live.show(&pages.clone().with_state(admin.clone()));
-    let known = pages.route_layer(from_fn_with_state(admin.clone(), identify));
+    // Shown once: what asks somebody else, and what shows people.
+    let once = Router::new()
+        .route("/audit/check", post(page::audit::check))
+        .route("/events/{id}/reveal", post(page::event::reveal))
+        .route("/find", get(page::find::find))
+        .route("/payments/{id}/refund", get(page::refund::show).post(page::refund::order))
+        .route("/payments/{id}/reveal", post(page::payment::reveal))
+        .route("/payments/{id}/stripe", post(page::payment::ask_stripe));
+    let known = pages.merge(once).route_layer(from_fn_with_state(admin.clone(), identify));
     let strangers = Router::new()
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))

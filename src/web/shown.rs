@@ -57,15 +57,31 @@ impl Display for Link {
         };
         match part {
             Some(part) => write!(f, r#"<a href="/{part}/{id}">{id}</a>"#),
-            None => askama::filters::escape(id, askama::filters::Html).map_err(|_| std::fmt::Error)?.fmt(f),
+            None => escaped(id).fmt(f),
         }
     }
 }
 
 impl HtmlSafe for Link {}
 
+/// Text from outside, as HTML shows it.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&#38;"),
+            '<' => out.push_str("&#60;"),
+            '>' => out.push_str("&#62;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// The parts of the site, by the beginnings of ids.
-const PARTS: [(&str, &str); 1] = [("run", "runs")];
+const PARTS: [(&str, &str); 4] = [("case", "cases"), ("ev", "events"), ("pay", "payments"), ("run", "runs")];
 
 #[cfg(test)]
 mod tests {

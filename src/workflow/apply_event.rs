@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
-use crate::ingress::{app, cal, stripe};
-use crate::model::event::{Disposition, Source, Via};
+use crate::ingress::stored;
+use crate::model::event::Disposition;
 use crate::model::failure::Failure;
 use crate::model::id::EventId;
 use crate::store::Subject;
@@ -37,17 +37,7 @@ impl Workflow for ApplyEvent {
                 else {
                     return Ok(false);
                 };
-                let body = bytes::Bytes::from(body);
-                let plan = match event.source {
-                    Source::Stripe => stripe::plan(body, Via::Webhook, self.0.live),
-                    Source::StripeConnect => stripe::plan_connect(body, Via::Webhook, self.0.live),
-                    Source::Cal => cal::plan(body, Via::Webhook, self.0.live, event.received_at),
-                    Source::App => {
-                        let raw = serde_json::from_slice::<Box<serde_json::value::RawValue>>(&body);
-                        let raw = raw.map_err(|error| Failure::permanent("unreadable_event", error.to_string()))?;
-                        app::plan(&raw, &event.external_id, &self.0.counted_events, self.0.live, event.received_at)
-                    }
-                };
+                let plan = stored::plan(event, body.into(), &self.0.counted_events, self.0.live);
                 let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
                 plan.changes.into_iter().for_each(|change| step.also(change));
                 Ok(true)

@@ -37,7 +37,7 @@ const WALLS: [(&str, &[&str]); 11] = [
         "src/logs",
         &["store", "engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox", "ops"],
     ),
-    ("src/ops", &["engine", "workflow", "ingress", "web", "app", "config", "sandbox"]),
+    ("src/ops", &["engine", "workflow", "web", "app", "config", "sandbox"]),
     ("src/web", &["engine", "provider", "workflow", "app", "sandbox", "transport"]),
     ("src/sandbox", &["store", "engine", "provider", "workflow", "ingress", "web", "app", "config"]),
 ];

@@ -22,7 +22,7 @@ impl Inbox for Sqlite {
     }
 }
 
-fn ingest(conn: &Connection, plan: Plan, now: Timestamp) -> Result<Ingested, Error> {
+pub(super) fn ingest(conn: &Connection, plan: Plan, now: Timestamp) -> Result<Ingested, Error> {
     let Plan { event, changes } = plan;
     let known: Option<(i64, Option<i64>, [u8; 32], String)> = conn
         .prepare_cached(FIND)?

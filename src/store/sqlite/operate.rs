@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
 use crate::model::case::{CaseStatus, NewCase, Resolution};
-use crate::model::id::{ActId, CaseId, PaymentId, RunId};
+use crate::model::id::{ActId, CaseId, EventId, PaymentId, RunId};
 use crate::model::pause::{Pausable, Pause};
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::{RunChange, RunState};
 use crate::model::time::Timestamp;
-use crate::store::Operations;
-use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, REFUND_WORKFLOW, RefundIntent};
+use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, Plan, REFUND_WORKFLOW, RefundIntent};
 use crate::store::error::Error;
 use crate::store::order::{Deed, Order, Performed, RefundOrder};
 use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{Sqlite, acts, ledger, queue, row};
+use crate::store::sqlite::{Sqlite, acts, inbox, ledger, queue, row};
+use crate::store::{Ingested, Operations};
 
 #[async_trait]
 impl Operations for Sqlite {
@@ -66,6 +66,7 @@ pub(super) fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result
     let done = match deed {
         Deed::Refund(wanted) => refund(conn, &wanted, reason.as_deref(), now)?,
         Deed::Retry { run, from } => retry(conn, run, from.as_deref(), now)?,
+        Deed::Replay { event, plan } => replay(conn, event, *plan, now)?,
         Deed::Cancel(run) => cancel(conn, run, now)?,
         Deed::Resolve { case, resolution } => resolve(conn, case, resolution, reason.as_deref(), now)?,
         Deed::OpenCase { payment, case } => open_case(conn, payment, case, now)?,
@@ -132,7 +133,10 @@ fn refund(conn: &Connection, wanted: &RefundOrder, reason: Option<&str>, now: Ti
         Some(amount) if !wanted.another => {
             known.iter().rev().find(|refund| refund.status.holds_money() && refund.amount == amount)
         }
-        Some(_) => None,
+        Some(amount) => {
+            let since = wanted.seen.and_then(|seen| known.get(usize::try_from(seen).ok()?..)).unwrap_or_default();
+            since.iter().find(|refund| refund.status.holds_money() && refund.amount == amount)
+        }
     };
     let before = json!({ "status": payment.status, "left": left });
     let (refund, run) = if let Some(there) = there {
@@ -256,6 +260,27 @@ fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Re
     let mut done = Done::new(Verb::Retry, id, before, json!({ "state": RunState::Queued, "from": from }));
     (done.payment, done.performed.run) = (run.payment, Some(id));
     Ok(done)
+}
+
+const OF_EVENT: &str = "SELECT payment_id, (SELECT coalesce(max(id), 0) FROM runs) FROM events WHERE id = ?1";
+const STARTED: &str = "SELECT id FROM runs WHERE id > ?1 ORDER BY id";
+
+fn replay(conn: &Connection, id: EventId, plan: Plan, now: Timestamp) -> Result<Done, Error> {
+    let (payment, newest): (Option<i64>, i64) = conn
+        .prepare_cached(OF_EVENT)?
+        .query_row([id.0], |found| Ok((found.get(0)?, found.get(1)?)))
+        .optional()?
+        .ok_or_else(|| Error::NotFound(id.to_string()))?;
+    match inbox::ingest(conn, plan, now)? {
+        Ingested::Duplicate { event, differs: false } if event == id => {}
+        _ => return Err(Error::Illegal(format!("the bytes of {id} are not those it came with"))),
+    }
+    let started: Vec<RunId> = conn
+        .prepare_cached(STARTED)?
+        .query_map([newest], |found| found.get(0).map(RunId))?
+        .collect::<Result<_, _>>()?;
+    let done = Done::new(Verb::Retry, id, json!({}), json!({ "started": started }));
+    Ok(Done { payment: payment.map(PaymentId), ..done })
 }
 
 fn cancel(conn: &Connection, id: RunId, now: Timestamp) -> Result<Done, Error> {

@@ -13,7 +13,19 @@ use crate::web::asset;
 use crate::web::auth::Identity;
 use crate::web::problem::Problem;
 
+pub(super) mod audit;
+mod bookings;
+pub(super) mod case;
+mod cases;
+pub(super) mod event;
+mod events;
+pub(super) mod find;
+pub(super) mod list;
+pub(super) mod payment;
+mod payments;
 pub(super) mod query;
+pub(super) mod refund;
+mod refunds;
 pub(super) mod run;
 pub(super) mod runs;
 
@@ -67,7 +79,15 @@ impl Shell {
 }
 
 /// The parts of the site, as the navigation lists them.
-pub(super) const PARTS: [(&str, &str); 1] = [("runs", "Runs")];
+pub(super) const PARTS: [(&str, &str); 7] = [
+    ("payments", "Payments"),
+    ("runs", "Runs"),
+    ("events", "Events"),
+    ("bookings", "Bookings"),
+    ("refunds", "Refunds"),
+    ("cases", "Cases"),
+    ("audit", "Audit"),
+];
 
 /// Where the style is.
 pub(super) fn style() -> String {
@@ -136,7 +156,7 @@ pub(super) struct Said {
     pub(super) said: Option<String>,
 }
 
-/// Free text without addresses, as the templates want it.
+/// Free text without addresses, and without what could turn a line around, as the templates want it.
 pub(super) fn text(text: &str) -> String {
-    mask::without_addresses(text)
+    mask::plain(&mask::without_addresses(text))
 }

@@ -15,6 +15,9 @@ const MOST_ROWS: u32 = 1000;
 /// How long what should move on by itself is given.
 const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
+/// The word for every state, where a list shows some of them by itself.
+pub(in crate::web) const ANY: &str = "any";
+
 /// The conditions of a list. An empty one is none, as forms send them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -50,7 +53,12 @@ impl Query {
             },
         };
         Ok(Filter {
-            status: self.status.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+            status: self
+                .status
+                .split([',', ' '])
+                .filter(|word| !word.is_empty() && *word != ANY)
+                .map(str::to_owned)
+                .collect(),
             since: at(&self.since)?,
             until: at(&self.until)?,
             customer: some(&self.customer),
@@ -81,6 +89,11 @@ impl Query {
         format!("{path}?{}", address.finish())
     }
 
+    /// What is asked for by this name.
+    pub(in crate::web) fn value(&self, name: &str) -> &str {
+        self.conditions().into_iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
     /// What is asked for, as words and values.
     pub(in crate::web) fn conditions(&self) -> Vec<(&'static str, &str)> {
         let all = [
@@ -102,9 +115,18 @@ impl Query {
 
     /// The command that lists the same.
     pub(in crate::web) fn command(&self, list: &str) -> String {
+        self.command_with(list, &[])
+    }
+
+    /// The same, with flags that are called otherwise than the conditions.
+    pub(in crate::web) fn command_with(&self, list: &str, flags: &[(&str, &str)]) -> String {
         let flags = self.conditions().into_iter().map(|(name, value)| match name {
             "stuck" => " --stuck".to_owned(),
-            name => format!(" --{name} {}", quoted(value)),
+            "status" if value == ANY => " --all".to_owned(),
+            name => {
+                let flag = flags.iter().find(|(known, _)| *known == name).map_or(name, |(_, flag)| flag);
+                format!(" --{flag} {}", quoted(value))
+            }
         });
         format!("discuno {list}{}", flags.collect::<String>())
     }

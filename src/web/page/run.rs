@@ -144,7 +144,7 @@ pub(in crate::web) struct Why {
 }
 
 impl Why {
-    fn reason(&self) -> Option<String> {
+    pub(in crate::web) fn reason(&self) -> Option<String> {
         Some(self.reason.trim().to_owned()).filter(|reason| !reason.is_empty())
     }
 }

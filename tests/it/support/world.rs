@@ -189,8 +189,13 @@ impl World {
 
     /// Has the whole payment refunded and its session called off, as an operator.
     pub(crate) async fn order_refund(&self) -> Performed {
-        let order =
-            RefundOrder { payment: self.payment().await.id, amount: None, another: false, cancel_booking: true };
+        let order = RefundOrder {
+            payment: self.payment().await.id,
+            amount: None,
+            another: false,
+            seen: None,
+            cancel_booking: true,
+        };
         self.operate(Deed::Refund(order)).await.unwrap()
     }
 

@@ -1,0 +1,47 @@
+//! The list of payments.
+
+use crate::model::payment::PaymentStatus;
+use crate::observe::mask;
+use crate::store::Shared;
+use crate::store::error::Error;
+use crate::store::filter::{Filter, PaymentLine};
+use crate::web::page::list::{Cell, Field, Listed};
+use crate::web::shown;
+
+impl Listed for PaymentLine {
+    const PART: &'static str = "payments";
+    const TITLE: &'static str = "Payments";
+    const COLUMNS: &'static [&'static str] =
+        &["State", "Paid", "Refunded", "Open cases", "Customer", "Mentor", "Made", "Changed", "Payment intent"];
+    const FIELDS: &'static [Field] = &[
+        Field::one("status", "State", || PaymentStatus::ALL.iter().map(|status| status.as_str()).collect()),
+        Field::text("customer", "Customer"),
+        Field::text("workflow", "Workflow"),
+        Field::text("step", "Step"),
+        Field::text("error", "Failure"),
+        Field::check("stuck", "stuck"),
+    ];
+
+    fn id(&self) -> String {
+        self.payment.id.to_string()
+    }
+
+    fn cells(self) -> Vec<Cell> {
+        let payment = self.payment;
+        vec![
+            Cell::State(payment.status.as_str()),
+            Cell::Number(payment.amount.to_string()),
+            if self.refunded.minor == 0 { Cell::None } else { Cell::Number(self.refunded.to_string()) },
+            Cell::text(Some(self.open_cases).filter(|&cases| cases > 0)),
+            Cell::text(payment.customer_email.as_deref().map(mask::email)),
+            Cell::text(payment.checkout.map(|checkout| checkout.mentor_username)),
+            Cell::Time(shown::time(payment.created_at)),
+            Cell::Time(shown::time(payment.updated_at)),
+            Cell::text(payment.payment_intent),
+        ]
+    }
+
+    async fn fetch(store: &Shared, filter: Filter) -> Result<Vec<Self>, Error> {
+        store.payments(filter).await
+    }
+}
