@@ -57,18 +57,11 @@ impl Wanted {
     }
 
     fn command(&self, id: PaymentId) -> String {
-        let mut command = format!("discuno refund {id}");
-        let amount = self.amount.trim();
-        if !amount.is_empty() {
-            command.push_str(&format!(" --amount {}", quoted(amount)));
-        }
-        for (flag, set) in [("--cancel-booking", &self.cancel_booking), ("--another", &self.another)] {
-            if !set.is_empty() {
-                command.push(' ');
-                command.push_str(flag);
-            }
-        }
-        command
+        let amount = Some(self.amount.trim()).filter(|amount| !amount.is_empty());
+        let amount = amount.map(|amount| format!(" --amount {}", quoted(amount))).unwrap_or_default();
+        let cancel = if self.cancel_booking.is_empty() { "" } else { " --cancel-booking" };
+        let another = if self.another.is_empty() { "" } else { " --another" };
+        format!("discuno refund {id}{amount}{cancel}{another}")
     }
 }
 
