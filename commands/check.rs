@@ -83,14 +83,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    let (path, complete) = (config.db.clone(), config.missing_for_worker().is_empty());
+    let (database, complete) = (config.place().to_string(), config.missing_for_worker().is_empty());
     let bases = [
         ("stripe", Some(config.stripe.api_base.clone())),
         ("cal", Some(config.cal.api_url.clone())),
         ("posthog", config.posthog.key.as_ref().map(|_| config.posthog.host.clone())),
         ("resend", config.mail.resend_key.as_ref().map(|_| config.mail.resend_base.clone())),
     ];
-    let app = if path.exists() {
+    let app = if config.server.is_some() || config.db.exists() {
         match App::existing(config.clone(), Parts::system()) {
             Ok(app) => Some(app),
             Err(error) => {
@@ -99,7 +99,7 @@ async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> 
             }
         }
     } else {
-        let said = format!("{} is not there yet: serve makes it", path.display());
+        let said = format!("{database} is not there yet: serve makes it");
         probes.push(Probe { what: "database".to_owned(), ok: true, said });
         None
     };
@@ -111,7 +111,7 @@ async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> 
             Ok(()) if !fits => {
                 (false, format!("it holds {} money and the key is of the other kind", mode.unwrap_or_default()))
             }
-            Ok(()) => (true, format!("{} can be written", path.display())),
+            Ok(()) => (true, format!("{database} can be written")),
         };
         probes.push(Probe { what: "database".to_owned(), ok, said });
     }

@@ -1,4 +1,4 @@
-//! `discuno db`: the database as a file.
+//! `discuno db`: the database as a whole.
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,19 @@ use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::time::Timestamp;
 use discuno::ops::when::when;
 use discuno::store::order::{Deed, Order};
+use discuno::store::place::{Kept, Place};
+use discuno::store::postgres;
 use discuno::store::sqlite::{Sqlite, file};
 use discuno::workflow;
 use serde_json::json;
 
 use crate::confirm::Confirm;
 use crate::exit::Exit;
+use crate::moving;
 use crate::output;
 use crate::runtime::{Overrides, actor};
 
-/// Back up, restore, check, prune or migrate the database
+/// Back up, restore, check, prune, migrate or move the database
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -85,6 +88,30 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Move everything to another database, from a file to a server or back, and prove row by row that it arrived
+    ///
+    /// The old database is closed first: nothing writes to it any more, and it is left as it was. Stop serve and workers before,
+    /// start them on the new one afterwards; webhooks that come in between are sent again by their senders.
+    #[command(
+        after_help = "Example:\n  discuno db copy --from sqlite:discuno.db --to postgres://discuno@db.internal/discuno"
+    )]
+    Copy {
+        /// What is to be moved: sqlite:<file> or postgres://…
+        #[arg(long, value_name = "DATABASE")]
+        from: PathBuf,
+        /// Where to: it has to be empty
+        #[arg(long, value_name = "DATABASE")]
+        to: PathBuf,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Take a database into use again whose data was moved away
+    Reopen {
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
     /// Bring the database to this program's schema, once a copy of it is kept beside it; `serve` and `worker` do so at their start
     Migrate {
         #[command(flatten)]
@@ -102,6 +129,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Backup { overrides, to, json } => {
             let config = overrides.config(&[])?;
+            on_file(&config, "pg_basebackup or pg_dump copies it")?;
             drop(Sqlite::existing(&config.db, Parts::system().store)?);
             file::backup(&config.db, &to)
                 .with_context(|| format!("could not back up {} to {}", config.db.display(), to.display()))?;
@@ -126,8 +154,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             output::outcome(json, [&rows.to_string(), &said], &document)?;
             Ok(Exit::Done)
         }
+        Command::Copy { from, to, confirm } => moving::copy(from, to, &confirm).await,
+        Command::Reopen { overrides, confirm } => moving::reopen(overrides.config(&[])?, &confirm).await,
         Command::Migrate { overrides, json } => {
             let config = overrides.config(&[])?;
+            if config.server.is_some() {
+                drop(Kept::existing(config.place(), Parts::system().store)?);
+                output::note(&format!("{} has this program's schema", config.place()));
+                return Ok(Exit::Done);
+            }
             let kept = file::upgrade(&config.db)
                 .with_context(|| format!("could not bring {} to this program's schema", config.db.display()))?;
             output::note(&format!("{} has this program's schema", config.db.display()));
@@ -142,6 +177,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
+/// What is done to a file is not done to a server.
+fn on_file(config: &Config, instead: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(config.server.is_none(), "{} is a server: {instead}", config.place());
+    Ok(())
+}
+
 fn restore(
     config: &Config,
     from: &Path,
@@ -149,6 +190,7 @@ fn restore(
     confirm: &Confirm,
     json: bool,
 ) -> anyhow::Result<Exit> {
+    on_file(config, "pg_restore, or its point-in-time recovery, puts a backup in its place")?;
     let db = &config.db;
     let found = file::check(from).with_context(|| format!("could not read {}", from.display()))?;
     if let Some(first) = found.first() {
@@ -194,9 +236,13 @@ fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> 
 }
 
 async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {
-    let store = Sqlite::existing(&config.db, Parts::system().store)
-        .with_context(|| format!("could not open the database {}", config.db.display()))?;
-    let mut found = file::check(&config.db)?;
+    let place = config.place();
+    let store =
+        Kept::existing(place, Parts::system().store).with_context(|| format!("could not open the database {place}"))?;
+    let mut found = match place {
+        Place::File(path) => file::check(path)?,
+        Place::Server(address) => postgres::check::check(address)?,
+    };
     let broken = discuno::store::Operations::broken_act(&store).await?;
     found.extend(broken.map(|act| format!("the audit trail is broken at {act}")));
     if json {
@@ -204,7 +250,7 @@ async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {
         return Ok(if found.is_empty() { Exit::Done } else { Exit::Findings });
     }
     if found.is_empty() {
-        output::note(&format!("{} is whole", config.db.display()));
+        output::note(&format!("{place} is whole"));
         return Ok(Exit::Done);
     }
     for line in &found {
@@ -226,7 +272,9 @@ async fn prune(app: &App, before: Timestamp, vacuum: bool) -> anyhow::Result<u32
     if gone > 0 {
         note(app, Verb::Prune, "database".to_owned(), json!({ "before": before, "rows": gone })).await?;
     }
-    if vacuum {
+    if vacuum && app.config.server.is_some() {
+        output::note("the server gives freed space back by itself");
+    } else if vacuum {
         file::vacuum(&app.config.db)?;
     }
     Ok(gone)

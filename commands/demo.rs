@@ -43,12 +43,18 @@ const SOON: Duration = Duration::from_secs(3);
 /// ended rightly.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Play it on this database, which has to be empty and is kept: postgres://…, or a file [default: a temporary file]
+    #[arg(long, value_name = "DATABASE")]
+    db: Option<PathBuf>,
     /// Keep the log here (JSON lines)
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if let Some(db) = args.db {
+        return play(db, args.log_file).await;
+    }
     let dir = std::env::temp_dir().join(format!("discuno-demo-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| format!("could not make {}", dir.display()))?;
     let outcome = play(dir.join("demo.db"), args.log_file).await;
@@ -66,6 +72,11 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
     };
     let playground = Playground::open(db, anywhere, anywhere, adjust).await?;
     start_log(&playground.app.config, false)?;
+    anyhow::ensure!(
+        playground.app.store.payments(Filter::newest(1)).await?.is_empty(),
+        "{} holds payments: the demo needs a database of its own",
+        playground.app.config.place()
+    );
     let (store, sandbox) = (Arc::clone(&playground.app.store), playground.sandbox.clone());
     let sender = Sender::new(&format!("http://{}", playground.listen), Secrets::sandbox(), Clock::System)?;
     let stop = CancellationToken::new();

@@ -23,8 +23,8 @@ use crate::runtime::{start_log, stop_signal};
 /// Example: discuno dev, and in another terminal: discuno replay fixtures/stripe.json
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The database file
-    #[arg(long, value_name = "FILE", default_value = "discuno-dev.db")]
+    /// The database: a file, or postgres://…
+    #[arg(long, value_name = "DATABASE", default_value = "discuno-dev.db")]
     db: PathBuf,
     /// Where webhooks are taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]

@@ -12,6 +12,7 @@ mod exit;
 mod lists;
 mod logs;
 mod manual;
+mod moving;
 mod notify;
 mod output;
 mod password;

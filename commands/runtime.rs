@@ -41,8 +41,8 @@ pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> a
 /// Flags that stand for settings.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Overrides {
-    /// The database file [default: discuno.db, or DISCUNO_DB]
-    #[arg(long, value_name = "FILE")]
+    /// The database: a file, or postgres://… [default: discuno.db, or DISCUNO_DB]
+    #[arg(long, value_name = "DATABASE")]
     pub(crate) db: Option<PathBuf>,
 }
 

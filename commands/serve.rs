@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     tracing::info!(
         tag = "Process", event = "serving", listen = %listener.local_addr()?, mode = app.config.mode.as_str(),
-        db = %app.config.db.display(), worker = args.worker,
+        db = %app.config.place(), worker = args.worker,
         dashboard = desk.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(tracing::field::display),
     );
     let operated = async {

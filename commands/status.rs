@@ -52,7 +52,7 @@ async fn screen(app: &App) -> anyhow::Result<String> {
     let mut out = String::new();
     let disk = free_bytes(&app.config.db).map(|free| format!(", {} free", bytes(free))).unwrap_or_default();
     let mode = status.mode.as_deref().unwrap_or("no");
-    let db = app.config.db.display();
+    let db = app.config.place();
     writeln!(out, "{mode} money   {now}")?;
     writeln!(out, "database  {db} ({}{disk})\n", bytes(status.database_bytes))?;
     work(&mut out, &status, now)?;

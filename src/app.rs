@@ -27,7 +27,9 @@ use crate::provider::smtp::Smtp;
 use crate::provider::stripe::Stripe;
 use crate::provider::{ProviderName, Providers};
 use crate::store::Shared;
-use crate::store::sqlite::{self, Sqlite};
+use crate::store::error::Error;
+use crate::store::place::Kept;
+use crate::store::sqlite;
 use crate::transport::Transport;
 use crate::transport::http::Http;
 use crate::web::Web;
@@ -69,17 +71,24 @@ impl App {
     /// Opens the store.
     pub fn open(config: Config, parts: Parts) -> anyhow::Result<Self> {
         let metrics = Metrics::default();
-        let store = Sqlite::metered(&config.db, parts.store, config.mode.as_str(), metrics.clone())
-            .with_context(|| format!("could not open the database {}", config.db.display()))?;
-        Ok(Self { store: Arc::new(store), clock: parts.clock, config, metrics, entropy: parts.entropy })
+        let store = Kept::open(config.place(), parts.store, config.mode.as_str(), metrics.clone());
+        Self::with(store, config, parts, metrics)
     }
 
     /// Opens a store that is there, for commands that look at it.
     pub fn existing(config: Config, parts: Parts) -> anyhow::Result<Self> {
-        let store = Sqlite::existing(&config.db, parts.store)
-            .with_context(|| format!("could not open the database {}", config.db.display()))?;
-        let metrics = Metrics::default();
-        Ok(Self { store: Arc::new(store), clock: parts.clock, config, metrics, entropy: parts.entropy })
+        let store = Kept::existing(config.place(), parts.store);
+        Self::with(store, config, parts, Metrics::default())
+    }
+
+    /// Machines that share a server share its clock too.
+    fn with(store: Result<Kept, Error>, config: Config, parts: Parts, metrics: Metrics) -> anyhow::Result<Self> {
+        let store = store.with_context(|| format!("could not open the database {}", config.place()))?;
+        let clock = match (parts.clock, &config.server) {
+            (Clock::System, Some(server)) => Clock::Shared(Arc::clone(server.clock())),
+            (clock, _) => clock,
+        };
+        Ok(Self { store: Arc::new(store), clock, config, metrics, entropy: parts.entropy })
     }
 
     /// Whether real money moves.

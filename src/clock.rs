@@ -1,5 +1,7 @@
 //! The time of day, handed in: the system's, or a virtual one that moves with tokio's paused clock.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -11,6 +13,8 @@ use crate::model::time::Timestamp;
 pub enum Clock {
     /// The machine's clock.
     System,
+    /// The clock of the server that several machines share, whatever their own clocks say.
+    Shared(Arc<Anchor>),
     /// `origin` plus what tokio's clock has moved since `start`.
     Virtual {
         /// The time of day at `start`.
@@ -34,7 +38,55 @@ impl Clock {
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(0).plus(since)
             }
+            Self::Shared(anchor) => anchor.now(),
             Self::Virtual { origin, start } => origin.plus(start.elapsed()),
         }
+    }
+}
+
+/// Another machine's clock: read now and then, and carried on by this machine's steady one.
+#[derive(Debug)]
+pub struct Anchor {
+    start: Instant,
+    /// What it read at `start`, in milliseconds.
+    at_start: AtomicI64,
+}
+
+impl Default for Anchor {
+    /// This machine's clock, until the other one is read.
+    fn default() -> Self {
+        let anchor = Self { start: Instant::now(), at_start: AtomicI64::new(0) };
+        anchor.set(Clock::System.now());
+        anchor
+    }
+}
+
+impl Anchor {
+    /// It reads `now`.
+    pub fn set(&self, now: Timestamp) {
+        self.at_start.store(now.minus(self.start.elapsed()).0, Ordering::Relaxed);
+    }
+
+    /// What it reads.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.at_start.load(Ordering::Relaxed)).plus(self.start.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_clock_goes_on_from_what_was_read_last() {
+        let anchor = Anchor::default();
+        anchor.set(Timestamp(1_000_000));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(anchor.now(), Timestamp(1_005_000));
+        anchor.set(Timestamp(7));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(Clock::Shared(Arc::new(anchor)).now(), Timestamp(8));
     }
 }

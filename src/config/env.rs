@@ -1,10 +1,11 @@
 //! Where values come from: flags, the environment, a `.env` file, in this order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::config::{Problem, Secret, Setting};
+use crate::store::postgres::Address;
 
 /// Reads values by name, remembers their origin and collects everything that is wrong.
 pub(super) struct Reader<'a> {
@@ -91,6 +92,31 @@ impl<'a> Reader<'a> {
         self.value(name, default, expected, |text| text.parse().ok())
     }
 
+    /// Where the data is: a file, or a server, whose password is not shown. The original's `DATABASE_URL` counts where
+    /// nothing else is said and no file is there that it would leave behind.
+    pub(super) fn database(&mut self) -> (PathBuf, Option<Address>) {
+        const FILE: &str = "discuno.db";
+        let chosen = self.find(&["DISCUNO_DB"]);
+        let original = || self.find(&["DATABASE_URL"]).filter(|(text, _)| is_server(text));
+        let of_original = chosen.is_none().then(original).flatten();
+        if of_original.is_some() && Path::new(FILE).exists() {
+            self.problem("DISCUNO_DB", format!("is not set, and both {FILE} and DATABASE_URL are there: say which"));
+        }
+        let origin_of = |origin: String| format!("{origin} (DATABASE_URL)");
+        let found = chosen.or(of_original.map(|(text, origin)| (text, origin_of(origin))));
+        let (text, origin) = found.unwrap_or_else(|| (FILE.to_owned(), "default".to_owned()));
+        if is_server(&text) {
+            let address = text.parse::<Address>();
+            let shown = address.as_ref().map_or_else(|_| "-".to_owned(), Address::to_string);
+            self.note("DISCUNO_DB", shown, origin);
+            let address = address.map_err(|error| self.problem("DISCUNO_DB", error)).ok();
+            return (PathBuf::new(), address);
+        }
+        let path = text.strip_prefix("sqlite:").unwrap_or(&text).to_owned();
+        self.note("DISCUNO_DB", path.clone(), origin);
+        (PathBuf::from(path), None)
+    }
+
     /// The text of what is secret: the value, the content of the file named by `<name>_FILE`, or what systemd hands over.
     fn find_secret(&mut self, names: &[&'static str]) -> Option<(String, String)> {
         let found = self.find(names).or_else(|| {
@@ -151,4 +177,8 @@ impl<'a> Reader<'a> {
         }
         secrets.pop()
     }
+}
+
+fn is_server(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }

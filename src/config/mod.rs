@@ -11,6 +11,8 @@ use crate::config::access::AccessConfig;
 use crate::config::alerts::AlertConfig;
 use crate::config::env::Reader;
 use crate::model::policy::Policies;
+use crate::store::place::Place;
+use crate::store::postgres::Address;
 
 pub mod access;
 pub mod alerts;
@@ -144,8 +146,10 @@ pub struct Config {
     pub alerts: AlertConfig,
     /// From the prefix of the Stripe key, or `DISCUNO_MODE`.
     pub mode: Mode,
-    /// `DISCUNO_DB`
+    /// `DISCUNO_DB`, where it names a file.
     pub db: PathBuf,
+    /// `DISCUNO_DB` or `DATABASE_URL`, where it names a server; then there is no file.
+    pub server: Option<Address>,
     /// `DISCUNO_LISTEN`
     pub listen: SocketAddr,
     /// `DISCUNO_LOG`
@@ -244,7 +248,11 @@ impl Config {
         let counted_events = read.text(&["DISCUNO_COUNTED_EVENTS"]);
         let alert_webhook = read.secret(&["ALERT_WEBHOOK_URL"]);
         let alerts = AlertConfig::read(&mut read);
-        let db = read.parsed::<PathBuf>("DISCUNO_DB", "discuno.db", "a path");
+        let (db, server) = read.database();
+        let password = read.secret(&["DISCUNO_DB_PASSWORD", "PGPASSWORD"]);
+        let connections = read.value("DISCUNO_DB_CONNECTIONS", "4", "a whole number from 2 to 64", |text| {
+            text.parse::<usize>().ok().filter(|number| (2..=64).contains(number))
+        });
         let listen = read.parsed::<SocketAddr>("DISCUNO_LISTEN", "127.0.0.1:8480", "an address such as 127.0.0.1:8480");
         let access = AccessConfig::read(&mut read);
         let log_level = read.parsed::<String>("DISCUNO_LOG", "info", "a level");
@@ -311,7 +319,13 @@ impl Config {
                 access,
                 alerts: alerts?,
                 mode: mode?,
-                db: db?,
+                db,
+                server: match (server, connections?) {
+                    (Some(address), connections) => {
+                        Some(address.with(password.as_ref().map(Secret::expose), connections))
+                    }
+                    (None, _) => None,
+                },
                 listen: listen?,
                 log_level: log_level?,
                 log_file: log_file.map(PathBuf::from),
@@ -345,6 +359,11 @@ impl Config {
         let mut config = Self::load(&flags, &|_| None, &BTreeMap::new())?;
         config.sandboxed = true;
         Ok(config)
+    }
+
+    /// Where the data is.
+    pub fn place(&self) -> Place<'_> {
+        self.server.as_ref().map_or(Place::File(&self.db), Place::Server)
     }
 
     /// What `serve` cannot do without.
@@ -495,6 +514,21 @@ mod tests {
             assert!(problems.0.iter().any(|problem| problem.name == name), "{name}: {problems}");
         }
         assert!(!problems.to_string().contains("geheim"));
+    }
+
+    #[test]
+    fn a_server_is_named_by_its_address_and_shown_without_its_password() {
+        let config = load(&[("DISCUNO_DB", "postgres://mia:geheim@db.example/discuno")], &[]).unwrap();
+        assert!(config.server.is_some());
+        assert!(!format!("{config:?}").contains("geheim"));
+        let url = [("DATABASE_URL", "postgres://mia@db.example/discuno"), ("PGPASSWORD", "geheim")];
+        let config = load(&url, &[]).unwrap();
+        assert_eq!(config.place().to_string(), "postgres://mia@db.example/discuno");
+        assert!(!format!("{config:?}").contains("geheim"));
+        let chosen = load(&[("DISCUNO_DB", "mine.db"), url[0]], &[]).unwrap();
+        assert_eq!((chosen.server.is_some(), chosen.place().to_string().as_str()), (false, "mine.db"));
+        let wrong = load(&[("DISCUNO_DB", "postgres://mia:geheim@x/y?sslmode=perhaps")], &[]).unwrap_err();
+        assert!(!wrong.to_string().contains("geheim"), "{wrong}");
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum Error {
     /// The commit failed in a way that leaves open whether it took place: look before acting again.
     #[error("it is unknown whether the commit took place: {0}")]
     CommitUnknown(String),
+    /// The server does not answer, or cannot be written at.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
     /// The file is damaged, or is no database.
     #[error("the database is damaged: {0}; `discuno db restore` puts a backup in its place and keeps it")]
     Corrupt(String),
@@ -35,7 +38,7 @@ pub enum Error {
 impl Error {
     /// Whether the same verb may succeed later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full(_) | Self::CommitUnknown(_))
+        matches!(self, Self::Busy | Self::Full(_) | Self::CommitUnknown(_) | Self::Unreachable(_))
     }
 
     /// A stable word for logs and answers.
@@ -47,6 +50,7 @@ impl Error {
             Self::Busy => "store_busy",
             Self::Full(_) => "store_full",
             Self::CommitUnknown(_) => "commit_unknown",
+            Self::Unreachable(_) => "store_unreachable",
             Self::Corrupt(_) => "store_corrupt",
             Self::Closed => "store_closed",
             Self::Backend(_) => "store_error",

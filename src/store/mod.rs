@@ -42,6 +42,9 @@ pub mod error;
 pub mod filter;
 pub mod levels;
 pub mod order;
+pub mod place;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 pub mod status;
 

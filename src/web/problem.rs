@@ -26,9 +26,11 @@ impl From<&StoreError> for Problem {
         let status = match error {
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
             StoreError::Illegal(_) | StoreError::LeaseLost => StatusCode::CONFLICT,
-            StoreError::Busy | StoreError::Full(_) | StoreError::CommitUnknown(_) | StoreError::Closed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            StoreError::Busy
+            | StoreError::Full(_)
+            | StoreError::CommitUnknown(_)
+            | StoreError::Unreachable(_)
+            | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Corrupt(_) | StoreError::Backend(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), error.to_string())

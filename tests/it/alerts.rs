@@ -189,7 +189,7 @@ async fn the_others_are_told_of_even_if_the_first_ones_run_is_cancelled() {
     for number in 0..3 {
         world.send(&unusable(number)).await;
     }
-    let first = world.run_ids("alert")[0];
+    let first = world.run_ids("alert").await[0];
     world.app.store.cancel(first, world.app.clock.now()).await.unwrap();
     let mut world = world;
     let transport = world.providers();

@@ -4,6 +4,7 @@ mod alerts;
 mod inbox;
 mod leases;
 mod ledger;
+mod many;
 mod model;
 mod queue;
 pub(crate) mod subjects;
@@ -14,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discuno::model::time::Timestamp;
+use discuno::store::postgres::{self, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite};
 use discuno::store::{Claimed, Shared};
 
+use crate::support::cluster::standing_for;
 use crate::support::scratch;
 
 /// When every property begins.
@@ -27,19 +30,20 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// A store under trial.
 pub(crate) struct Bench {
     pub(crate) store: Shared,
-    open: fn(&Path) -> Shared,
+    open: fn(&Path) -> Option<Shared>,
     dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new(open: fn(&Path) -> Shared) -> Self {
+    /// None where the store cannot be had.
+    fn new(open: fn(&Path) -> Option<Shared>) -> Option<Self> {
         let dir = scratch();
-        Self { store: open(&dir.path().join("store")), open, dir }
+        Some(Self { store: open(&dir.path().join("store"))?, open, dir })
     }
 
     /// The same data, as another process or the next start sees it.
     pub(crate) fn opened_again(&self) -> Shared {
-        (self.open)(&self.dir.path().join("store"))
+        (self.open)(&self.dir.path().join("store")).unwrap()
     }
 
     /// Claims what is due at `now`.
@@ -55,18 +59,30 @@ impl Bench {
     }
 }
 
-fn threads(path: &Path) -> Shared {
-    Arc::new(Sqlite::open(path, Mode::Threads, "test").unwrap())
+#[expect(clippy::unnecessary_wraps, reason = "one of several ways")]
+fn threads(path: &Path) -> Option<Shared> {
+    Some(Arc::new(Sqlite::open(path, Mode::Threads, "test").unwrap()))
 }
 
-fn inline(path: &Path) -> Shared {
-    Arc::new(Sqlite::open(path, Mode::Inline, "test").unwrap())
+#[expect(clippy::unnecessary_wraps, reason = "one of several ways")]
+fn inline(path: &Path) -> Option<Shared> {
+    Some(Arc::new(Sqlite::open(path, Mode::Inline, "test").unwrap()))
+}
+
+fn server(path: &Path) -> Option<Shared> {
+    Some(Arc::new(Postgres::open(&standing_for(path)?, postgres::Mode::USUAL, "test").unwrap()))
+}
+
+fn server_inline(path: &Path) -> Option<Shared> {
+    Some(Arc::new(Postgres::open(&standing_for(path)?, postgres::Mode::Inline, "test").unwrap()))
 }
 
 macro_rules! on_every_store {
     ($($noun:ident: $($property:ident)+;)+) => {
         on_every_store!(@ threads $($noun: $($property)+;)+);
         on_every_store!(@ inline $($noun: $($property)+;)+);
+        on_every_store!(@ server $($noun: $($property)+;)+);
+        on_every_store!(@ server_inline $($noun: $($property)+;)+);
     };
     (@ $way:ident $($noun:ident: $($property:ident)+;)+) => {
         mod $way {
@@ -74,7 +90,9 @@ macro_rules! on_every_store {
                 use crate::conformance::{Bench, $noun as properties, $way};
                 $(#[tokio::test]
                 async fn $property() {
-                    properties::$property(Bench::new($way)).await;
+                    if let Some(bench) = Bench::new($way) {
+                        properties::$property(bench).await;
+                    }
                 })+
             })+
         }
@@ -135,6 +153,11 @@ on_every_store! {
         the_newest_payments_come_first
         the_backlog_counts_what_stands_where
         the_bytes_of_an_event_are_kept_as_they_came;
+    many:
+        refunds_wanted_by_two_processes_at_once_stay_within_what_was_paid
+        what_waits_for_a_payment_is_found_by_whoever_makes_it_at_the_same_time
+        the_audit_trail_of_two_processes_is_one_chain
+        what_calendars_say_in_two_processes_at_once_comes_to_the_same;
     model:
         any_sequence_of_verbs_obeys_the_state_machine;
 }

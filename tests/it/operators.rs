@@ -4,6 +4,7 @@ mod acts;
 mod keeping;
 mod lists;
 mod logs;
+mod moving;
 mod pauses;
 mod reconcile;
 mod refund;

@@ -1,16 +1,17 @@
 //! Runs closures on SQLite connections: grouped into commits by one writing thread, or inline for simulation.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::observe::metrics::Metrics;
 use crate::store::error::Error;
+use crate::store::sql;
+use crate::store::sql::job::{Job, spawn, submit};
 use crate::store::sqlite::{connection, migrate};
 
 /// At most this many jobs share one commit.
@@ -26,39 +27,6 @@ pub enum Mode {
     Threads,
     /// On the caller's thread, one commit each: a paused clock must not run ahead while another thread works.
     Inline,
-}
-
-/// A unit of work that has its own savepoint in a group, and answers only once the group is committed.
-trait Job: Send {
-    fn run(&mut self, conn: &Connection) -> bool;
-    fn answer(self: Box<Self>, committed: Result<(), Error>);
-}
-
-struct Closure<T, F> {
-    work: Option<F>,
-    result: Option<Result<T, Error>>,
-    reply: oneshot::Sender<Result<T, Error>>,
-}
-
-impl<T: Send, F: FnOnce(&Connection) -> Result<T, Error> + Send> Job for Closure<T, F> {
-    fn run(&mut self, conn: &Connection) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let result = catch_unwind(AssertUnwindSafe(|| work(conn)))
-            .unwrap_or_else(|_| Err(Error::Backend("a store verb panicked".to_owned())));
-        let good = result.is_ok();
-        self.result = Some(result);
-        good
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), Error>) {
-        let result = match (self.result, committed) {
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (None, Ok(())) => Err(Error::Closed),
-        };
-        // The caller may have gone; the work is done all the same.
-        let _ = self.reply.send(result);
-    }
 }
 
 /// The connections and who runs them.
@@ -107,14 +75,14 @@ impl Executor {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: Fn(&sql::Connection<'_>) -> Result<T, Error> + Send + 'static,
     {
         match &self.inner {
             Inner::Threads { writer, .. } => submit(writer, work).await,
             Inner::Inline(conn) => {
                 let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
                 begin(&conn)?;
-                let result = work(&conn);
+                let result = work(&sql::Connection::Sqlite(&conn));
                 let end = if result.is_ok() { commit(&conn) } else { rollback(&conn) };
                 drop(conn);
                 end?;
@@ -128,32 +96,16 @@ impl Executor {
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: Fn(&sql::Connection<'_>) -> Result<T, Error> + Send + 'static,
     {
         match &self.inner {
             Inner::Threads { reader, .. } => submit(reader, work).await,
-            Inner::Inline(conn) => work(&conn.lock().unwrap_or_else(PoisonError::into_inner)),
+            Inner::Inline(conn) => {
+                let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+                work(&sql::Connection::Sqlite(&conn))
+            }
         }
     }
-}
-
-async fn submit<T, F>(queue: &mpsc::Sender<Box<dyn Job>>, work: F) -> Result<T, Error>
-where
-    T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    let job: Box<dyn Job> = Box::new(Closure { work: Some(work), result: None, reply });
-    queue.send(job).map_err(|_| Error::Closed)?;
-    answer.await.unwrap_or(Err(Error::Closed))
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map(drop)
-        .map_err(|error| Error::Backend(format!("could not start {name}: {error}")))
 }
 
 fn read(conn: &Connection, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
@@ -162,7 +114,7 @@ fn read(conn: &Connection, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
         let Ok(mut job) = job else { return };
         let began = conn.execute_batch("BEGIN").map_err(Error::from);
         if began.is_ok() {
-            job.run(conn);
+            job.run(&sql::Connection::Sqlite(conn));
             let _ = conn.execute_batch("ROLLBACK");
         }
         job.answer(began);
@@ -237,7 +189,7 @@ impl Group {
         begin(&self.conn)?;
         for job in group.iter_mut() {
             let ended = run(&self.conn, "SAVEPOINT job").and_then(|()| {
-                if !job.run(&self.conn) {
+                if !job.run(&sql::Connection::Sqlite(&self.conn)) {
                     run(&self.conn, "ROLLBACK TO job")?;
                 }
                 run(&self.conn, "RELEASE job")

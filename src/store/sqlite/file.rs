@@ -9,7 +9,8 @@ use rusqlite::backup::Backup;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 use crate::store::order::Order;
-use crate::store::sqlite::operate::operate;
+use crate::store::sql;
+use crate::store::sql::operate::operate;
 use crate::store::sqlite::{connection, migrate};
 
 /// Copies the database to a new file while others read and write it. What was committed before it began is in the copy;
@@ -81,8 +82,8 @@ fn prepare(source: &Connection, staging: &Path, orders: Vec<Order>, now: Timesta
     let staged = connection::writer(staging)?;
     migrate::run(&staged, |_| Ok(()))?;
     staged.execute_batch("BEGIN IMMEDIATE")?;
-    for order in orders {
-        operate(&staged, order, now)?;
+    for order in &orders {
+        operate(&sql::Connection::Sqlite(&staged), order, now)?;
     }
     staged.execute_batch("COMMIT")?;
     Ok(staged)

@@ -4,31 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::observe::metrics::Metrics;
-use crate::store::Store;
 use crate::store::error::Error;
+use crate::store::sql::{Backend, Connection, fence};
 use crate::store::sqlite::executor::Executor;
 
-mod acts;
-mod alerts;
-mod apply;
 mod connection;
 mod executor;
 pub mod file;
-mod inbox;
-mod ledger;
-mod levels;
-mod lists;
 mod migrate;
-mod operate;
-mod queue;
-mod row;
-mod status;
-mod views;
 
 pub use crate::store::sqlite::executor::Mode;
 
@@ -54,7 +40,10 @@ impl Sqlite {
     /// The same, with its commits counted and timed.
     pub fn metered(path: &Path, mode: Mode, money: &str, metrics: Metrics) -> Result<Self, Error> {
         file::migrate(path)?;
-        migrate::bind_mode(&connection::writer(path)?, money)?;
+        let conn = connection::writer(path)?;
+        fence::check(&Connection::Sqlite(&conn))?;
+        migrate::bind_mode(&conn, money)?;
+        drop(conn);
         let executor = Executor::open(path, mode, metrics)?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
@@ -62,9 +51,37 @@ impl Sqlite {
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
         file::there(path)?;
+        let conn = connection::reader(path)?;
+        migrate::check(&conn)?;
+        fence::check(&Connection::Sqlite(&conn))?;
+        let executor = Executor::open(path, mode, Metrics::default())?;
+        Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
+    }
+
+    /// Opens a file whose data was moved away.
+    pub fn closed(path: &Path, mode: Mode) -> Result<Self, Error> {
+        file::there(path)?;
         migrate::check(&connection::reader(path)?)?;
         let executor = Executor::open(path, mode, Metrics::default())?;
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
+    }
+
+    /// Removes a file into which a copy was made that did not end. Whether it was one.
+    pub fn discard_unfinished(path: &Path) -> Result<bool, Error> {
+        if !path.is_file() || !fence::is_filling(&Connection::Sqlite(&connection::reader(path)?))? {
+            return Ok(false);
+        }
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            match std::fs::remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Full(format!("could not remove {}: {error}", name.display())));
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 
     /// Starts to look for commits of other processes; the first call counts.
@@ -100,11 +117,29 @@ fn watch(path: &Path, changes: &Weak<watch::Sender<u64>>) {
     }
 }
 
-const TOUCH: &str =
-    "INSERT INTO meta (key, value) VALUES ('probe', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1";
+impl Backend for Sqlite {
+    async fn in_transaction<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.executor.write(work).await
+    }
 
-impl Store for Sqlite {
-    fn is_writable(&self) -> BoxFuture<'_, Result<(), Error>> {
-        self.executor.write(|conn| Ok(conn.prepare_cached(TOUCH)?.execute([]).map(drop)?)).boxed()
+    async fn in_snapshot<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.executor.read(work).await
+    }
+
+    fn wake_ups(&self) -> Arc<watch::Sender<u64>> {
+        self.watch_other_processes();
+        Arc::clone(self.executor.changes())
+    }
+
+    fn log_bytes(&self) -> u64 {
+        file::log_bytes(&self.path)
     }
 }

@@ -31,7 +31,7 @@ async fn the_help_texts_are_as_they_were() {
     let names =
         listed.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).filter(|name| *name != "help");
     let mut commands: Vec<Vec<&str>> = names.map(|name| vec![name]).collect();
-    commands.extend(["backup", "restore", "check", "prune", "migrate"].map(|name| vec!["db", name]));
+    commands.extend(["backup", "restore", "check", "prune", "migrate", "copy", "reopen"].map(|name| vec!["db", name]));
     for command in commands {
         let (status, help, _) = deployment.ran(&[&command[..], &["--help"]].concat());
         assert_eq!(status, Some(0), "{command:?}");

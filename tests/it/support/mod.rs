@@ -1,6 +1,7 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
 mod cal_event;
+pub(crate) mod cluster;
 pub(crate) mod desk;
 mod event;
 mod flaky;
@@ -27,4 +28,14 @@ pub(crate) fn scratch() -> tempfile::TempDir {
 pub(crate) async fn newest(store: &discuno::store::Shared, limit: u32) -> Vec<discuno::model::payment::Payment> {
     let lines = store.payments(discuno::store::filter::Filter::newest(limit)).await.unwrap();
     lines.into_iter().map(|line| line.payment).collect()
+}
+
+/// Whether a run has not ended, other than those that wait for days on purpose.
+pub(crate) async fn is_busy(store: &discuno::store::Shared, waits_on_purpose: &[&str]) -> bool {
+    let unfinished = discuno::store::filter::Filter {
+        status: vec!["queued".to_owned(), "running".to_owned()],
+        ..discuno::store::filter::Filter::newest(1000)
+    };
+    let runs = store.runs(unfinished).await.unwrap();
+    runs.iter().any(|line| !waits_on_purpose.contains(&line.run.workflow.as_str()))
 }

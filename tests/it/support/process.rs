@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use discuno::model::time::Timestamp;
 use discuno::sandbox::Sandbox;
 use discuno::signature::sign_stripe;
 use discuno::store::Shared;
+use discuno::store::postgres::{self, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite};
 use discuno::web;
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,15 +24,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::support::cluster::elsewhere;
 use crate::support::http::{self, Answer};
-use crate::support::newest;
-use crate::support::{Event, money};
+use crate::support::{Event, is_busy, money, newest};
 
 /// Far longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs that have not ended, but for those that wait for days on purpose.
 const UNDERWAY: &str = "due_at IS NOT NULL AND workflow NOT IN \
     ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
+/// Workflows whose runs wait for days on purpose.
+const WAITS_ON_PURPOSE: &[&str] =
+    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -74,7 +78,7 @@ impl Deployment {
             ("RESEND_BASE_URL", format!("{base}/resend")),
             ("AUTH_EMAIL_FROM", "Discuno <no-reply@discuno.example>".to_owned()),
             ("ALERT_WEBHOOK_URL", format!("{base}/alerts")),
-            ("DISCUNO_DB", db.display().to_string()),
+            ("DISCUNO_DB", elsewhere().unwrap_or_else(|| db.display().to_string())),
             ("DISCUNO_ACTOR", "mia".to_owned()),
             ("DISCUNO_LISTEN", "127.0.0.1:0".to_owned()),
             ("DISCUNO_LEASE", "1s".to_owned()),
@@ -133,15 +137,17 @@ impl Deployment {
 
     /// The store, opened by the test as one more process would.
     pub(crate) fn store(&self) -> Shared {
-        Arc::new(Sqlite::open(&self.db, Mode::Threads, "test").unwrap())
+        let place = self.settings["DISCUNO_DB"].clone();
+        if place.starts_with("postgres") {
+            return Arc::new(Postgres::open(&place.parse().unwrap(), postgres::Mode::USUAL, "test").unwrap());
+        }
+        Arc::new(Sqlite::open(Path::new(&place), Mode::Threads, "test").unwrap())
     }
 
     /// Waits until no run is left but those that look for late bookings for two days.
     pub(crate) async fn settled(&self) {
-        let conn = rusqlite::Connection::open(&self.db).unwrap();
-        let sql = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
-        let none_left = || conn.query_row(&sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|left| left == 0);
-        until("every run has ended", PATIENCE, || std::future::ready(none_left())).await;
+        let store = self.store();
+        until("every run has ended", PATIENCE, async || !is_busy(&store, WAITS_ON_PURPOSE).await).await;
     }
 
     /// Has what waits for its next try tried at once, until the same is so.
@@ -171,6 +177,9 @@ impl Deployment {
             let booked = theirs.cal.bookings.iter().filter(|booking| ours(booking.metadata.get("paymentId"))).count();
             let refunds = theirs.stripe.refunds.iter().filter(|refund| ours(Some(&refund.payment_intent))).count();
             assert!(booked + refunds <= 1, "{context}: {}: {booked} bookings, {refunds} refunds", payment.id);
+        }
+        if self.settings["DISCUNO_DB"].starts_with("postgres") {
+            return;
         }
         let conn = rusqlite::Connection::open(&self.db).unwrap();
         let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

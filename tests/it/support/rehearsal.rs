@@ -98,7 +98,7 @@ impl Rehearsal {
     pub(crate) async fn with_a_cancellation_at_every_call(&self) {
         let cancel = async |world: &mut World, workflow: &str| {
             let now = world.app.clock.now();
-            for run in world.run_ids(workflow) {
+            for run in world.run_ids(workflow).await {
                 world.app.store.cancel(run, now).await.unwrap();
             }
         };

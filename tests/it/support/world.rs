@@ -1,4 +1,4 @@
-//! A deployment on virtual time: real routes, a real database file, real workflows, the sandbox as the providers.
+//! A deployment on virtual time: real routes, a real database, real workflows, the sandbox as the providers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use discuno::sandbox::Sandbox;
 use discuno::sandbox::ledger::Ledger;
 use discuno::signature::{sign_cal, sign_stripe};
 use discuno::store::error::Error as StoreError;
+use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order, Performed, RefundOrder};
 use discuno::store::sqlite::Mode;
 use discuno::store::{Story, Subject};
@@ -28,8 +29,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::cluster::elsewhere;
 use crate::support::event::NOW;
-use crate::support::{CalEvent, Event, money, newest, scratch};
+use crate::support::{CalEvent, Event, is_busy, money, newest, scratch};
 
 /// Longer than the time after which a late booking is first looked for.
 const AFTERMATH: Duration = Duration::from_secs(10 * 60);
@@ -45,7 +47,6 @@ pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) sandbox: Sandbox,
     worker: Option<JoinHandle<()>>,
-    file: rusqlite::Connection,
     waits_on_purpose: &'static [&'static str],
     _dir: tempfile::TempDir,
 }
@@ -68,12 +69,12 @@ impl World {
         let base = "http://sandbox.test".parse().unwrap();
         let config = Config::sandbox(&base, PathBuf::from(dir.path()).join("d.db"), "127.0.0.1:0".parse().unwrap());
         let mut config = config.unwrap();
+        config.server = elsewhere().map(|address| address.parse().unwrap());
         adjust(&mut config);
         let parts = Parts { clock: clock.clone(), entropy: Entropy::seeded(7), store: Mode::Inline };
         let app = App::open(config, parts).unwrap();
-        let file = rusqlite::Connection::open(&app.config.db).unwrap();
         let sandbox = Sandbox::new(clock, Entropy::seeded(8));
-        Self { app, sandbox, worker: None, file, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir }
+        Self { app, sandbox, worker: None, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir }
     }
 
     /// A world with a worker.
@@ -153,9 +154,9 @@ impl World {
     /// Lets time pass until every run has come to its end, and the first look after a refund is over.
     pub(crate) async fn settle(&self) {
         for _ in 0..20_000 {
-            if !self.is_busy() {
+            if !self.is_busy().await {
                 tokio::time::sleep(AFTERMATH).await;
-                if !self.is_busy() {
+                if !self.is_busy().await {
                     return;
                 }
             }
@@ -167,10 +168,8 @@ impl World {
     }
 
     /// Whether a run has not ended, other than those that wait for days on purpose.
-    fn is_busy(&self) -> bool {
-        let waiting = self.waits_on_purpose.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-        let sql = format!("SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND workflow NOT IN ({waiting})");
-        self.file.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap() > 0
+    async fn is_busy(&self) -> bool {
+        is_busy(&self.app.store, self.waits_on_purpose).await
     }
 
     /// Lets time pass.
@@ -211,10 +210,10 @@ impl World {
     }
 
     /// Every run of a workflow, on whatever.
-    pub(crate) fn run_ids(&self, workflow: &str) -> Vec<discuno::model::id::RunId> {
-        let mut runs = self.file.prepare_cached("SELECT id FROM runs WHERE workflow = ?1").unwrap();
-        let ids = runs.query_map([workflow], |row| row.get(0).map(discuno::model::id::RunId)).unwrap();
-        ids.collect::<Result<_, _>>().unwrap()
+    pub(crate) async fn run_ids(&self, workflow: &str) -> Vec<discuno::model::id::RunId> {
+        let filter = Filter { workflow: Some(workflow.to_owned()), ..Filter::newest(1000) };
+        let lines = self.app.store.runs(filter).await.unwrap();
+        lines.into_iter().rev().map(|line| line.run.id).collect()
     }
 
     /// The names of what was counted, in order.

@@ -1,7 +1,5 @@
 //! Rows to values and back: the only place that knows the order of columns.
 
-use rusqlite::Row;
-use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 
 use crate::model::account::Account;
@@ -22,25 +20,19 @@ use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
 use crate::store::error::Error;
-
-type Read<T> = rusqlite::Result<T>;
-
-fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
-}
+use crate::store::sql::connection::{Fault, Read, Row};
 
 pub(super) fn word<T>(row: &Row<'_>, column: usize) -> Read<T>
 where
     T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
+    T::Err: std::fmt::Display,
 {
-    row.get_ref(column)?.as_str()?.parse().map_err(|error| bad(column, error))
+    row.text(column)?.parse().map_err(|error| Fault::misread(column, error))
 }
 
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Read<Option<T>> {
-    row.get_ref(column)?
-        .as_str_or_null()?
-        .map(|text| serde_json::from_str(text).map_err(|error| bad(column, error)))
+    row.maybe_text(column)?
+        .map(|text| serde_json::from_str(text).map_err(|error| Fault::misread(column, error)))
         .transpose()
 }
 
@@ -49,7 +41,7 @@ fn time(row: &Row<'_>, column: usize) -> Read<Timestamp> {
 }
 
 fn maybe_time(row: &Row<'_>, column: usize) -> Read<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+    Ok(row.get::<Option<i64>>(column)?.map(Timestamp))
 }
 
 fn money(row: &Row<'_>, amount: usize, currency: usize) -> Read<Money> {
@@ -97,7 +89,7 @@ pub(super) fn event(row: &Row<'_>) -> Read<Event> {
         received_at: time(row, 6)?,
         disposition: word(row, 7)?,
         reason: row.get(8)?,
-        payment: row.get::<_, Option<i64>>(9)?.map(PaymentId),
+        payment: row.get::<Option<i64>>(9)?.map(PaymentId),
     })
 }
 
@@ -117,8 +109,8 @@ pub(super) fn run(row: &Row<'_>) -> Read<Run> {
         due_at: maybe_time(row, 4)?,
         token: row.get(5)?,
         stalls: row.get(6)?,
-        payment: row.get::<_, Option<i64>>(7)?.map(PaymentId),
-        event: row.get::<_, Option<i64>>(8)?.map(EventId),
+        payment: row.get::<Option<i64>>(7)?.map(PaymentId),
+        event: row.get::<Option<i64>>(8)?.map(EventId),
         cancel_requested: row.get(9)?,
         outcome: row.get(10)?,
         failure: json(row, 11)?,
@@ -129,9 +121,9 @@ pub(super) fn run(row: &Row<'_>) -> Read<Run> {
 }
 
 pub(super) fn attempt(row: &Row<'_>) -> Read<Attempt> {
-    let failure = || json(row, 6).and_then(|found| found.ok_or(rusqlite::Error::InvalidQuery));
-    let ending = match row.get_ref(4)?.as_str()? {
-        "done" => Ending::Done { output: json(row, 5)?.ok_or(rusqlite::Error::InvalidQuery)? },
+    let failure = || json(row, 6).and_then(|found| found.ok_or_else(|| Fault::misread(6, "it is missing")));
+    let ending = match row.text(4)? {
+        "done" => Ending::Done { output: json(row, 5)?.ok_or_else(|| Fault::misread(5, "it is missing"))? },
         "retry" => Ending::Retry { failure: failure()? },
         _ => Ending::Failed { failure: failure()? },
     };
@@ -175,7 +167,7 @@ pub(super) const BOOKING: &str = "b.id, b.payment_id, b.uid, b.cal_id, b.status,
 pub(super) fn booking(row: &Row<'_>) -> Read<Booking> {
     Ok(Booking {
         id: BookingId(row.get(0)?),
-        payment: row.get::<_, Option<i64>>(1)?.map(PaymentId),
+        payment: row.get::<Option<i64>>(1)?.map(PaymentId),
         facts: NewBooking {
             uid: row.get(2)?,
             cal_id: row.get(3)?,
@@ -255,7 +247,7 @@ pub(super) const CASE: &str = "c.id, c.kind, c.status, c.cause, c.summary, c.det
      c.run_id, c.event_id, c.opened_at, c.alerted_at, c.closed_at, c.resolution";
 
 pub(super) fn case(row: &Row<'_>) -> Read<Case> {
-    let at_risk = match row.get::<_, Option<i64>>(6)? {
+    let at_risk = match row.get::<Option<i64>>(6)? {
         Some(minor) => Some(Money::new(minor, word(row, 7)?)),
         None => None,
     };
@@ -267,9 +259,9 @@ pub(super) fn case(row: &Row<'_>) -> Read<Case> {
         summary: row.get(4)?,
         detail: row.get(5)?,
         at_risk,
-        payment: row.get::<_, Option<i64>>(8)?.map(PaymentId),
-        run: row.get::<_, Option<i64>>(9)?.map(RunId),
-        event: row.get::<_, Option<i64>>(10)?.map(EventId),
+        payment: row.get::<Option<i64>>(8)?.map(PaymentId),
+        run: row.get::<Option<i64>>(9)?.map(RunId),
+        event: row.get::<Option<i64>>(10)?.map(EventId),
         opened_at: time(row, 11)?,
         alerted_at: maybe_time(row, 12)?,
         closed_at: maybe_time(row, 13)?,
@@ -291,7 +283,7 @@ pub(super) fn mail(row: &Row<'_>) -> Read<Mail> {
             html: row.get(5)?,
             text: row.get(6)?,
         },
-        payment: row.get::<_, Option<i64>>(7)?.map(PaymentId),
+        payment: row.get::<Option<i64>>(7)?.map(PaymentId),
         status: word(row, 8)?,
         provider_id: row.get(9)?,
         created_at: time(row, 10)?,
@@ -309,7 +301,7 @@ pub(super) fn act(row: &Row<'_>) -> Read<Act> {
         verb: word(row, 3)?,
         subject: row.get(4)?,
         reason: row.get(5)?,
-        payment: row.get::<_, Option<i64>>(6)?.map(PaymentId),
+        payment: row.get::<Option<i64>>(6)?.map(PaymentId),
         before: json(row, 7)?.unwrap_or_default(),
         after: json(row, 8)?.unwrap_or_default(),
     })

@@ -1,39 +1,40 @@
 //! Bookings: merged from whatever Cal.com says, in whatever order.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::PaymentId;
 use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{ledger, row};
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{ledger, row};
 
 const PUT: &str = "INSERT INTO bookings (uid, cal_id, payment_id, status, event_type_id, start_at, end_at, title, \
      meeting_url, organizer, attendees, mentor_user_id, actor_user_id, replaces, cancelled_by, reason, created_at, updated_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17) \
      ON CONFLICT (uid) DO UPDATE SET payment_id = excluded.payment_id, status = excluded.status, \
-     event_type_id = coalesce(excluded.event_type_id, event_type_id), start_at = excluded.start_at, \
-     end_at = excluded.end_at, title = excluded.title, meeting_url = coalesce(excluded.meeting_url, meeting_url), \
-     organizer = coalesce(excluded.organizer, organizer), \
-     attendees = CASE excluded.attendees WHEN '[]' THEN attendees ELSE excluded.attendees END, \
-     mentor_user_id = coalesce(excluded.mentor_user_id, mentor_user_id), \
-     actor_user_id = coalesce(excluded.actor_user_id, actor_user_id), replaces = coalesce(excluded.replaces, replaces), \
-     cancelled_by = coalesce(excluded.cancelled_by, cancelled_by), reason = coalesce(excluded.reason, reason), \
+     event_type_id = coalesce(excluded.event_type_id, bookings.event_type_id), start_at = excluded.start_at, \
+     end_at = excluded.end_at, title = excluded.title, meeting_url = coalesce(excluded.meeting_url, bookings.meeting_url), \
+     organizer = coalesce(excluded.organizer, bookings.organizer), \
+     attendees = CASE CAST(excluded.attendees AS TEXT) WHEN '[]' THEN bookings.attendees ELSE excluded.attendees END, \
+     mentor_user_id = coalesce(excluded.mentor_user_id, bookings.mentor_user_id), \
+     actor_user_id = coalesce(excluded.actor_user_id, bookings.actor_user_id), replaces = coalesce(excluded.replaces, bookings.replaces), \
+     cancelled_by = coalesce(excluded.cancelled_by, bookings.cancelled_by), reason = coalesce(excluded.reason, bookings.reason), \
      updated_at = excluded.updated_at";
 const PAYMENT_OF: &str = "SELECT payment_id FROM bookings WHERE uid = ?1";
 const OTHER_LIVE: &str =
     "SELECT uid FROM bookings WHERE payment_id = ?1 AND uid <> ?2 AND status IN ('pending', 'accepted', 'completed')";
 const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL";
-const ABSENCE: &str = "UPDATE bookings SET host_absent = max(host_absent, coalesce(?2, 0)), \
-     attendee_absent = CASE WHEN ?3 IS NOT NULL AND ?4 >= absence_at THEN ?3 ELSE attendee_absent END, \
-     absence_at = CASE WHEN ?3 IS NOT NULL THEN max(absence_at, ?4) ELSE absence_at END, updated_at = ?5 \
-     WHERE uid = ?1 OR (?1 NOT GLOB '*[^0-9]*' AND cal_id = CAST(?1 AS INTEGER))";
+const ABSENCE: &str = "UPDATE bookings SET host_absent = CASE WHEN ?2 = 1 THEN 1 ELSE host_absent END, \
+     attendee_absent = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 >= absence_at THEN CAST(?3 AS BIGINT) ELSE attendee_absent END, \
+     absence_at = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 > absence_at THEN ?4 ELSE absence_at END, updated_at = ?5 \
+     WHERE uid = ?1 OR cal_id = ?6";
 
 impl Scope {
-    pub(super) fn put_booking(&mut self, conn: &Connection, new: &NewBooking) -> Result<(), Error> {
+    pub(super) fn put_booking(&mut self, conn: &Connection<'_>, new: &NewBooking) -> Result<(), Error> {
+        conn.lock_name(&format!("booking {}", new.uid))?;
         let known = ledger::find_booking(conn, &new.uid)?;
         let status = known.as_ref().map_or(new.status, |known| known.facts.status.learn(new.status));
         let of_predecessor = match &new.replaces {
@@ -47,6 +48,9 @@ impl Scope {
         let mut payment = known.and_then(|known| known.payment).or(claimed).or(of_predecessor);
         if self.payment.is_none() {
             self.adopt_subject(conn, payment)?;
+        }
+        if let Some(id) = payment {
+            conn.lock_payment(id)?;
         }
         if status.is_live()
             && let Some(id) = payment
@@ -82,13 +86,20 @@ impl Scope {
 
     pub(super) fn put_absence(
         &self,
-        conn: &Connection,
+        conn: &Connection<'_>,
         uid: &str,
         host: Option<bool>,
         attendee: Option<bool>,
         at: Timestamp,
     ) -> Result<(), Error> {
-        conn.prepare_cached(ABSENCE)?.execute(params![uid, host, attendee, at.0, self.now.0])?;
+        conn.prepare_cached(ABSENCE)?.execute(params![
+            uid,
+            host,
+            attendee,
+            at.0,
+            self.now.0,
+            ledger::booking_number(uid)
+        ])?;
         Ok(())
     }
 }
@@ -103,13 +114,13 @@ fn fits(payment: &Payment, booking: &NewBooking) -> bool {
         && (booking.attendees.is_empty() || of_attendee)
 }
 
-fn payment_of(conn: &Connection, uid: &str) -> Result<Option<PaymentId>, Error> {
+fn payment_of(conn: &Connection<'_>, uid: &str) -> Result<Option<PaymentId>, Error> {
     let found: Option<Option<i64>> =
         conn.prepare_cached(PAYMENT_OF)?.query_row([uid], |found| found.get(0)).optional()?;
     Ok(found.flatten().map(PaymentId))
 }
 
-fn other_live(conn: &Connection, payment: PaymentId, uid: &str) -> Result<Option<String>, Error> {
+fn other_live(conn: &Connection<'_>, payment: PaymentId, uid: &str) -> Result<Option<String>, Error> {
     Ok(conn.prepare_cached(OTHER_LIVE)?.query_row(params![payment.0, uid], |found| found.get(0)).optional()?)
 }
 

@@ -1,7 +1,6 @@
 //! Runs: claiming, remembering, ending. Every write of an executor names its token.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -15,9 +14,11 @@ use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewRun};
 use crate::store::error::Error;
-use crate::store::sqlite::alerts::TELL_WORKFLOW;
-use crate::store::sqlite::apply::{ALERT_WORKFLOW, Scope};
-use crate::store::sqlite::{Sqlite, ledger, row};
+use crate::store::sql::alerts::TELL_WORKFLOW;
+use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{Backend, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
 
 const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
@@ -52,14 +53,13 @@ const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < 
      + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
      AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
-const PUT_BACK: &str =
-    "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = max(stalls - 1, 0) WHERE id = ?1";
+const PUT_BACK: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = CASE WHEN stalls > 0 THEN stalls - 1 ELSE 0 END WHERE id = ?1";
 
 #[async_trait]
-impl Queue for Sqlite {
+impl<B: Backend> Queue for B {
     async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
         let owner = owner.to_owned();
-        self.executor.write(move |conn| claim(conn, &owner, want, now, until)).await
+        self.in_transaction(move |conn| claim(conn, &owner, want, now, until)).await
     }
 
     async fn claim_run(
@@ -70,27 +70,25 @@ impl Queue for Sqlite {
         until: Timestamp,
     ) -> Result<Option<Claimed>, Error> {
         let owner = owner.to_owned();
-        self.executor
-            .write(move |conn| {
-                let due = conn.prepare_cached(DUE_RUN)?.exists([run.0, now.0])?;
-                if due { claim_one(conn, &owner, run.0, until).map(Some) } else { Ok(None) }
-            })
-            .await
+        self.in_transaction(move |conn| {
+            let due = conn.prepare_cached(&format!("{DUE_RUN}{}", skip_held(conn)))?.exists([run.0, now.0])?;
+            if due { claim_one(conn, &owner, run.0, until).map(Some) } else { Ok(None) }
+        })
+        .await
     }
 
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
-        self.executor
-            .write(move |conn| {
-                let mut statement = conn.prepare_cached(RENEW)?;
-                let mut lost = Vec::new();
-                for lease in leases {
-                    if statement.execute(params![lease.run.0, lease.token, until.0])? == 0 {
-                        lost.push(lease);
-                    }
+        self.in_transaction(move |conn| {
+            let mut statement = conn.prepare_cached(RENEW)?;
+            let mut lost = Vec::new();
+            for lease in &leases {
+                if statement.execute(params![lease.run.0, lease.token, until.0])? == 0 {
+                    lost.push(*lease);
                 }
-                Ok(lost)
-            })
-            .await
+            }
+            Ok(lost)
+        })
+        .await
     }
 
     async fn record(
@@ -100,18 +98,22 @@ impl Queue for Sqlite {
         changes: Vec<Change>,
         now: Timestamp,
     ) -> Result<Onward, Error> {
-        self.executor
-            .write(move |conn| {
-                let mut held = Held::check(conn, lease, now)?;
-                remember(conn, lease.run, &attempt)?;
-                held.scope.apply(conn, changes)?;
-                Ok(if held.cancel_requested { Onward::CancelRequested } else { Onward::Continue })
-            })
-            .await
+        self.in_transaction(move |conn| {
+            Held::decide(conn, lease, !changes.is_empty())?;
+            let mut held = Held::check(conn, lease, now)?;
+            remember(conn, lease.run, &attempt)?;
+            held.scope.apply(conn, &changes)?;
+            Ok(if held.cancel_requested { Onward::CancelRequested } else { Onward::Continue })
+        })
+        .await
     }
 
     async fn write(&self, lease: Lease, changes: Vec<Change>, now: Timestamp) -> Result<(), Error> {
-        self.executor.write(move |conn| Held::check(conn, lease, now)?.scope.apply(conn, changes)).await
+        self.in_transaction(move |conn| {
+            Held::decide(conn, lease, true)?;
+            Held::check(conn, lease, now)?.scope.apply(conn, &changes)
+        })
+        .await
     }
 
     async fn suspend(
@@ -121,104 +123,112 @@ impl Queue for Sqlite {
         due_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.executor
-            .write(move |conn| {
-                let held = Held::check(conn, lease, now)?;
-                if let Some(attempt) = &attempt {
-                    remember(conn, lease.run, attempt)?;
-                }
-                // Somebody waits for the run to end: it is due at once.
-                let due_at = if held.cancel_requested { now } else { due_at };
-                conn.prepare_cached(SUSPEND)?.execute([lease.run.0, due_at.0])?;
-                Ok(())
-            })
-            .await
+        self.in_transaction(move |conn| {
+            let held = Held::check(conn, lease, now)?;
+            if let Some(attempt) = &attempt {
+                remember(conn, lease.run, attempt)?;
+            }
+            // Somebody waits for the run to end: it is due at once.
+            let due_at = if held.cancel_requested { now } else { due_at };
+            conn.prepare_cached(SUSPEND)?.execute([lease.run.0, due_at.0])?;
+            conn.wake();
+            Ok(())
+        })
+        .await
     }
 
     async fn put_back(&self, lease: Lease, due_at: Timestamp, now: Timestamp) -> Result<(), Error> {
-        self.executor
-            .write(move |conn| {
-                let held = Held::check(conn, lease, now)?;
-                let due_at = if held.cancel_requested { now } else { due_at };
-                conn.prepare_cached(PUT_BACK)?.execute([lease.run.0, due_at.0])?;
-                Ok(())
-            })
-            .await
+        self.in_transaction(move |conn| {
+            let held = Held::check(conn, lease, now)?;
+            let due_at = if held.cancel_requested { now } else { due_at };
+            conn.prepare_cached(PUT_BACK)?.execute([lease.run.0, due_at.0])?;
+            conn.wake();
+            Ok(())
+        })
+        .await
     }
 
     async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error> {
-        self.executor
-            .write(move |conn| {
-                let mut held = Held::check(conn, lease, now)?;
-                finish(conn, lease.run, &held.workflow, &mut held.scope, end)
-            })
-            .await
+        self.in_transaction(move |conn| {
+            Held::decide(conn, lease, !matches!(end, End::Succeeded(_)))?;
+            let mut held = Held::check(conn, lease, now)?;
+            finish(conn, lease.run, &held.workflow, &mut held.scope, &end)
+        })
+        .await
     }
 
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error> {
-        self.executor.write(move |conn| cancel(conn, run, now)).await
+        self.in_transaction(move |conn| cancel(conn, run, now)).await
     }
 
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
-        self.executor
-            .write(move |conn| {
-                let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
-                scope.apply(conn, runs.into_iter().map(Change::Start).collect())
-            })
-            .await
+        self.in_transaction(move |conn| {
+            let scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
+            runs.iter().try_for_each(|run| scope.start(conn, run).map(drop))
+        })
+        .await
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
-        self.executor
-            .write(move |conn| {
-                let mut gone = 0;
-                for sql in [PRUNE_BODIES, PRUNE_ATTEMPTS, PRUNE_RUNS] {
-                    gone += conn.prepare_cached(sql)?.execute(params![before.0, limit])?;
-                }
-                Ok(u32::try_from(gone).unwrap_or(u32::MAX))
-            })
-            .await
+        self.in_transaction(move |conn| {
+            let mut gone = 0;
+            for sql in [PRUNE_BODIES, PRUNE_ATTEMPTS, PRUNE_RUNS] {
+                gone += conn.prepare_cached(sql)?.execute(params![before.0, limit])?;
+            }
+            Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+        })
+        .await
     }
 
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
-        self.executor
-            .read(move |conn| Ok(conn.prepare_cached(PRUNABLE)?.query_row([before.0], |found| found.get(0))?))
+        self.in_snapshot(move |conn| Ok(conn.prepare_cached(PRUNABLE)?.query_row([before.0], |found| found.get(0))?))
             .await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        self.executor
-            .read(|conn| {
-                let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([], |found| found.get(0)).optional()?;
-                Ok(due.map(Timestamp))
-            })
-            .await
+        self.in_snapshot(|conn| {
+            let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row((), |found| found.get(0)).optional()?;
+            Ok(due.map(Timestamp))
+        })
+        .await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.watch_other_processes();
-        self.executor.changes().subscribe()
+        self.wake_ups().subscribe()
     }
 }
 
-fn claim(conn: &Connection, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
+fn claim(
+    conn: &Connection<'_>,
+    owner: &str,
+    want: usize,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Claimed>, Error> {
     let want = i64::try_from(want).unwrap_or(i64::MAX);
-    let due: Vec<i64> =
-        conn.prepare_cached(DUE)?.query_map([now.0, want], |found| found.get(0))?.collect::<Result<_, _>>()?;
+    let due: Vec<i64> = conn
+        .prepare_cached(&format!("{DUE}{}", skip_held(conn)))?
+        .query_map([now.0, want], |found| found.get(0))?
+        .collect::<Result<_, _>>()?;
     due.into_iter().map(|id| claim_one(conn, owner, id, until)).collect()
 }
 
-fn claim_one(conn: &Connection, owner: &str, id: i64, until: Timestamp) -> Result<Claimed, Error> {
+/// Whoever claims at the same time takes other runs.
+fn skip_held(conn: &Connection<'_>) -> &'static str {
+    conn.pick("", " FOR NO KEY UPDATE SKIP LOCKED")
+}
+
+fn claim_one(conn: &Connection<'_>, owner: &str, id: i64, until: Timestamp) -> Result<Claimed, Error> {
     conn.prepare_cached(CLAIM)?.execute(params![id, owner, until.0])?;
     let (run, input) =
-        conn.prepare_cached(READ)?.query_row([id], |found| Ok((row::run(found)?, found.get::<_, String>(15)?)))?;
+        conn.prepare_cached(READ)?.query_row([id], |found| Ok((row::run(found)?, found.get::<String>(15)?)))?;
     let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
     // A run that was never claimed before has tried nothing.
     let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
     Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
 }
 
-pub(super) fn journal(conn: &Connection, run: RunId) -> Result<Vec<Attempt>, Error> {
+pub(super) fn journal(conn: &Connection<'_>, run: RunId) -> Result<Vec<Attempt>, Error> {
     Ok(conn.prepare_cached(JOURNAL)?.query_map([run.0], row::attempt)?.collect::<Result<_, _>>()?)
 }
 
@@ -230,15 +240,20 @@ struct Held {
 }
 
 impl Held {
+    /// Before the fence, where what follows is about the payment too.
+    fn decide(conn: &Connection<'_>, lease: Lease, about_payment: bool) -> Result<(), Error> {
+        if about_payment { conn.lock_payment_of(lease.run) } else { Ok(()) }
+    }
+
     /// The fence: fails once another executor has claimed the run.
-    fn check(conn: &Connection, lease: Lease, now: Timestamp) -> Result<Self, Error> {
-        conn.prepare_cached(HELD)?
+    fn check(conn: &Connection<'_>, lease: Lease, now: Timestamp) -> Result<Self, Error> {
+        conn.prepare_cached(&format!("{HELD}{}", conn.for_update()))?
             .query_row([lease.run.0, lease.token], |found| {
                 Ok(Self {
                     scope: Scope {
-                        payment: found.get::<_, Option<i64>>(0)?.map(PaymentId),
+                        payment: found.get::<Option<i64>>(0)?.map(PaymentId),
                         payment_created: false,
-                        event: found.get::<_, Option<i64>>(1)?.map(EventId),
+                        event: found.get::<Option<i64>>(1)?.map(EventId),
                         run: Some(lease.run),
                         now,
                     },
@@ -251,11 +266,12 @@ impl Held {
     }
 }
 
-pub(super) fn check_lease(conn: &Connection, lease: Lease) -> Result<(), Error> {
-    conn.prepare_cached(HELD)?.exists([lease.run.0, lease.token])?.then_some(()).ok_or(Error::LeaseLost)
+pub(super) fn check_lease(conn: &Connection<'_>, lease: Lease) -> Result<(), Error> {
+    let held = format!("{HELD}{}", conn.for_update());
+    conn.prepare_cached(&held)?.exists([lease.run.0, lease.token])?.then_some(()).ok_or(Error::LeaseLost)
 }
 
-fn remember(conn: &Connection, run: RunId, attempt: &Attempt) -> Result<(), Error> {
+fn remember(conn: &Connection<'_>, run: RunId, attempt: &Attempt) -> Result<(), Error> {
     let (output, failure) = match &attempt.ending {
         Ending::Done { output } => (Some(output.get()), None),
         Ending::Retry { failure } | Ending::Failed { failure } => (None, Some(row::to_json(failure)?)),
@@ -275,17 +291,18 @@ fn remember(conn: &Connection, run: RunId, attempt: &Attempt) -> Result<(), Erro
 }
 
 /// Whether the run has ended.
-pub(super) fn cancel(conn: &Connection, id: RunId, now: Timestamp) -> Result<bool, Error> {
+pub(super) fn cancel(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<bool, Error> {
     let run = ledger::read_run(conn, id)?;
     conn.prepare_cached(CANCEL)?.execute([id.0])?;
+    conn.wake();
     if run.state == RunState::Queued {
         let mut scope = Scope { payment: run.payment, payment_created: false, event: run.event, run: Some(id), now };
-        finish(conn, id, "", &mut scope, End::Cancelled)?;
+        finish(conn, id, "", &mut scope, &End::Cancelled)?;
     }
     Ok(run.state != RunState::Running)
 }
 
-fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end: End) -> Result<(), Error> {
+fn finish(conn: &Connection<'_>, run: RunId, workflow: &str, scope: &mut Scope, end: &End) -> Result<(), Error> {
     let now = scope.now.0;
     match end {
         End::Succeeded(outcome) => {
@@ -299,14 +316,14 @@ fn finish(conn: &Connection, run: RunId, workflow: &str, scope: &mut Scope, end:
                 run.0,
                 "failed",
                 None::<String>,
-                row::to_json(&failure)?,
+                row::to_json(failure)?,
                 now
             ])?;
             // An alert about an alert would never end: what it was for stays open and says so.
             if workflow == ALERT_WORKFLOW || workflow == TELL_WORKFLOW {
                 Ok(())
             } else {
-                open_failed(conn, run, workflow, scope, &failure)
+                open_failed(conn, run, workflow, scope, failure)
             }
         }
         End::Cancelled => {
@@ -325,13 +342,13 @@ const HAS_CASE: &str =
 const RETRIES: &str = "SELECT retries FROM runs WHERE id = ?1";
 
 /// The cause of a case about a run's end: once for each time that it was set going.
-fn cause(conn: &Connection, what: &str, run: RunId) -> Result<String, Error> {
+fn cause(conn: &Connection<'_>, what: &str, run: RunId) -> Result<String, Error> {
     let retries: u32 = conn.prepare_cached(RETRIES)?.query_row([run.0], |found| found.get(0))?;
     Ok(if retries == 0 { format!("{what}/{run}") } else { format!("{what}/{run}/{retries}") })
 }
 
 fn open_failed(
-    conn: &Connection,
+    conn: &Connection<'_>,
     run: RunId,
     workflow: &str,
     scope: &mut Scope,
@@ -361,7 +378,7 @@ const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN
 const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
 
 /// What is not as it should be at rest, if anything: one live session, or the whole amount back.
-fn unaccounted(conn: &Connection, payment: &Payment) -> Result<Option<&'static str>, Error> {
+fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'static str>, Error> {
     let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
     let under_way = conn.prepare_cached(UNDER_WAY)?.exists([payment.id.0])?;
     Ok(match payment.status {
@@ -373,7 +390,7 @@ fn unaccounted(conn: &Connection, payment: &Payment) -> Result<Option<&'static s
     })
 }
 
-fn open_cancelled(conn: &Connection, run: RunId, scope: &mut Scope) -> Result<(), Error> {
+fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment else { return Ok(()) };
     if conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
         return Ok(());

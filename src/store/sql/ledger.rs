@@ -1,7 +1,6 @@
 //! Payments and refunds: reads for workflows, and the wish to pay back.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::account::Account;
 use crate::model::booking::Booking;
@@ -19,119 +18,127 @@ use crate::model::transfer::Transfer;
 use crate::store::Ledger;
 use crate::store::change::{RefundIntent, TransferIntent};
 use crate::store::error::Error;
-use crate::store::sqlite::{Sqlite, queue, row};
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension, Read, Row};
+use crate::store::sql::{Backend, queue, row};
 
 #[async_trait]
-impl Ledger for Sqlite {
+impl<B: Backend> Ledger for B {
     async fn intend_refund(&self, lease: Option<Lease>, intent: RefundIntent, now: Timestamp) -> Result<Refund, Error> {
-        self.executor
-            .write(move |conn| {
-                lease.map_or(Ok(()), |lease| queue::check_lease(conn, lease))?;
-                intend_refund(conn, &intent, now)
-            })
-            .await
+        self.in_transaction(move |conn| {
+            conn.lock_payment(intent.payment)?;
+            lease.map_or(Ok(()), |lease| queue::check_lease(conn, lease))?;
+            intend_refund(conn, &intent, now)
+        })
+        .await
     }
 
     async fn intend_transfer(&self, lease: Lease, intent: TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
-        self.executor
-            .write(move |conn| {
-                queue::check_lease(conn, lease)?;
-                intend_transfer(conn, &intent, now)
-            })
-            .await
+        self.in_transaction(move |conn| {
+            conn.lock_payment(intent.payment)?;
+            queue::check_lease(conn, lease)?;
+            intend_transfer(conn, &intent, now)
+        })
+        .await
     }
 
     async fn transfer(&self, id: TransferId) -> Result<Transfer, Error> {
-        self.executor.read(move |conn| read_transfer(conn, id)).await
+        self.in_snapshot(move |conn| read_transfer(conn, id)).await
     }
 
     async fn booking(&self, uid: &str) -> Result<Option<Booking>, Error> {
         let uid = uid.to_owned();
-        self.executor.read(move |conn| find_booking(conn, &uid)).await
+        self.in_snapshot(move |conn| find_booking(conn, &uid)).await
     }
 
     async fn account(&self, id: &str) -> Result<Option<Account>, Error> {
         let id = id.to_owned();
         let sql = format!("SELECT {} FROM accounts a WHERE a.id = ?1", row::ACCOUNT);
-        self.executor.read(move |conn| Ok(conn.prepare_cached(&sql)?.query_row([id], row::account).optional()?)).await
+        self.in_snapshot(move |conn| Ok(conn.prepare_cached(&sql)?.query_row([&id], row::account).optional()?)).await
     }
 
     async fn complete_until(&self, source: Source) -> Result<Option<Timestamp>, Error> {
-        self.executor
-            .read(move |conn| {
-                let until: Option<i64> =
-                    conn.prepare_cached(CURSOR)?.query_row([source.as_str()], |found| found.get(0)).optional()?;
-                Ok(until.map(Timestamp))
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let until: Option<i64> =
+                conn.prepare_cached(CURSOR)?.query_row([source.as_str()], |found| found.get(0)).optional()?;
+            Ok(until.map(Timestamp))
+        })
+        .await
     }
 
     async fn payment(&self, id: PaymentId) -> Result<Payment, Error> {
-        self.executor.read(move |conn| read_payment(conn, id)).await
+        self.in_snapshot(move |conn| read_payment(conn, id)).await
     }
 
     async fn refund(&self, id: RefundId) -> Result<Refund, Error> {
-        self.executor.read(move |conn| read_refund(conn, id)).await
+        self.in_snapshot(move |conn| read_refund(conn, id)).await
     }
 
     async fn run(&self, id: RunId) -> Result<Run, Error> {
-        self.executor.read(move |conn| read_run(conn, id)).await
+        self.in_snapshot(move |conn| read_run(conn, id)).await
     }
 
     async fn case(&self, id: CaseId) -> Result<Case, Error> {
-        self.executor.read(move |conn| read_case(conn, id)).await
+        self.in_snapshot(move |conn| read_case(conn, id)).await
     }
 
     async fn mail(&self, id: MailId) -> Result<Mail, Error> {
-        self.executor
-            .read(move |conn| {
-                one(conn, &format!("SELECT {} FROM mails m WHERE m.id = ?1", row::MAIL), id.0, row::mail, || {
-                    id.to_string()
-                })
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            one(conn, &format!("SELECT {} FROM mails m WHERE m.id = ?1", row::MAIL), id.0, row::mail, || id.to_string())
+        })
+        .await
     }
 }
 
-pub(super) fn read_payment(conn: &Connection, id: PaymentId) -> Result<Payment, Error> {
+pub(super) fn read_payment(conn: &Connection<'_>, id: PaymentId) -> Result<Payment, Error> {
     one(conn, &format!("SELECT {} FROM payments p WHERE p.id = ?1", row::PAYMENT), id.0, row::payment, || {
         id.to_string()
     })
 }
 
-pub(super) fn read_refund(conn: &Connection, id: RefundId) -> Result<Refund, Error> {
+pub(super) fn read_refund(conn: &Connection<'_>, id: RefundId) -> Result<Refund, Error> {
     one(conn, &format!("SELECT {} FROM refunds f WHERE f.id = ?1", row::REFUND), id.0, row::refund, || id.to_string())
 }
 
-pub(super) fn read_case(conn: &Connection, id: CaseId) -> Result<Case, Error> {
+pub(super) fn read_case(conn: &Connection<'_>, id: CaseId) -> Result<Case, Error> {
     one(conn, &format!("SELECT {} FROM cases c WHERE c.id = ?1", row::CASE), id.0, row::case, || id.to_string())
 }
 
-pub(super) fn read_run(conn: &Connection, id: RunId) -> Result<Run, Error> {
+pub(super) fn read_run(conn: &Connection<'_>, id: RunId) -> Result<Run, Error> {
+    conn.lock_payment_of(id)?;
     one(conn, &format!("SELECT {} FROM runs r WHERE r.id = ?1", row::RUN), id.0, row::run, || id.to_string())
 }
 
-pub(super) fn read_transfer(conn: &Connection, id: TransferId) -> Result<Transfer, Error> {
+pub(super) fn read_transfer(conn: &Connection<'_>, id: TransferId) -> Result<Transfer, Error> {
     let sql = format!("SELECT {} FROM transfers t WHERE t.id = ?1", row::TRANSFER);
     one(conn, &sql, id.0, row::transfer, || id.to_string())
 }
 
-pub(super) fn find_booking(conn: &Connection, uid: &str) -> Result<Option<Booking>, Error> {
+pub(super) fn find_booking(conn: &Connection<'_>, uid: &str) -> Result<Option<Booking>, Error> {
     let sql = format!(
-        "SELECT {} FROM bookings b WHERE b.uid = ?1 OR (?1 NOT GLOB '*[^0-9]*' AND b.cal_id = CAST(?1 AS INTEGER))",
-        row::BOOKING
+        "SELECT {} FROM bookings b WHERE b.uid = ?1 OR b.cal_id = ?2 LIMIT 1{}",
+        row::BOOKING,
+        conn.for_update()
     );
-    Ok(conn.prepare_cached(&sql)?.query_row([uid], row::booking).optional()?)
+    Ok(conn.prepare_cached(&sql)?.query_row(params![uid, booking_number(uid)], row::booking).optional()?)
+}
+
+/// A booking named by Cal.com's number.
+pub(super) fn booking_number(uid: &str) -> Option<i64> {
+    uid.bytes().all(|byte| byte.is_ascii_digit()).then(|| uid.parse().ok()).flatten()
 }
 
 fn one<T>(
-    conn: &Connection,
+    conn: &Connection<'_>,
     sql: &str,
     id: i64,
-    read: fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    read: fn(&Row<'_>) -> Read<T>,
     name: impl FnOnce() -> String,
 ) -> Result<T, Error> {
-    conn.prepare_cached(sql)?.query_row([id], read).optional()?.ok_or_else(|| Error::NotFound(name()))
+    conn.prepare_cached(&format!("{sql}{}", conn.for_update()))?
+        .query_row([id], read)
+        .optional()?
+        .ok_or_else(|| Error::NotFound(name()))
 }
 
 const CURSOR: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
@@ -140,10 +147,10 @@ const HELD_BACK: &str = "SELECT (SELECT count(*) FROM refunds WHERE payment_id =
      + (SELECT count(*) FROM disputes WHERE payment_id = ?1 AND status IN ('open', 'lost'))";
 const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reference, \
      created_at) SELECT ?1, ?2, ?3, ?4, 'workflow', 'intended', ?5 || '/share/' || (count(*) + 1), ?6 \
-     FROM transfers WHERE payment_id = ?1 AND origin = 'workflow'";
+     FROM transfers WHERE payment_id = ?1 AND origin = 'workflow' RETURNING id";
 
 /// M9, decided in the same transaction that records the wish.
-fn intend_transfer(conn: &Connection, intent: &TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
+fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
     let live: Option<i64> =
         conn.prepare_cached(LIVE_TRANSFER)?.query_row([intent.payment.0], |found| found.get(0)).optional()?;
     if let Some(id) = live {
@@ -160,22 +167,23 @@ fn intend_transfer(conn: &Connection, intent: &TransferIntent, now: Timestamp) -
     if intent.amount.currency != payment.amount.currency || intent.amount.minor > payment.amount.minor {
         return Err(Error::Illegal(format!("a share of {} is more than {}", intent.amount, payment.amount)));
     }
-    conn.prepare_cached(INSERT_TRANSFER)?.execute(params![
+    let wanted = params![
         payment.id.0,
         intent.amount.minor,
         intent.amount.currency.code(),
         intent.destination,
         payment_intent,
         now.0
-    ])?;
-    read_transfer(conn, TransferId(conn.last_insert_rowid()))
+    ];
+    let id = conn.prepare_cached(INSERT_TRANSFER)?.query_row(wanted, |found| found.get(0))?;
+    read_transfer(conn, TransferId(id))
 }
 
 const HOLDING: &str = "SELECT f.id, f.payment_id, f.ordinal, f.generation, f.amount, f.currency, f.reason, f.origin, f.status, \
      f.reference, f.request, f.sent_at, f.stripe_refund_id, f.failure, f.created_at, f.settled_at FROM refunds f \
      WHERE f.payment_id = ?1 ORDER BY f.ordinal";
 const INSERT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, created_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'intended', ?7, ?8)";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'intended', ?7, ?8) RETURNING id";
 /// Automatic refunds by hour over the last week, the current hour counted back from now as hour 0.
 const HOURLY: &str = "SELECT (?1 - created_at) / 3600000, count(*) FROM refunds \
      WHERE origin = 'workflow' AND created_at > ?1 - 168 * 3600000 GROUP BY 1";
@@ -187,14 +195,14 @@ pub(super) fn covering(known: &[Refund], left: Money) -> Option<&Refund> {
 }
 
 /// Every refund of a payment, and what is not paid back yet.
-pub(super) fn refunds_and_rest(conn: &Connection, payment: &Payment) -> Result<(Vec<Refund>, Money), Error> {
+pub(super) fn refunds_and_rest(conn: &Connection<'_>, payment: &Payment) -> Result<(Vec<Refund>, Money), Error> {
     let known: Vec<Refund> =
         conn.prepare_cached(HOLDING)?.query_map([payment.id.0], row::refund)?.collect::<Result<_, _>>()?;
     let held: i64 = known.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor).sum();
     Ok((known, Money::new(payment.amount.minor - held, payment.amount.currency)))
 }
 
-pub(super) fn intend_refund(conn: &Connection, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {
+pub(super) fn intend_refund(conn: &Connection<'_>, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {
     let payment = read_payment(conn, intent.payment)?;
     let Some(payment_intent) = &payment.payment_intent else {
         return Err(Error::Illegal(format!("{} was free: there is nothing to pay back", payment.id)));
@@ -215,25 +223,28 @@ pub(super) fn intend_refund(conn: &Connection, intent: &RefundIntent, now: Times
         check_ceiling(conn, intent.ceiling, now)?;
     }
     let ordinal = known.len() + 1;
-    conn.prepare_cached(INSERT)?.execute(params![
+    let reference = format!("{payment_intent}/{ordinal}");
+    let wanted = params![
         payment.id.0,
         i64::try_from(ordinal).unwrap_or(i64::MAX),
         amount.minor,
         amount.currency.code(),
         intent.reason,
         intent.origin.as_str(),
-        format!("{payment_intent}/{ordinal}"),
+        reference,
         now.0
-    ])?;
-    read_refund(conn, RefundId(conn.last_insert_rowid()))
+    ];
+    let id = conn.prepare_cached(INSERT)?.query_row(wanted, |found| found.get(0))?;
+    read_refund(conn, RefundId(id))
 }
 
 /// A burst of automatic refunds is more likely a fault than a bad hour: past the ceiling, or five times the median
 /// hour of the last week if that is more, they wait for a person.
-fn check_ceiling(conn: &Connection, ceiling: u32, now: Timestamp) -> Result<(), Error> {
+fn check_ceiling(conn: &Connection<'_>, ceiling: u32, now: Timestamp) -> Result<(), Error> {
+    conn.lock_name("refund ceiling")?;
     let mut hours = [0_u32; 168];
     let mut statement = conn.prepare_cached(HOURLY)?;
-    let counts = statement.query_map([now.0], |found| Ok((found.get::<_, i64>(0)?, found.get::<_, u32>(1)?)))?;
+    let counts = statement.query_map([now.0], |found| Ok((found.get::<i64>(0)?, found.get::<u32>(1)?)))?;
     for count in counts {
         let (hour, refunds) = count?;
         if let Some(slot) = usize::try_from(hour).ok().and_then(|hour| hours.get_mut(hour)) {

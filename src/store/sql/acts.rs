@@ -1,12 +1,13 @@
 //! The audit trail: one row for each act, chained to the one before it.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::act::Act;
 use crate::model::id::ActId;
 use crate::store::error::Error;
-use crate::store::sqlite::row;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::row;
 
 const LAST: &str = "SELECT id, chain FROM acts ORDER BY id DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO acts (id, at, actor, verb, subject, reason, payment_id, before, after, chain) \
@@ -16,9 +17,10 @@ const INSERT: &str = "INSERT INTO acts (id, at, actor, verb, subject, reason, pa
 const BEGINNING: [u8; 32] = [0; 32];
 
 /// Adds an act at the end of the trail; its id is given here.
-pub(super) fn append(conn: &Connection, mut act: Act) -> Result<ActId, Error> {
+pub(super) fn append(conn: &Connection<'_>, mut act: Act) -> Result<ActId, Error> {
+    conn.lock_name("acts")?;
     let last: Option<(i64, [u8; 32])> =
-        conn.prepare_cached(LAST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        conn.prepare_cached(LAST)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (number, before) = last.unwrap_or((0, BEGINNING));
     act.id = ActId(number + 1);
     conn.prepare_cached(INSERT)?.execute(params![
@@ -44,18 +46,22 @@ fn link(before: &[u8; 32], act: &Act) -> [u8; 32] {
 }
 
 /// The first act that does not fit the one before it.
-pub(super) fn broken(conn: &Connection) -> Result<Option<ActId>, Error> {
-    let sql = format!("SELECT {}, a.chain FROM acts a ORDER BY a.id", row::ACT);
+pub(super) fn broken(conn: &Connection<'_>) -> Result<Option<ActId>, Error> {
+    let sql = format!("SELECT {}, a.chain FROM acts a WHERE a.id > ?1 ORDER BY a.id LIMIT 1000", row::ACT);
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
-    let (mut before, mut number) = (BEGINNING, 0);
-    while let Some(found) = rows.next()? {
-        let (act, chain) = (row::act(found)?, found.get::<_, [u8; 32]>(9)?);
-        number += 1;
-        if act.id.0 != number || link(&before, &act) != chain {
-            return Ok(Some(act.id));
+    let (mut before, mut number) = (BEGINNING, 0_i64);
+    loop {
+        let page: Vec<(Act, [u8; 32])> =
+            statement.query_map([number], |found| Ok((row::act(found)?, found.get(9)?)))?.collect::<Result<_, _>>()?;
+        if page.is_empty() {
+            return Ok(None);
         }
-        before = chain;
+        for (act, chain) in page {
+            number += 1;
+            if act.id.0 != number || link(&before, &act) != chain {
+                return Ok(Some(act.id));
+            }
+            before = chain;
+        }
     }
-    Ok(None)
 }

@@ -1,7 +1,5 @@
 //! Mentors' shares and the accounts they go to.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::model::account::Account;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::TransferId;
@@ -9,24 +7,25 @@ use crate::model::money::Money;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::store::error::Error;
-use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{ledger, row};
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{ledger, row};
 
 const PUT_ACCOUNT: &str = "INSERT INTO accounts (id, user_id, email, status, charges_enabled, payouts_enabled, \
      transfers_enabled, requirements, as_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET \
-     user_id = coalesce(excluded.user_id, user_id), email = coalesce(excluded.email, email), status = excluded.status, \
+     user_id = coalesce(excluded.user_id, accounts.user_id), email = coalesce(excluded.email, accounts.email), status = excluded.status, \
      charges_enabled = excluded.charges_enabled, payouts_enabled = excluded.payouts_enabled, \
      transfers_enabled = excluded.transfers_enabled, requirements = excluded.requirements, as_of = excluded.as_of \
-     WHERE excluded.as_of >= as_of";
+     WHERE excluded.as_of >= accounts.as_of";
 const ACCOUNT_GONE: &str = "INSERT INTO accounts (id, status, charges_enabled, payouts_enabled, transfers_enabled, \
      requirements, as_of) VALUES (?1, 'inactive', 0, 0, 0, '[]', ?2) ON CONFLICT (id) DO UPDATE SET status = 'inactive', \
-     charges_enabled = 0, payouts_enabled = 0, transfers_enabled = 0, as_of = excluded.as_of WHERE excluded.as_of >= as_of";
+     charges_enabled = 0, payouts_enabled = 0, transfers_enabled = 0, as_of = excluded.as_of WHERE excluded.as_of >= accounts.as_of";
 const SENT: &str = "UPDATE transfers SET status = 'sent', request = ?2, sent_at = ?3, generation = generation + ?4 \
      WHERE id = ?1 AND status IN ('intended', 'sent')";
 const FAILED: &str = "UPDATE transfers SET status = 'failed' WHERE id = ?1 AND status IN ('intended', 'sent')";
 const FIND: &str = "SELECT id FROM transfers WHERE stripe_transfer_id = ?1 OR reference = ?2";
-const SEEN: &str =
-    "UPDATE transfers SET status = 'made', stripe_transfer_id = ?2, reversed = max(reversed, ?3) WHERE id = ?1";
+const SEEN: &str = "UPDATE transfers SET status = 'made', stripe_transfer_id = ?2, reversed = CASE WHEN reversed > ?3 THEN reversed ELSE ?3 END WHERE id = ?1";
 const SUPERSEDE: &str = "UPDATE transfers SET status = 'failed' WHERE payment_id = ?1 AND status = 'intended'";
 const LIVE: &str = "SELECT reference FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
 const ADOPT: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reversed, reference, \
@@ -41,7 +40,7 @@ pub(super) struct Seen<'a> {
     pub(super) destination: &'a str,
 }
 
-pub(super) fn put_account(conn: &Connection, new: &Account) -> Result<(), Error> {
+pub(super) fn put_account(conn: &Connection<'_>, new: &Account) -> Result<(), Error> {
     conn.prepare_cached(PUT_ACCOUNT)?.execute(params![
         new.id,
         new.user_id,
@@ -56,12 +55,12 @@ pub(super) fn put_account(conn: &Connection, new: &Account) -> Result<(), Error>
     Ok(())
 }
 
-pub(super) fn account_gone(conn: &Connection, id: &str, as_of: Timestamp) -> Result<(), Error> {
+pub(super) fn account_gone(conn: &Connection<'_>, id: &str, as_of: Timestamp) -> Result<(), Error> {
     conn.prepare_cached(ACCOUNT_GONE)?.execute(params![id, as_of.0])?;
     Ok(())
 }
 
-pub(super) fn transfer_failed(conn: &Connection, id: TransferId) -> Result<(), Error> {
+pub(super) fn transfer_failed(conn: &Connection<'_>, id: TransferId) -> Result<(), Error> {
     conn.prepare_cached(FAILED)?.execute([id.0])?;
     Ok(())
 }
@@ -69,7 +68,7 @@ pub(super) fn transfer_failed(conn: &Connection, id: TransferId) -> Result<(), E
 impl Scope {
     pub(super) fn transfer_sent(
         &self,
-        conn: &Connection,
+        conn: &Connection<'_>,
         id: TransferId,
         request: &str,
         renew: bool,
@@ -82,7 +81,7 @@ impl Scope {
         Ok(())
     }
 
-    pub(super) fn transfer_seen(&mut self, conn: &Connection, seen: &Seen<'_>) -> Result<(), Error> {
+    pub(super) fn transfer_seen(&mut self, conn: &Connection<'_>, seen: &Seen<'_>) -> Result<(), Error> {
         let known: Option<i64> = conn
             .prepare_cached(FIND)?
             .query_row(params![seen.stripe_id, seen.reference], |found| found.get(0))

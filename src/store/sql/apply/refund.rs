@@ -1,7 +1,5 @@
 //! Refunds: what was asked, what was learnt, what others did, and what it all adds up to.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::{PaymentId, RefundId};
@@ -9,8 +7,10 @@ use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
 use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::store::error::Error;
-use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{ledger, row};
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{ledger, row};
 
 const SENT: &str =
     "UPDATE refunds SET status = ?2, request = ?3, sent_at = ?4, generation = generation + ?5 WHERE id = ?1";
@@ -20,13 +20,12 @@ const FIND: &str =
     "SELECT id FROM refunds WHERE stripe_refund_id = ?1 OR (reference = ?2 AND stripe_refund_id IS NULL)";
 const SUPERSEDE: &str =
     "UPDATE refunds SET status = 'failed', failure = ?2, settled_at = ?3 WHERE payment_id = ?1 AND status = 'intended'";
-const HELD: &str =
-    "SELECT coalesce(sum(amount), 0) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')";
+const HELD: &str = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')";
 const ADOPT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, \
      stripe_refund_id, created_at, settled_at) SELECT ?1, coalesce(max(ordinal), 0) + 1, ?2, ?3, 'found at Stripe', ?4, ?5, \
      ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1";
-const SUMS: &str = "SELECT coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0), \
-     coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) FROM refunds WHERE payment_id = ?1";
+const SUMS: &str = "SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS BIGINT), \
+     CAST(coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1";
 
 /// A refund as Stripe has it.
 pub(super) struct Found<'a> {
@@ -37,7 +36,13 @@ pub(super) struct Found<'a> {
 }
 
 impl Scope {
-    pub(super) fn refund_sent(&self, conn: &Connection, id: RefundId, request: &str, renew: bool) -> Result<(), Error> {
+    pub(super) fn refund_sent(
+        &self,
+        conn: &Connection<'_>,
+        id: RefundId,
+        request: &str,
+        renew: bool,
+    ) -> Result<(), Error> {
         let known = ledger::read_refund(conn, id)?;
         let status = known.status.learn(RefundFact::Sent).map_err(|error| Error::Illegal(error.to_string()))?;
         let sent = if renew || known.request.is_none() {
@@ -52,7 +57,7 @@ impl Scope {
 
     pub(super) fn refund_learned(
         &mut self,
-        conn: &Connection,
+        conn: &Connection<'_>,
         known: &Refund,
         fact: RefundFact,
         stripe_refund_id: Option<&str>,
@@ -73,7 +78,7 @@ impl Scope {
         if accepted && !status.holds_money() { self.open_case(conn, failed_later(known, status)) } else { Ok(()) }
     }
 
-    pub(super) fn refund_adopted(&mut self, conn: &Connection, found: &Found<'_>) -> Result<(), Error> {
+    pub(super) fn refund_adopted(&mut self, conn: &Connection<'_>, found: &Found<'_>) -> Result<(), Error> {
         let known: Option<i64> = conn
             .prepare_cached(FIND)?
             .query_row(params![found.stripe_id, found.reference], |row| row.get(0))
@@ -118,8 +123,8 @@ impl Scope {
     }
 
     /// Whether one more refund is too much, once what was only wanted has given way to what was done.
-    fn exceeds(&self, conn: &Connection, payment: PaymentId, paid: Money, more: Money) -> Result<bool, Error> {
-        let held = || conn.prepare_cached(HELD)?.query_row([payment.0], |row| row.get::<_, i64>(0));
+    fn exceeds(&self, conn: &Connection<'_>, payment: PaymentId, paid: Money, more: Money) -> Result<bool, Error> {
+        let held = || conn.prepare_cached(HELD)?.query_row([payment.0], |row| row.get::<i64>(0));
         if more.currency != paid.currency {
             return Ok(true);
         }
@@ -132,7 +137,7 @@ impl Scope {
     }
 
     /// What the refunds add up to decides where the payment stands.
-    fn weigh_refunds(&mut self, conn: &Connection, newest: RefundStatus) -> Result<(), Error> {
+    fn weigh_refunds(&mut self, conn: &Connection<'_>, newest: RefundStatus) -> Result<(), Error> {
         let payment = self.subject(conn)?;
         let (settled, held): (i64, i64) =
             conn.prepare_cached(SUMS)?.query_row([payment.id.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
 use serde_json::json;
 
 use crate::model::alert::{Alert, Finding, Pace};
@@ -13,14 +12,16 @@ use crate::model::time::Timestamp;
 use crate::store::alerts::{Alerts, Arrivals, CaseGroup};
 use crate::store::change::NewRun;
 use crate::store::error::Error;
-use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{Sqlite, ledger, row};
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, Read, Row};
+use crate::store::sql::{Backend, ledger, row};
 
 const ALERT: &str = "SELECT id, condition, subject, summary, count, first_at, last_at, silenced_until, delivered_at, failure, ended_at \
      FROM alerts";
 const OPEN: &str = "INSERT INTO alerts (condition, subject, summary, count, first_at, last_at) VALUES (?1, ?2, ?3, 1, ?4, ?4) \
      ON CONFLICT (condition, subject) WHERE ended_at IS NULL \
-     DO UPDATE SET summary = excluded.summary, count = count + 1, last_at = excluded.last_at";
+     DO UPDATE SET summary = excluded.summary, count = alerts.count + 1, last_at = excluded.last_at";
 /// What was found just now: what only has not ended yet is not told again.
 const DUE: &str = "SELECT id FROM alerts WHERE ended_at IS NULL AND last_at = ?1 \
      AND (silenced_until IS NULL OR silenced_until <= ?1) ORDER BY id";
@@ -32,10 +33,9 @@ const UNTOLD: &str = "UPDATE alerts SET failure = ?2 WHERE id = ?1";
 const END_TESTS: &str = "UPDATE alerts SET ended_at = ?1 WHERE ended_at IS NULL AND condition = 'test'";
 /// Twenty thousand rows back at the most, for a process that has just begun to look.
 const ARRIVED: &str = "SELECT source, via, max(received_at) FROM (SELECT source, via, received_at FROM events WHERE id > ?1 \
-     ORDER BY id DESC LIMIT 20000) GROUP BY source, via";
+     ORDER BY id DESC LIMIT 20000) AS newest GROUP BY source, via";
 const NEWEST: &str = "SELECT max(id) FROM events";
-const LAST_TOLD: &str =
-    "SELECT max(alerted_at) FROM (SELECT kind, alerted_at FROM cases ORDER BY id DESC LIMIT 5000) WHERE kind = ?1";
+const LAST_TOLD: &str = "SELECT max(alerted_at) FROM (SELECT kind, alerted_at FROM cases ORDER BY id DESC LIMIT 5000) AS newest WHERE kind = ?1";
 /// The first open case of the kind on whose telling a run still is.
 const FIRST: &str = "SELECT min(c.id) FROM cases c JOIN runs r ON coalesce(r.payment_id, 0) = coalesce(c.payment_id, 0) \
      AND r.workflow = 'alert' AND r.key = 'case/' || c.cause \
@@ -48,40 +48,40 @@ const FIND_RUN: &str = "SELECT id FROM runs WHERE coalesce(payment_id, 0) = 0 AN
 pub(super) const TELL_WORKFLOW: &str = "tell-alerts";
 
 #[async_trait]
-impl Alerts for Sqlite {
+impl<B: Backend> Alerts for B {
     async fn report(&self, found: Vec<Finding>, pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
-        if found.is_empty() && self.executor.read(move |conn| ids(conn, OVER, now.minus(pace.rest))).await?.is_empty() {
+        let over = self.in_snapshot(move |conn| ids(conn, OVER, now.minus(pace.rest))).await?;
+        if found.is_empty() && over.is_empty() {
             return Ok(None);
         }
-        self.executor.write(move |conn| report(conn, &found, pace, now)).await
+        self.in_transaction(move |conn| report(conn, &found, pace, now)).await
     }
 
     async fn alert(&self, id: AlertId) -> Result<Alert, Error> {
-        self.executor
-            .read(move |conn| {
-                let sql = format!("{ALERT} WHERE id = ?1");
-                let mut found = conn.prepare_cached(&sql)?;
-                let mut found = found.query_map([id.0], read)?;
-                found.next().transpose()?.ok_or_else(|| Error::NotFound(id.to_string()))
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let sql = format!("{ALERT} WHERE id = ?1");
+            let mut found = conn.prepare_cached(&sql)?;
+            let mut found = found.query_map([id.0], read)?;
+            found.next().transpose()?.ok_or_else(|| Error::NotFound(id.to_string()))
+        })
+        .await
     }
 
     async fn alerts(&self, all: bool, limit: u32) -> Result<Vec<Alert>, Error> {
-        self.executor.read(move |conn| alerts(conn, all, limit)).await
+        self.in_snapshot(move |conn| alerts(conn, all, limit)).await
     }
 
     async fn arrivals(&self, after: EventId) -> Result<Arrivals, Error> {
-        self.executor.read(move |conn| arrivals(conn, after)).await
+        self.in_snapshot(move |conn| arrivals(conn, after)).await
     }
 
     async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
-        self.executor.read(move |conn| case_group(conn, case, span, now)).await
+        self.in_snapshot(move |conn| case_group(conn, case, span, now)).await
     }
 }
 
 /// What is open, or what was ever.
-pub(super) fn alerts(conn: &Connection, all: bool, limit: u32) -> Result<Vec<Alert>, Error> {
+pub(super) fn alerts(conn: &Connection<'_>, all: bool, limit: u32) -> Result<Vec<Alert>, Error> {
     let sql = format!(
         "{ALERT} WHERE ?1 OR ended_at IS NULL OR condition <> 'test' AND (delivered_at IS NULL OR failure IS NOT NULL) \
          ORDER BY id DESC LIMIT ?2"
@@ -89,15 +89,15 @@ pub(super) fn alerts(conn: &Connection, all: bool, limit: u32) -> Result<Vec<Ale
     Ok(conn.prepare_cached(&sql)?.query_map(params![all, limit], read)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn told(conn: &Connection, alerts: &[AlertId], now: Timestamp) -> Result<(), Error> {
+pub(super) fn told(conn: &Connection<'_>, alerts: &[AlertId], now: Timestamp) -> Result<(), Error> {
     alerts.iter().try_for_each(|id| Ok(conn.prepare_cached(TOLD)?.execute([id.0, now.0]).map(drop)?))
 }
 
-pub(super) fn untold(conn: &Connection, alerts: &[AlertId], failure: &str) -> Result<(), Error> {
+pub(super) fn untold(conn: &Connection<'_>, alerts: &[AlertId], failure: &str) -> Result<(), Error> {
     alerts.iter().try_for_each(|id| Ok(conn.prepare_cached(UNTOLD)?.execute(params![id.0, failure]).map(drop)?))
 }
 
-fn read(found: &Row<'_>) -> rusqlite::Result<Alert> {
+fn read(found: &Row<'_>) -> Read<Alert> {
     Ok(Alert {
         id: AlertId(found.get(0)?),
         condition: row::word(found, 1)?,
@@ -106,19 +106,21 @@ fn read(found: &Row<'_>) -> rusqlite::Result<Alert> {
         count: found.get(4)?,
         first_at: Timestamp(found.get(5)?),
         last_at: Timestamp(found.get(6)?),
-        silenced_until: found.get::<_, Option<i64>>(7)?.map(Timestamp),
-        delivered_at: found.get::<_, Option<i64>>(8)?.map(Timestamp),
+        silenced_until: found.get::<Option<i64>>(7)?.map(Timestamp),
+        delivered_at: found.get::<Option<i64>>(8)?.map(Timestamp),
         failure: found.get(9)?,
-        ended_at: found.get::<_, Option<i64>>(10)?.map(Timestamp),
+        ended_at: found.get::<Option<i64>>(10)?.map(Timestamp),
     })
 }
 
-fn ids(conn: &Connection, sql: &str, at: Timestamp) -> Result<Vec<i64>, Error> {
+fn ids(conn: &Connection<'_>, sql: &str, at: Timestamp) -> Result<Vec<i64>, Error> {
     Ok(conn.prepare_cached(sql)?.query_map([at.0], |found| found.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// What is due is told by one run, however much it is.
-fn report(conn: &Connection, found: &[Finding], pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
+fn report(conn: &Connection<'_>, found: &[Finding], pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
+    // Every process that serves looks, and one of them tells.
+    conn.lock_name("alerts")?;
     for finding in found {
         let told = params![finding.condition.as_str(), finding.subject, finding.summary, now.0];
         conn.prepare_cached(OPEN)?.execute(told)?;
@@ -135,14 +137,16 @@ fn report(conn: &Connection, found: &[Finding], pace: Pace, now: Timestamp) -> R
     let Some(first) = due.first().or(over.first()) else { return Ok(None) };
     let key = format!("alerts/{now}/{first}");
     let scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
-    scope.start(conn, NewRun::with_input(TELL_WORKFLOW, key.clone(), json!({ "due": due, "over": over })))?;
-    let run = conn.prepare_cached(FIND_RUN)?.query_row([TELL_WORKFLOW, &key], |found| found.get(0))?;
-    Ok(Some(RunId(run)))
+    let run = NewRun::with_input(TELL_WORKFLOW, key.clone(), json!({ "due": due, "over": over }));
+    match scope.start(conn, &run)? {
+        Some(run) => Ok(Some(run)),
+        None => Ok(Some(RunId(conn.prepare_cached(FIND_RUN)?.query_row([TELL_WORKFLOW, &key], |found| found.get(0))?))),
+    }
 }
 
 /// What came in after `after`: the newest of each sender and way.
-fn arrivals(conn: &Connection, after: EventId) -> Result<Arrivals, Error> {
-    let newest: Option<i64> = conn.prepare_cached(NEWEST)?.query_row([], |found| found.get(0))?;
+fn arrivals(conn: &Connection<'_>, after: EventId) -> Result<Arrivals, Error> {
+    let newest: Option<i64> = conn.prepare_cached(NEWEST)?.query_row((), |found| found.get(0))?;
     let newest = EventId(newest.unwrap_or(after.0));
     let read = |found: &Row<'_>| Ok((row::word(found, 0)?, row::word(found, 1)?, Timestamp(found.get(2)?)));
     let last = conn.prepare_cached(ARRIVED)?.query_map([after.0], read)?.collect::<Result<_, _>>()?;
@@ -150,7 +154,7 @@ fn arrivals(conn: &Connection, after: EventId) -> Result<Arrivals, Error> {
 }
 
 /// One of those who would tell of a case of this kind tells of all; the others wait until they are told of.
-fn case_group(conn: &Connection, id: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
+fn case_group(conn: &Connection<'_>, id: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
     let case = ledger::read_case(conn, id)?;
     if case.alerted_at.is_some() {
         return Ok(CaseGroup::Told);

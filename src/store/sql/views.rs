@@ -1,7 +1,6 @@
 //! Answers to questions of people.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::event::Event;
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
@@ -9,59 +8,60 @@ use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 use crate::store::levels::Levels;
-use crate::store::sqlite::{Sqlite, levels, queue, row, status};
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension, Read, Row};
+use crate::store::sql::{Backend, levels, queue, row, status};
 use crate::store::status::Status;
 use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 
 #[async_trait]
-impl Views for Sqlite {
+impl<B: Backend> Views for B {
     async fn resolve(&self, id: &str) -> Result<Subject, Error> {
         let (id, after) = (id.to_owned(), format!("{id}\u{10ffff}"));
-        self.executor.read(move |conn| resolve(conn, &id, &after)).await
+        self.in_snapshot(move |conn| resolve(conn, &id, &after)).await
     }
 
     async fn resolve_whole(&self, id: &str) -> Result<Subject, Error> {
         let (id, after) = (id.to_owned(), format!("{id}\u{1}"));
-        self.executor.read(move |conn| resolve(conn, &id, &after)).await
+        self.in_snapshot(move |conn| resolve(conn, &id, &after)).await
     }
 
     async fn story(&self, subject: Subject) -> Result<Story, Error> {
-        self.executor.read(move |conn| story(conn, subject)).await
+        self.in_snapshot(move |conn| story(conn, subject)).await
     }
 
     async fn body(&self, event: EventId) -> Result<Vec<u8>, Error> {
-        self.executor
-            .read(move |conn| {
-                let body: Option<Option<Vec<u8>>> =
-                    conn.prepare_cached(BODY)?.query_row([event.0], |found| found.get(0)).optional()?;
-                body.flatten().ok_or_else(|| Error::NotFound(format!("body of {event}")))
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let body: Option<Option<Vec<u8>>> =
+                conn.prepare_cached(BODY)?.query_row([event.0], |found| found.get(0)).optional()?;
+            body.flatten().ok_or_else(|| Error::NotFound(format!("body of {event}")))
+        })
+        .await
     }
 
     async fn discrepancies(&self, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
-        self.executor.read(move |conn| discrepancies(conn, since, limit)).await
+        self.in_snapshot(move |conn| discrepancies(conn, since, limit)).await
     }
 
     async fn summary(&self, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
-        self.executor.read(move |conn| summary(conn, from, until)).await
+        self.in_snapshot(move |conn| summary(conn, from, until)).await
     }
 
     async fn status(&self, now: Timestamp) -> Result<Status, Error> {
-        self.executor.read(move |conn| status::status(conn, now)).await
+        self.in_snapshot(move |conn| status::status(conn, now)).await
     }
 
     async fn levels(&self, now: Timestamp) -> Result<Levels, Error> {
-        let path = self.path.clone();
-        self.executor.read(move |conn| levels::levels(conn, &path, now)).await
+        let levels = self.in_snapshot(move |conn| levels::levels(conn, now)).await?;
+        Ok(Levels { log_bytes: self.log_bytes(), ..levels })
     }
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
-        self.executor.read(move |conn| backlog(conn, now)).await
+        self.in_snapshot(move |conn| backlog(conn, now)).await
     }
 }
 
-pub(super) fn backlog(conn: &Connection, now: Timestamp) -> Result<Backlog, Error> {
+pub(super) fn backlog(conn: &Connection<'_>, now: Timestamp) -> Result<Backlog, Error> {
     Ok(conn.prepare_cached(BACKLOG)?.query_row([now.0], |found| {
         Ok(Backlog {
             due: found.get(0)?,
@@ -95,7 +95,7 @@ const DISCREPANCIES: [(Unsettled, &str); 4] = [
     ),
 ];
 
-fn discrepancies(conn: &Connection, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
+fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
     let mut all = Vec::new();
     for (what, condition) in DISCREPANCIES {
         let sql = format!(
@@ -111,14 +111,15 @@ fn discrepancies(conn: &Connection, since: Timestamp, limit: u32) -> Result<Vec<
     Ok(all)
 }
 
-const PAID: &str = "SELECT currency, count(*), sum(amount), sum(coalesce(checkout ->> '$.mentor_fee', 0)) FROM payments \
+const PAID: &str = "SELECT currency, count(*), CAST(sum(amount) AS BIGINT), \
+     CAST(sum(coalesce(CAST(checkout ->> 'mentor_fee' AS BIGINT), 0)) AS BIGINT) FROM payments \
      WHERE created_at >= ?1 AND created_at < ?2 AND status NOT IN ('awaiting', 'failed', 'expired') GROUP BY currency ORDER BY currency";
-const REFUNDED: &str = "SELECT currency, count(*), sum(amount) FROM refunds \
+const REFUNDED: &str = "SELECT currency, count(*), CAST(sum(amount) AS BIGINT) FROM refunds \
      WHERE created_at >= ?1 AND created_at < ?2 AND status IN ('pending', 'succeeded') GROUP BY currency ORDER BY currency";
 const TROUBLE: &str = "SELECT (SELECT count(*) FROM runs WHERE state = 'failed' AND finished_at >= ?1 AND finished_at < ?2), \
      (SELECT count(*) FROM cases WHERE status = 'open')";
 
-fn summary(conn: &Connection, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
+fn summary(conn: &Connection<'_>, from: Timestamp, until: Timestamp) -> Result<Summary, Error> {
     let span = [from.0, until.0];
     let mut takings: Vec<Takings> = conn
         .prepare_cached(PAID)?
@@ -132,14 +133,13 @@ fn summary(conn: &Connection, from: Timestamp, until: Timestamp) -> Result<Summa
         })?
         .collect::<Result<_, _>>()?;
     let mut refunds = conn.prepare_cached(REFUNDED)?;
-    let mut refunds = refunds.query(span)?;
-    while let Some(found) = refunds.next()? {
-        let currency = row::currency(found, 0)?;
+    for found in refunds.query_map(span, |found| Ok((row::currency(found, 0)?, found.get(1)?, found.get(2)?)))? {
+        let (currency, count, sum) = found?;
         let place = takings.iter().position(|of| of.currency == currency).unwrap_or_else(|| {
             takings.push(Takings::none(currency));
             takings.len() - 1
         });
-        (takings[place].refunds, takings[place].refunded) = (found.get(1)?, found.get(2)?);
+        (takings[place].refunds, takings[place].refunded) = (count, sum);
     }
     let (failed_runs, open_cases) =
         conn.prepare_cached(TROUBLE)?.query_row(span, |found| Ok((found.get(0)?, found.get(1)?)))?;
@@ -162,11 +162,11 @@ const BY_PROVIDER_ID: &str = "SELECT DISTINCT payment FROM ( \
      UNION ALL SELECT payment_id FROM transfers WHERE stripe_transfer_id >= ?1 AND stripe_transfer_id < ?2 \
      UNION ALL SELECT payment_id FROM disputes WHERE id >= ?1 AND id < ?2 \
      UNION ALL SELECT payment_id FROM bookings WHERE uid >= ?1 AND uid < ?2 AND payment_id IS NOT NULL \
-     UNION ALL SELECT payment_id FROM events WHERE external_id >= ?1 AND external_id < ?2 AND payment_id IS NOT NULL) LIMIT 2";
+     UNION ALL SELECT payment_id FROM events WHERE external_id >= ?1 AND external_id < ?2 AND payment_id IS NOT NULL) AS named LIMIT 2";
 const BY_EVENT_ID: &str = "SELECT id FROM events WHERE external_id >= ?1 AND external_id < ?2 LIMIT 2";
 
 /// `after` ends the range of ids that are meant.
-fn resolve(conn: &Connection, id: &str, after: &str) -> Result<Subject, Error> {
+fn resolve(conn: &Connection<'_>, id: &str, after: &str) -> Result<Subject, Error> {
     if let Some(own) = resolve_own(conn, id)? {
         return Ok(own);
     }
@@ -191,7 +191,7 @@ fn resolve(conn: &Connection, id: &str, after: &str) -> Result<Subject, Error> {
 }
 
 /// Ids of our own: whatever belongs to a payment stands for the payment.
-fn resolve_own(conn: &Connection, id: &str) -> Result<Option<Subject>, Error> {
+fn resolve_own(conn: &Connection<'_>, id: &str) -> Result<Option<Subject>, Error> {
     let owned: Option<(&str, i64, Subject)> = if let Ok(PaymentId(n)) = id.parse() {
         Some(("SELECT id FROM payments WHERE id = ?1", n, Subject::Payment(PaymentId(n))))
     } else if let Ok(RunId(n)) = id.parse() {
@@ -222,7 +222,7 @@ fn resolve_own(conn: &Connection, id: &str) -> Result<Option<Subject>, Error> {
     }
 }
 
-fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
+fn story(conn: &Connection<'_>, subject: Subject) -> Result<Story, Error> {
     let (column, id) = match subject {
         Subject::Payment(PaymentId(id)) => ("payment_id", id),
         Subject::Run(RunId(id))
@@ -264,12 +264,12 @@ fn story(conn: &Connection, subject: Subject) -> Result<Story, Error> {
 }
 
 fn list<T>(
-    conn: &Connection,
+    conn: &Connection<'_>,
     columns: &str,
     table: &str,
     by: &str,
     id: i64,
-    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    read: fn(&Row<'_>) -> Read<T>,
 ) -> Result<Vec<T>, Error> {
     let sql = format!("SELECT {columns} FROM {table} WHERE {by} = ?1 ORDER BY id LIMIT 1000");
     Ok(conn.prepare_cached(&sql)?.query_map(params![id], read)?.collect::<Result<_, _>>()?)

@@ -1,7 +1,6 @@
 //! What operators do: each deed with its row in the audit trail, in one transaction.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
@@ -15,33 +14,28 @@ use crate::model::time::Timestamp;
 use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, Plan, REFUND_WORKFLOW, RefundIntent};
 use crate::store::error::Error;
 use crate::store::order::{Deed, Order, Performed, RefundOrder};
-use crate::store::sqlite::apply::Scope;
-use crate::store::sqlite::{Sqlite, acts, inbox, ledger, queue, row};
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{Backend, acts, inbox, ledger, queue, row};
 use crate::store::{Ingested, Operations};
 
 #[async_trait]
-impl Operations for Sqlite {
+impl<B: Backend> Operations for B {
     async fn operate(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
-        self.executor.write(move |conn| operate(conn, order, now)).await
+        self.in_transaction(move |conn| operate(conn, &order, now)).await
     }
 
     async fn rehearse(&self, order: Order, now: Timestamp) -> Result<Performed, Error> {
-        self.executor
-            .write(move |conn| {
-                conn.execute_batch("SAVEPOINT rehearsal")?;
-                let outcome = operate(conn, order, now);
-                conn.execute_batch("ROLLBACK TO rehearsal; RELEASE rehearsal")?;
-                outcome
-            })
-            .await
+        self.in_transaction(move |conn| conn.rehearse(|conn| operate(conn, &order, now))).await
     }
 
     async fn pauses(&self) -> Result<Vec<Pause>, Error> {
-        self.executor.read(pauses).await
+        self.in_snapshot(pauses).await
     }
 
     async fn broken_act(&self) -> Result<Option<ActId>, Error> {
-        self.executor.read(acts::broken).await
+        self.in_snapshot(acts::broken).await
     }
 }
 
@@ -61,8 +55,8 @@ impl Done {
     }
 }
 
-pub(super) fn operate(conn: &Connection, order: Order, now: Timestamp) -> Result<Performed, Error> {
-    let Order { actor, reason, deed } = order;
+pub(in crate::store) fn operate(conn: &Connection<'_>, order: &Order, now: Timestamp) -> Result<Performed, Error> {
+    let Order { actor, reason, deed } = order.clone();
     let done = match deed {
         Deed::Refund(wanted) => refund(conn, &wanted, reason.as_deref(), now)?,
         Deed::Retry { run, from } => retry(conn, run, from.as_deref(), now)?,
@@ -101,7 +95,7 @@ const UNFINISHED: &str = "SELECT id FROM runs WHERE coalesce(payment_id, 0) = ?1
 const REFUND_RUNS: &str = "SELECT count(*) FROM runs WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2";
 
 /// Whether a payment may be paid back by a person, and if not why and what to do.
-fn check_refundable(conn: &Connection, payment: &Payment) -> Result<(), Error> {
+fn check_refundable(conn: &Connection<'_>, payment: &Payment) -> Result<(), Error> {
     let id = payment.id;
     if payment.payment_intent.is_none() {
         return Err(Error::Illegal(format!("{id} was free: there is nothing to pay back")));
@@ -125,7 +119,7 @@ fn check_refundable(conn: &Connection, payment: &Payment) -> Result<(), Error> {
     Ok(())
 }
 
-fn refund(conn: &Connection, wanted: &RefundOrder, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
     let payment = ledger::read_payment(conn, wanted.payment)?;
     let (known, left) = ledger::refunds_and_rest(conn, &payment)?;
     let there = match wanted.amount {
@@ -183,7 +177,7 @@ fn refunded(payment: &Payment, refund: &Refund, run: Option<RunId>, before: Valu
 }
 
 fn start_refund(
-    conn: &Connection,
+    conn: &Connection<'_>,
     payment: &Payment,
     refund: &Refund,
     wanted: &RefundOrder,
@@ -194,19 +188,19 @@ fn start_refund(
         conn.prepare_cached(REFUND_RUNS)?.query_row(params![payment.id.0, REFUND_WORKFLOW], |n| n.get(0))?;
     let scope = Scope { payment: Some(payment.id), payment_created: false, event: None, run: None, now };
     let input = json!({ "reason": reason.unwrap_or("ordered by an operator"), "refund": refund.id, "cancel_booking": wanted.cancel_booking });
-    scope.start(conn, NewRun::with_input(REFUND_WORKFLOW, format!("operator/{}/{runs}", refund.ordinal), input))?;
-    Ok(RunId(conn.last_insert_rowid()))
+    let run = NewRun::with_input(REFUND_WORKFLOW, format!("operator/{}/{runs}", refund.ordinal), input);
+    scope.start(conn, &run)?.ok_or_else(|| Error::Illegal(format!("another refund of {} is being ordered", payment.id)))
 }
 
 /// The run that is at work on a refund of the payment.
-fn unfinished(conn: &Connection, payment: PaymentId) -> Result<Option<RunId>, Error> {
+fn unfinished(conn: &Connection<'_>, payment: PaymentId) -> Result<Option<RunId>, Error> {
     Ok(match unfinished_of(conn, payment, REFUND_WORKFLOW)? {
         Some(run) => Some(run),
         None => unfinished_of(conn, payment, CHECKOUT_WORKFLOW)?,
     })
 }
 
-fn unfinished_of(conn: &Connection, payment: PaymentId, workflow: &str) -> Result<Option<RunId>, Error> {
+fn unfinished_of(conn: &Connection<'_>, payment: PaymentId, workflow: &str) -> Result<Option<RunId>, Error> {
     let mut statement = conn.prepare_cached(UNFINISHED)?;
     Ok(statement.query_row(params![payment.0, workflow], |found| found.get(0).map(RunId)).optional()?)
 }
@@ -219,10 +213,10 @@ const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq 
 const LAST_FAILED: &str =
     "SELECT step FROM attempts WHERE run_id = ?1 AND outcome = 'failed' AND retried = 0 ORDER BY seq DESC LIMIT 1";
 const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
-const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> '$.refund', 4) AS INTEGER) \
+const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> 'refund', 4) AS BIGINT) \
      WHERE r.id = ?1";
 
-fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -> Result<Done, Error> {
     let run = ledger::read_run(conn, id)?;
     run.state.next(RunChange::Retry).map_err(|error| {
         Error::Illegal(match run.state {
@@ -256,6 +250,7 @@ fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Re
     let from = from.map(str::to_owned).or(failed);
     conn.prepare_cached(FORGET)?.execute(params![id.0, from])?;
     conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
+    conn.wake();
     let before = json!({ "state": run.state, "failure": run.failure });
     let mut done = Done::new(Verb::Retry, id, before, json!({ "state": RunState::Queued, "from": from }));
     (done.payment, done.performed.run) = (run.payment, Some(id));
@@ -263,27 +258,27 @@ fn retry(conn: &Connection, id: RunId, from: Option<&str>, now: Timestamp) -> Re
 }
 
 const OF_EVENT: &str = "SELECT payment_id, (SELECT coalesce(max(id), 0) FROM runs) FROM events WHERE id = ?1";
-const STARTED: &str = "SELECT id FROM runs WHERE id > ?1 ORDER BY id";
+const STARTED: &str = "SELECT id FROM runs WHERE id > ?1 AND event_id = ?2 ORDER BY id";
 
-fn replay(conn: &Connection, id: EventId, plan: Plan, now: Timestamp) -> Result<Done, Error> {
+fn replay(conn: &Connection<'_>, id: EventId, plan: Plan, now: Timestamp) -> Result<Done, Error> {
     let (payment, newest): (Option<i64>, i64) = conn
         .prepare_cached(OF_EVENT)?
         .query_row([id.0], |found| Ok((found.get(0)?, found.get(1)?)))
         .optional()?
         .ok_or_else(|| Error::NotFound(id.to_string()))?;
-    match inbox::ingest(conn, plan, now)? {
+    match inbox::ingest(conn, &plan, now)? {
         Ingested::Duplicate { event, differs: false } if event == id => {}
         _ => return Err(Error::Illegal(format!("the bytes of {id} are not those it came with"))),
     }
     let started: Vec<RunId> = conn
         .prepare_cached(STARTED)?
-        .query_map([newest], |found| found.get(0).map(RunId))?
+        .query_map([newest, id.0], |found| found.get(0).map(RunId))?
         .collect::<Result<_, _>>()?;
     let done = Done::new(Verb::Retry, id, json!({}), json!({ "started": started }));
     Ok(Done { payment: payment.map(PaymentId), ..done })
 }
 
-fn cancel(conn: &Connection, id: RunId, now: Timestamp) -> Result<Done, Error> {
+fn cancel(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<Done, Error> {
     let run = ledger::read_run(conn, id)?;
     let already = run.state == RunState::Cancelled || run.cancel_requested;
     if run.state.is_terminal() && !already {
@@ -302,7 +297,7 @@ const LIVE_BOOKING: &str =
     "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed')";
 
 fn resolve(
-    conn: &Connection,
+    conn: &Connection<'_>,
     id: CaseId,
     resolution: Resolution,
     reason: Option<&str>,
@@ -345,7 +340,7 @@ fn resolve(
 
 const KNOWN_CAUSE: &str = "SELECT 1 FROM cases WHERE cause = ?1";
 
-fn open_case(conn: &Connection, payment: PaymentId, case: NewCase, now: Timestamp) -> Result<Done, Error> {
+fn open_case(conn: &Connection<'_>, payment: PaymentId, case: NewCase, now: Timestamp) -> Result<Done, Error> {
     let already = conn.prepare_cached(KNOWN_CAUSE)?.exists([&case.cause])?;
     let after = json!({ "kind": case.kind, "summary": case.summary });
     if !already {
@@ -358,18 +353,25 @@ fn open_case(conn: &Connection, payment: PaymentId, case: NewCase, now: Timestam
 
 const PAUSES: &str = "SELECT kind, name, since, actor, reason FROM pauses ORDER BY kind, name";
 const PAUSED: &str = "SELECT 1 FROM pauses WHERE kind = ?1 AND name = ?2";
-const PAUSE: &str = "INSERT INTO pauses (kind, name, since, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
+const PAUSE: &str = "INSERT INTO pauses (kind, name, since, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5) \
+     ON CONFLICT (kind, name) DO NOTHING";
 const RESUME: &str = "DELETE FROM pauses WHERE kind = ?1 AND name = ?2";
 
-pub(super) fn pauses(conn: &Connection) -> Result<Vec<Pause>, Error> {
-    Ok(conn.prepare_cached(PAUSES)?.query_map([], row::pause)?.collect::<Result<_, _>>()?)
+pub(super) fn pauses(conn: &Connection<'_>) -> Result<Vec<Pause>, Error> {
+    Ok(conn.prepare_cached(PAUSES)?.query_map((), row::pause)?.collect::<Result<_, _>>()?)
 }
 
-fn is_paused(conn: &Connection, what: &Pausable) -> Result<bool, Error> {
+fn is_paused(conn: &Connection<'_>, what: &Pausable) -> Result<bool, Error> {
     Ok(conn.prepare_cached(PAUSED)?.exists(params![what.kind.as_str(), what.name])?)
 }
 
-fn pause(conn: &Connection, what: &Pausable, actor: &str, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
+fn pause(
+    conn: &Connection<'_>,
+    what: &Pausable,
+    actor: &str,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<Done, Error> {
     let mut done = Done::new(Verb::Pause, what, json!({ "paused": false }), json!({ "paused": true }));
     done.already = is_paused(conn, what)?;
     if !done.already {
@@ -378,8 +380,9 @@ fn pause(conn: &Connection, what: &Pausable, actor: &str, reason: Option<&str>, 
     Ok(done)
 }
 
-fn resume(conn: &Connection, what: &Pausable) -> Result<Done, Error> {
+fn resume(conn: &Connection<'_>, what: &Pausable) -> Result<Done, Error> {
     let mut done = Done::new(Verb::Resume, what, json!({ "paused": true }), json!({ "paused": false }));
     done.already = conn.prepare_cached(RESUME)?.execute(params![what.kind.as_str(), what.name])? == 0;
+    conn.wake();
     Ok(done)
 }

@@ -1,8 +1,6 @@
 //! Lists: the newest rows first, by conditions, from a place on.
 
 use async_trait::async_trait;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
 
 use crate::model::act::Act;
 use crate::model::booking::Booking;
@@ -13,7 +11,36 @@ use crate::model::refund::Refund;
 use crate::store::Lists;
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
-use crate::store::sqlite::{Sqlite, row};
+use crate::store::sql::column::{Column, Param};
+use crate::store::sql::connection::{Connection, Read, Row};
+use crate::store::sql::{Backend, row};
+
+/// What a condition compares with.
+enum Value {
+    Number(i64),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Param for Value {
+    fn column(&self) -> Column<'_> {
+        match self {
+            Self::Number(number) => Column::Integer(*number),
+            Self::Text(text) => Column::Text(text),
+        }
+    }
+}
 
 /// A condition with its parameter.
 struct Conditions {
@@ -24,7 +51,7 @@ struct Conditions {
 impl Conditions {
     /// What every list can be asked for. `at` is the column that says when a row was made.
     fn of(filter: &Filter, alias: &str, at: &str) -> Self {
-        let mut all = Self { sql: "1".to_owned(), values: Vec::new() };
+        let mut all = Self { sql: "1 = 1".to_owned(), values: Vec::new() };
         all.and(&format!("{alias}.{at} >= ?"), filter.since.map(|at| at.0));
         all.and(&format!("{alias}.{at} < ?"), filter.until.map(|at| at.0));
         all.and(&format!("{alias}.id < ?"), filter.before);
@@ -43,7 +70,7 @@ impl Conditions {
     fn of_run(&mut self, filter: &Filter) {
         self.and("r.workflow = ?", filter.workflow.clone());
         self.and(&format!("{} = ?", last("step")), filter.step.clone());
-        let failure = format!("coalesce(r.failure, {}, '')", last("failure"));
+        let failure = format!("coalesce(CAST(r.failure AS TEXT), CAST({} AS TEXT), '')", last("failure"));
         self.and(&format!("instr({failure}, ?) > 0"), filter.error.clone());
     }
 
@@ -61,108 +88,108 @@ impl Conditions {
         self.sql = format!("{} AND {column} IN ({})", self.sql, places.join(", "));
     }
 
+    /// `checkout.*` is whatever begins so.
+    fn like(&mut self, column: &str, kind: Option<&str>) {
+        let Some(kind) = kind else { return };
+        let literal = kind.trim_end_matches('*').to_owned();
+        if kind.ends_with('*') {
+            self.and(&format!("substr({column}, 1, length(?)) = ?"), Some(literal));
+        } else {
+            self.and(&format!("{column} = ?"), Some(literal));
+        }
+    }
+
     fn list<T>(
         mut self,
-        conn: &Connection,
+        conn: &Connection<'_>,
         select: &str,
         alias: &str,
         limit: u32,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+        read: fn(&Row<'_>) -> Read<T>,
     ) -> Result<Vec<T>, Error> {
         self.values.push(i64::from(limit).into());
         let sql = format!("{select} WHERE {} ORDER BY {alias}.id DESC LIMIT ?{}", self.sql, self.values.len());
         let mut statement = conn.prepare_cached(&sql)?;
-        Ok(statement.query_map(params_from_iter(self.values), read)?.collect::<Result<_, _>>()?)
+        Ok(statement.query_map(self.values.as_slice(), read)?.collect::<Result<_, _>>()?)
     }
-}
-
-/// `checkout.*` as a pattern for GLOB, with everything else in it meant as it stands.
-fn glob(kind: &str) -> String {
-    let literal = kind.trim_end_matches('*').replace('[', "[[]").replace('?', "[?]").replace('*', "[*]");
-    if kind.ends_with('*') { format!("{literal}*") } else { literal }
 }
 
 #[async_trait]
-impl Lists for Sqlite {
+impl<B: Backend> Lists for B {
     async fn payments(&self, filter: Filter) -> Result<Vec<PaymentLine>, Error> {
-        self.executor.read(move |conn| payments(conn, &filter)).await
+        self.in_snapshot(move |conn| payments(conn, &filter)).await
     }
 
     async fn refunds(&self, filter: Filter) -> Result<Vec<Refund>, Error> {
-        self.executor
-            .read(move |conn| {
-                let mut all = Conditions::of(&filter, "f", "created_at");
-                all.one_of("f.status", &filter.status);
-                all.and("f.origin = ?", filter.source);
-                all.and("f.payment_id = ?", filter.payment.map(|id| id.0));
-                all.and(&on_customer("f.payment_id"), filter.customer);
-                all.and("instr(coalesce(f.failure, ''), ?) > 0", filter.error);
-                all.and(
-                    "f.status IN ('intended', 'sent', 'pending') AND f.created_at < ?",
-                    filter.stuck.map(|at| at.0),
-                );
-                all.list(conn, &format!("SELECT {} FROM refunds f", row::REFUND), "f", filter.limit, row::refund)
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let mut all = Conditions::of(&filter, "f", "created_at");
+            all.one_of("f.status", &filter.status);
+            all.and("f.origin = ?", filter.source.clone());
+            all.and("f.payment_id = ?", filter.payment.map(|id| id.0));
+            all.and(&on_customer("f.payment_id"), filter.customer.clone());
+            all.and("instr(coalesce(CAST(f.failure AS TEXT), ''), ?) > 0", filter.error.clone());
+            all.and("f.status IN ('intended', 'sent', 'pending') AND f.created_at < ?", filter.stuck.map(|at| at.0));
+            all.list(conn, &format!("SELECT {} FROM refunds f", row::REFUND), "f", filter.limit, row::refund)
+        })
+        .await
     }
 
     async fn bookings(&self, filter: Filter) -> Result<Vec<Booking>, Error> {
-        self.executor
-            .read(move |conn| {
-                let mut all = Conditions::of(&filter, "b", "created_at");
-                all.one_of("b.status", &filter.status);
-                all.and("b.payment_id = ?", filter.payment.map(|id| id.0));
-                all.and("instr(lower(b.attendees || coalesce(b.organizer, '')), lower(?)) > 0", filter.customer);
-                all.and("b.status IN ('pending', 'accepted') AND b.end_at < ?", filter.stuck.map(|at| at.0));
-                all.list(conn, &format!("SELECT {} FROM bookings b", row::BOOKING), "b", filter.limit, row::booking)
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let mut all = Conditions::of(&filter, "b", "created_at");
+            all.one_of("b.status", &filter.status);
+            all.and("b.payment_id = ?", filter.payment.map(|id| id.0));
+            all.and(
+                "instr(lower(CAST(b.attendees AS TEXT) || coalesce(CAST(b.organizer AS TEXT), '')), lower(?)) > 0",
+                filter.customer.clone(),
+            );
+            all.and("b.status IN ('pending', 'accepted') AND b.end_at < ?", filter.stuck.map(|at| at.0));
+            all.list(conn, &format!("SELECT {} FROM bookings b", row::BOOKING), "b", filter.limit, row::booking)
+        })
+        .await
     }
 
     async fn runs(&self, filter: Filter) -> Result<Vec<RunLine>, Error> {
-        self.executor.read(move |conn| runs(conn, &filter)).await
+        self.in_snapshot(move |conn| runs(conn, &filter)).await
     }
 
     async fn events(&self, filter: Filter) -> Result<Vec<Event>, Error> {
-        self.executor
-            .read(move |conn| {
-                let mut all = Conditions::of(&filter, "e", "received_at");
-                all.one_of("e.disposition", &filter.status);
-                all.and("e.source = ?", filter.source);
-                all.and("e.type GLOB ?", filter.kind.as_deref().map(glob));
-                all.and("e.payment_id = ?", filter.payment.map(|id| id.0));
-                all.and(&on_customer("e.payment_id"), filter.customer);
-                all.and("instr(coalesce(e.reason, ''), ?) > 0", filter.error);
-                all.and("e.waits_for IS NOT NULL AND e.received_at < ?", filter.stuck.map(|at| at.0));
-                all.list(conn, &format!("SELECT {} FROM events e", row::EVENT), "e", filter.limit, row::event)
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let mut all = Conditions::of(&filter, "e", "received_at");
+            all.one_of("e.disposition", &filter.status);
+            all.and("e.source = ?", filter.source.clone());
+            all.like("e.type", filter.kind.as_deref());
+            all.and("e.payment_id = ?", filter.payment.map(|id| id.0));
+            all.and(&on_customer("e.payment_id"), filter.customer.clone());
+            all.and("instr(coalesce(e.reason, ''), ?) > 0", filter.error.clone());
+            all.and("e.waits_for IS NOT NULL AND e.received_at < ?", filter.stuck.map(|at| at.0));
+            all.list(conn, &format!("SELECT {} FROM events e", row::EVENT), "e", filter.limit, row::event)
+        })
+        .await
     }
 
     async fn cases(&self, filter: Filter) -> Result<Vec<Case>, Error> {
-        self.executor
-            .read(move |conn| {
-                let mut all = Conditions::of(&filter, "c", "opened_at");
-                all.one_of("c.status", &filter.status);
-                all.and("c.kind GLOB ?", filter.kind.as_deref().map(glob));
-                all.and("c.payment_id = ?", filter.payment.map(|id| id.0));
-                all.and(&on_customer("c.payment_id"), filter.customer);
-                all.and("c.status = 'open' AND c.alerted_at IS NULL AND c.opened_at < ?", filter.stuck.map(|at| at.0));
-                all.list(conn, &format!("SELECT {} FROM cases c", row::CASE), "c", filter.limit, row::case)
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let mut all = Conditions::of(&filter, "c", "opened_at");
+            all.one_of("c.status", &filter.status);
+            all.like("c.kind", filter.kind.as_deref());
+            all.and("c.payment_id = ?", filter.payment.map(|id| id.0));
+            all.and(&on_customer("c.payment_id"), filter.customer.clone());
+            all.and("c.status = 'open' AND c.alerted_at IS NULL AND c.opened_at < ?", filter.stuck.map(|at| at.0));
+            all.list(conn, &format!("SELECT {} FROM cases c", row::CASE), "c", filter.limit, row::case)
+        })
+        .await
     }
 
     async fn acts(&self, filter: Filter) -> Result<Vec<Act>, Error> {
-        self.executor
-            .read(move |conn| {
-                let mut all = Conditions::of(&filter, "a", "at");
-                all.one_of("a.verb", &filter.status);
-                all.and("a.actor = ?", filter.source);
-                all.and("a.payment_id = ?", filter.payment.map(|id| id.0));
-                all.list(conn, &format!("SELECT {} FROM acts a", row::ACT), "a", filter.limit, row::act)
-            })
-            .await
+        self.in_snapshot(move |conn| {
+            let mut all = Conditions::of(&filter, "a", "at");
+            all.one_of("a.verb", &filter.status);
+            all.and("a.actor = ?", filter.source.clone());
+            all.and("a.payment_id = ?", filter.payment.map(|id| id.0));
+            all.list(conn, &format!("SELECT {} FROM acts a", row::ACT), "a", filter.limit, row::act)
+        })
+        .await
     }
 }
 
@@ -172,19 +199,19 @@ fn on_customer(payment: &str) -> String {
 }
 
 const OF_CUSTOMER: &str = "(instr(lower(coalesce(p.customer_email, '')), lower(?)) > 0 \
-     OR instr(lower(coalesce(p.checkout ->> '$.attendee.email', '')), lower(?)) > 0)";
+     OR instr(lower(coalesce(p.checkout -> 'attendee' ->> 'email', '')), lower(?)) > 0)";
 
-const PAYMENT_FACTS: &str = "(SELECT coalesce(sum(f.amount), 0) FROM refunds f WHERE f.payment_id = p.id \
+const PAYMENT_FACTS: &str = "(SELECT CAST(coalesce(sum(f.amount), 0) AS BIGINT) FROM refunds f WHERE f.payment_id = p.id \
      AND f.status NOT IN ('failed', 'canceled')), \
      (SELECT count(*) FROM cases c WHERE c.payment_id = p.id AND c.status = 'open')";
 
-fn payments(conn: &Connection, filter: &Filter) -> Result<Vec<PaymentLine>, Error> {
+fn payments(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<PaymentLine>, Error> {
     let mut all = Conditions::of(filter, "p", "created_at");
     all.one_of("p.status", &filter.status);
     all.and("p.id = ?", filter.payment.map(|id| id.0));
     all.and(OF_CUSTOMER, filter.customer.clone());
     if filter.workflow.is_some() || filter.step.is_some() || filter.error.is_some() {
-        let mut of_run = Conditions { sql: "1".to_owned(), values: std::mem::take(&mut all.values) };
+        let mut of_run = Conditions { sql: "1 = 1".to_owned(), values: std::mem::take(&mut all.values) };
         of_run.of_run(filter);
         all.values = of_run.values;
         all.sql = format!("{} AND p.id IN (SELECT r.payment_id FROM runs r WHERE {})", all.sql, of_run.sql);
@@ -203,7 +230,7 @@ fn last(column: &str) -> String {
     format!("(SELECT a.{column} FROM attempts a WHERE a.run_id = r.id ORDER BY a.seq DESC LIMIT 1)")
 }
 
-fn runs(conn: &Connection, filter: &Filter) -> Result<Vec<RunLine>, Error> {
+fn runs(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<RunLine>, Error> {
     let mut all = Conditions::of(filter, "r", "created_at");
     all.one_of("r.state", &filter.status);
     all.and("coalesce(r.payment_id, 0) = ?", filter.payment.map(|id| id.0));

@@ -1,12 +1,12 @@
 //! The state of everything, on one page. Counts look at the newest rows only, so that it costs the same for any history.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use crate::model::event::Source;
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::sqlite::{row, views};
+use crate::store::sql::column::params;
+use crate::store::sql::connection::{Connection, OptionalExtension, Row};
+use crate::store::sql::{row, views};
 use crate::store::status::{CaseCount, FailingStep, SourceStatus, Status};
 
 const HOUR: i64 = 3_600_000;
@@ -15,30 +15,32 @@ const MODE: &str = "SELECT value FROM meta WHERE key = 'mode'";
 const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND workflow NOT IN \
      (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
 const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at) \
-     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 20000) GROUP BY source";
+     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 20000) AS newest GROUP BY source";
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
-const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) \
+const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) AS newest \
      WHERE finished_at > ?1 GROUP BY state ORDER BY state";
 const FAILING: &str = "WITH waiting AS (SELECT id, workflow, due_at, \
      (SELECT max(seq) FROM attempts a WHERE a.run_id = r.id) AS last \
      FROM runs r WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 5000) \
-     SELECT w.workflow, a.step, a.failure ->> '$.code', count(*), min(w.due_at) FROM waiting w \
+     SELECT w.workflow, a.step, a.failure ->> 'code', count(*), min(w.due_at) FROM waiting w \
      JOIN attempts a ON a.run_id = w.id AND a.seq = w.last WHERE a.outcome = 'retry' GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20";
 const FAILED: &str = "SELECT workflow, count(*) FROM runs WHERE state = 'failed' GROUP BY workflow ORDER BY 2 DESC";
 const CASES: &str =
     "SELECT kind, count(*), min(opened_at) FROM cases WHERE status = 'open' GROUP BY kind ORDER BY min(opened_at)";
-const AT_RISK: &str = "SELECT sum(amount), currency FROM (SELECT max(amount) AS amount, currency FROM cases \
-     WHERE status = 'open' AND amount IS NOT NULL GROUP BY coalesce(payment_id, -id), currency) GROUP BY currency ORDER BY currency";
+const AT_RISK: &str = "SELECT CAST(sum(amount) AS BIGINT), currency FROM (SELECT max(amount) AS amount, currency FROM cases \
+     WHERE status = 'open' AND amount IS NOT NULL GROUP BY coalesce(payment_id, -id), currency) AS each GROUP BY currency ORDER BY currency";
 const UNTOLD: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND alerted_at IS NULL AND opened_at <= ?1";
 /// As long is given to who tells of cases, by one try after the other and together with others.
 const TELLING: i64 = HOUR / 4;
 const BYTES: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+const BYTES_ON_SERVER: &str = "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT) FROM pg_class c \
+     WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace";
 
-pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error> {
+pub(super) fn status(conn: &Connection<'_>, now: Timestamp) -> Result<Status, Error> {
     let since = now.0 - HOUR;
     Ok(Status {
         at: now,
-        mode: conn.prepare_cached(MODE)?.query_row([], |found| found.get(0)).optional()?,
+        mode: conn.prepare_cached(MODE)?.query_row((), |found| found.get(0)).optional()?,
         backlog: views::backlog(conn, now)?,
         oldest_due: oldest_due(conn, now)?,
         sources: sources(conn, since)?,
@@ -46,7 +48,7 @@ pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error>
         failing: failing(conn)?,
         failed: conn
             .prepare_cached(FAILED)?
-            .query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?
+            .query_map((), |found| Ok((found.get(0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
         cases: cases(conn)?,
         at_risk: at_risk(conn)?,
@@ -57,31 +59,32 @@ pub(super) fn status(conn: &Connection, now: Timestamp) -> Result<Status, Error>
     })
 }
 
-pub(super) fn oldest_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+pub(super) fn oldest_due(conn: &Connection<'_>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     let due = conn.prepare_cached(OLDEST)?.query_row([now.0], |found| found.get(0)).optional()?;
     Ok(due.map(Timestamp))
 }
 
 /// Open cases of before `before` that nobody was told of.
-pub(super) fn untold_cases(conn: &Connection, before: Timestamp) -> Result<u32, Error> {
+pub(super) fn untold_cases(conn: &Connection<'_>, before: Timestamp) -> Result<u32, Error> {
     Ok(conn.prepare_cached(UNTOLD)?.query_row([before.0], |found| found.get(0))?)
 }
 
-pub(super) fn at_risk(conn: &Connection) -> Result<Vec<Money>, Error> {
+pub(super) fn at_risk(conn: &Connection<'_>) -> Result<Vec<Money>, Error> {
     let read = |found: &Row<'_>| Ok(Money::new(found.get(0)?, row::currency(found, 1)?));
-    Ok(conn.prepare_cached(AT_RISK)?.query_map([], read)?.collect::<Result<_, _>>()?)
+    Ok(conn.prepare_cached(AT_RISK)?.query_map((), read)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn database_bytes(conn: &Connection) -> Result<u64, Error> {
-    Ok(conn.prepare_cached(BYTES)?.query_row([], |found| found.get::<_, i64>(0))?.unsigned_abs())
+pub(super) fn database_bytes(conn: &Connection<'_>) -> Result<u64, Error> {
+    let sql = conn.pick(BYTES, BYTES_ON_SERVER);
+    Ok(conn.prepare_cached(sql)?.query_row((), |found| found.get::<i64>(0))?.unsigned_abs())
 }
 
-fn counts(conn: &Connection, sql: &str, since: i64) -> Result<Vec<(String, u32)>, Error> {
+fn counts(conn: &Connection<'_>, sql: &str, since: i64) -> Result<Vec<(String, u32)>, Error> {
     let mut statement = conn.prepare_cached(sql)?;
     Ok(statement.query_map([since], |found| Ok((found.get(0)?, found.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
-fn sources(conn: &Connection, since: i64) -> Result<Vec<SourceStatus>, Error> {
+fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error> {
     let mut statement = conn.prepare_cached(ARRIVED)?;
     let arrived: Vec<(String, u32, i64)> = statement
         .query_map([since], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))?
@@ -101,7 +104,7 @@ fn sources(conn: &Connection, since: i64) -> Result<Vec<SourceStatus>, Error> {
     Ok(all)
 }
 
-fn failing(conn: &Connection) -> Result<Vec<FailingStep>, Error> {
+fn failing(conn: &Connection<'_>) -> Result<Vec<FailingStep>, Error> {
     let mut statement = conn.prepare_cached(FAILING)?;
     let read = |found: &Row<'_>| {
         Ok(FailingStep {
@@ -109,16 +112,16 @@ fn failing(conn: &Connection) -> Result<Vec<FailingStep>, Error> {
             step: found.get(1)?,
             code: found.get(2)?,
             runs: found.get(3)?,
-            next: found.get::<_, Option<i64>>(4)?.map(Timestamp),
+            next: found.get::<Option<i64>>(4)?.map(Timestamp),
         })
     };
-    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map((), read)?.collect::<Result<_, _>>()?)
 }
 
-fn cases(conn: &Connection) -> Result<Vec<CaseCount>, Error> {
+fn cases(conn: &Connection<'_>) -> Result<Vec<CaseCount>, Error> {
     let mut statement = conn.prepare_cached(CASES)?;
     let read = |found: &Row<'_>| {
         Ok(CaseCount { kind: row::word(found, 0)?, open: found.get(1)?, since: Timestamp(found.get(2)?) })
     };
-    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map((), read)?.collect::<Result<_, _>>()?)
 }

@@ -1,21 +1,21 @@
 //! Disputes: kept by what Stripe said last, with a case while somebody has to act.
 
-use rusqlite::{Connection, params};
-
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::dispute::{Dispute, DisputeStatus};
 use crate::store::error::Error;
-use crate::store::sqlite::apply::Scope;
+use crate::store::sql::apply::Scope;
+use crate::store::sql::column::params;
+use crate::store::sql::connection::Connection;
 
 /// Within one second the later state of the two counts: a decision is never taken back by the news of the dispute.
 const PUT: &str = "INSERT INTO disputes (id, payment_id, status, amount, currency, reason, due_at, as_of) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-     amount = excluded.amount, reason = excluded.reason, due_at = coalesce(excluded.due_at, due_at), as_of = excluded.as_of \
-     WHERE excluded.as_of > as_of OR (excluded.as_of = as_of AND status IN ('inquiry', 'open'))";
+     amount = excluded.amount, reason = excluded.reason, due_at = coalesce(excluded.due_at, disputes.due_at), as_of = excluded.as_of \
+     WHERE excluded.as_of > disputes.as_of OR (excluded.as_of = disputes.as_of AND disputes.status IN ('inquiry', 'open'))";
 const STATUS: &str = "SELECT status FROM disputes WHERE id = ?1";
 
 impl Scope {
-    pub(super) fn put_dispute(&mut self, conn: &Connection, new: &Dispute) -> Result<(), Error> {
+    pub(super) fn put_dispute(&mut self, conn: &Connection<'_>, new: &Dispute) -> Result<(), Error> {
         let payment = self.subject(conn)?;
         conn.prepare_cached(PUT)?.execute(params![
             new.id,

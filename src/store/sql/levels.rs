@@ -1,21 +1,18 @@
 //! How much there is of everything, for gauges that are read every few seconds.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension, Row};
-
 use crate::model::event::Source;
 use crate::model::time::Timestamp;
 use crate::store::Unsettled;
 use crate::store::error::Error;
 use crate::store::levels::Levels;
-use crate::store::sqlite::{file, row, status};
+use crate::store::sql::connection::{Connection, OptionalExtension, Row};
+use crate::store::sql::{row, status};
 
 const RUNS: &str = "SELECT workflow, CASE WHEN state = 'running' THEN 'running' WHEN due_at <= ?1 THEN 'due' ELSE 'waiting' END, \
-     count(*) FROM (SELECT workflow, state, due_at FROM runs WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 20000) GROUP BY 1, 2 \
+     count(*) FROM (SELECT workflow, state, due_at FROM runs WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 20000) AS next GROUP BY 1, 2 \
      UNION ALL SELECT workflow, 'failed', count(*) FROM runs WHERE state = 'failed' GROUP BY workflow";
 const REFUNDS: &str =
-    "SELECT status, count(*) FROM (SELECT status FROM refunds ORDER BY id DESC LIMIT 50000) GROUP BY status";
+    "SELECT status, count(*) FROM (SELECT status FROM refunds ORDER BY id DESC LIMIT 50000) AS newest GROUP BY status";
 const CASES: &str = "SELECT kind, count(*) FROM cases WHERE status = 'open' GROUP BY kind";
 const ALERTS: &str = "SELECT condition, count(*) FROM alerts WHERE ended_at IS NULL GROUP BY condition";
 const UNTOLD_ALERTS: &str =
@@ -23,8 +20,8 @@ const UNTOLD_ALERTS: &str =
 const UNACCOUNTED: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND kind = 'unaccounted' AND cause LIKE ?1";
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 
-pub(super) fn levels(conn: &Connection, path: &Path, now: Timestamp) -> Result<Levels, Error> {
-    let count = |sql: &str| Ok::<u32, Error>(conn.prepare_cached(sql)?.query_row([], |found| found.get(0))?);
+pub(super) fn levels(conn: &Connection<'_>, now: Timestamp) -> Result<Levels, Error> {
+    let count = |sql: &str| Ok::<u32, Error>(conn.prepare_cached(sql)?.query_row((), |found| found.get(0))?);
     let run = |found: &Row<'_>| Ok((found.get(0)?, row::word(found, 1)?, found.get(2)?));
     let mut unaccounted = Vec::new();
     for &rule in Unsettled::ALL {
@@ -42,22 +39,22 @@ pub(super) fn levels(conn: &Connection, path: &Path, now: Timestamp) -> Result<L
         oldest_due: status::oldest_due(conn, now)?,
         refunds: conn
             .prepare_cached(REFUNDS)?
-            .query_map([], |found| Ok((row::word(found, 0)?, found.get(1)?)))?
+            .query_map((), |found| Ok((row::word(found, 0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
         cases: conn
             .prepare_cached(CASES)?
-            .query_map([], |found| Ok((row::word(found, 0)?, found.get(1)?)))?
+            .query_map((), |found| Ok((row::word(found, 0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
         untold_cases: status::untold_cases(conn, now)?,
         alerts: conn
             .prepare_cached(ALERTS)?
-            .query_map([], |found| Ok((row::word(found, 0)?, found.get(1)?)))?
+            .query_map((), |found| Ok((row::word(found, 0)?, found.get(1)?)))?
             .collect::<Result<_, _>>()?,
         untold_alerts: count(UNTOLD_ALERTS)?,
         unaccounted,
         at_risk: status::at_risk(conn)?,
         complete,
         database_bytes: status::database_bytes(conn)?,
-        log_bytes: file::log_bytes(path),
+        log_bytes: 0,
     })
 }

@@ -1,0 +1,206 @@
+//! Where a server is, and how it is spoken to.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::tls::{MakeTlsConnect, NoTlsStream};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use url::Url;
+
+use crate::clock::Anchor;
+use crate::store::error::Error;
+use crate::store::postgres::session::fault;
+
+/// How long a server may take to let us in.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long what is sent may go unacknowledged before the connection counts as lost.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// `postgres://…`, which may hold a password: it is shown without.
+#[derive(Clone)]
+pub struct Address {
+    config: Box<Config>,
+    /// The certificates of who may vouch for the server; none for the machine's own.
+    roots: Option<String>,
+    shown: Arc<str>,
+    clock: Arc<Anchor>,
+    connections: usize,
+}
+
+impl Address {
+    /// The same with a password that stood elsewhere, where the address has none, for so many connections of a process.
+    #[must_use]
+    pub fn with(mut self, password: Option<&str>, connections: usize) -> Self {
+        self.connections = connections;
+        if let (None, Some(password)) = (self.config.get_password(), password) {
+            self.config.password(password);
+        }
+        self
+    }
+
+    /// How many connections one process has, besides the one it listens on.
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// The server's clock, which is read whenever it is connected to.
+    pub const fn clock(&self) -> &Arc<Anchor> {
+        &self.clock
+    }
+
+    pub(super) async fn connect(&self) -> Result<(Client, Line), Error> {
+        let plain = matches!(self.config.get_ssl_mode(), tokio_postgres::config::SslMode::Disable)
+            || self.config.get_hosts().iter().all(|host| matches!(host, tokio_postgres::config::Host::Unix(_)));
+        let refused = |error: tokio_postgres::Error| match fault(&error) {
+            Error::Backend(said) => Error::Unreachable(said),
+            other => other,
+        };
+        if plain {
+            let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+            return Ok((client, Line::Plain(Box::new(connection))));
+        }
+        let tls = MakeRustlsConnect::new(self.tls()?);
+        let (client, connection) = self.config.connect(tls).await.map_err(refused)?;
+        Ok((client, Line::Tls(Box::new(connection))))
+    }
+
+    fn tls(&self) -> Result<ClientConfig, Error> {
+        let wrong = |error: &dyn fmt::Display| Error::Illegal(format!("tls to the database: {error}"));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&error))?;
+        let Some(path) = &self.roots else {
+            return Ok(builder.with_platform_verifier().map_err(|error| wrong(&error))?.with_no_client_auth());
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+        for certificate in certificates {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// The other end of a client: what the server says by itself, for as long as the connection lives.
+pub(super) enum Line {
+    Plain(Box<Connection<Socket, NoTlsStream>>),
+    Tls(Box<Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>>),
+}
+
+impl Line {
+    pub(super) fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> {
+        match self {
+            Self::Plain(connection) => connection.poll_message(context),
+            Self::Tls(connection) => connection.poll_message(context),
+        }
+    }
+
+    /// Keeps the connection going; whoever waits for an answer is told when it is gone.
+    pub(super) async fn keep(mut self) {
+        while let Some(Ok(_)) = poll_fn(|context| self.poll_message(context)).await {}
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut url: Url = text.parse().map_err(|_| "is not a postgres:// address".to_owned())?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err("is not a postgres:// address".to_owned());
+        }
+        let mut shown = url.clone();
+        if shown.password().is_some() {
+            let _ = shown.set_password(Some("…"));
+        }
+        // Parameters of libpq that the client does not know under these names.
+        let mut roots = None;
+        let mut kept = Vec::new();
+        for (name, value) in url.query_pairs() {
+            match name.as_ref() {
+                "sslrootcert" => roots = Some(value.into_owned()),
+                // Whoever answers has to prove who he is, always.
+                "sslmode" if value.starts_with("verify") => kept.push((name.into_owned(), "require".to_owned())),
+                "password" => return Err("holds a password among its parameters: put it before the host".to_owned()),
+                _ => kept.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        url.set_query(None);
+        if !kept.is_empty() {
+            url.query_pairs_mut().extend_pairs(&kept);
+        }
+        let mut config: Config = url.as_str().replace('+', "%20").parse().map_err(|error: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("cannot be used: {error}{cause}")
+        })?;
+        if config.get_user().is_none() {
+            return Err("names no user".to_owned());
+        }
+        // A standby cannot be written: of several hosts, the one that can.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("discuno");
+        }
+        config.tcp_user_timeout(UNACKNOWLEDGED);
+        config.keepalives_idle(Duration::from_secs(10));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3);
+        Ok(Self {
+            config: Box::new(config),
+            roots,
+            shown: shown.as_str().into(),
+            clock: Arc::default(),
+            connections: 4,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let address: Address = "postgres://mia:geheim@db.example/discuno?sslmode=verify-full".parse().unwrap();
+        assert!(!format!("{address} {address:?}").contains("geheim"));
+        assert!("postgres://mia@db.example/discuno?password=geheim".parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_address() {
+        for wrong in ["postgres://", "mysql://mia:geheim@x/y", "postgres://mia:geheim@x/y?sslmode=perhaps"] {
+            let error = wrong.parse::<Address>().unwrap_err();
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Closes a store whose data is elsewhere: two that both act would both pay back.
+//!
+//! The server or file itself refuses every write, so that processes that are at work in it stop too, whichever version
+//! they are of. Reading goes on for them; nobody opens it any more.
+
+use crate::store::error::Error;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{Backend, copy};
+
+/// Set where the data has gone.
+const MOVED: &str = "moved";
+/// Set while data is coming in.
+const FILLING: &str = "filling";
+
+const GET: &str = "SELECT value FROM meta WHERE key = ?1";
+const PUT: &str =
+    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+const CLEAR: &str = "DELETE FROM meta WHERE key = ?1";
+
+/// Refuses to open what is closed.
+pub(in crate::store) fn check(conn: &Connection<'_>) -> Result<(), Error> {
+    if let Some(to) = get(conn, MOVED)? {
+        return Err(Error::Illegal(format!(
+            "its data was moved to {to}: use that, or, if nothing was done there, `discuno db reopen` makes this one the one in use again"
+        )));
+    }
+    if let Some(from) = get(conn, FILLING)? {
+        return Err(Error::Illegal(format!(
+            "data from {from} is coming in, or the copy did not end: repeat `discuno db copy`"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a copy into it has not ended.
+pub(in crate::store) fn is_filling(conn: &Connection<'_>) -> Result<bool, Error> {
+    Ok(get(conn, FILLING)?.is_some())
+}
+
+fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {
+    Ok(conn.prepare_cached(GET)?.query_row([key], |found| found.get(0)).optional()?)
+}
+
+/// Nobody writes to it from now on. What was being written is committed before this returns.
+pub async fn close<B: Backend>(store: &B, to: &str) -> Result<(), Error> {
+    let to = to.to_owned();
+    store
+        .in_transaction(move |conn| {
+            conn.prepare_cached(PUT)?.execute([MOVED, &to])?;
+            let why = format!("the data was moved to {to}").replace('\'', "''");
+            for table in copy::tables() {
+                conn.batch(&match conn {
+                    Connection::Sqlite(_) => ["INSERT", "UPDATE", "DELETE"]
+                        .map(|verb| {
+                            format!(
+                                "CREATE TRIGGER moved_{table}_{verb} BEFORE {verb} ON {table} \
+                                 BEGIN SELECT RAISE(ABORT, '{why}'); END;"
+                            )
+                        })
+                        .concat(),
+                    Connection::Postgres(_) => format!(
+                        "CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} \
+                         FOR EACH STATEMENT EXECUTE FUNCTION refuse('{why}');"
+                    ),
+                })?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// It may be written to again. Whether it was closed.
+pub async fn reopen<B: Backend>(store: &B) -> Result<bool, Error> {
+    store
+        .in_transaction(|conn| {
+            if get(conn, MOVED)?.is_none() {
+                return Ok(false);
+            }
+            for table in copy::tables() {
+                conn.batch(&match conn {
+                    Connection::Sqlite(_) => ["INSERT", "UPDATE", "DELETE"]
+                        .map(|verb| format!("DROP TRIGGER moved_{table}_{verb};"))
+                        .concat(),
+                    Connection::Postgres(_) => format!("DROP TRIGGER moved ON {table};"),
+                })?;
+            }
+            conn.prepare_cached(CLEAR)?.execute([MOVED])?;
+            Ok(true)
+        })
+        .await
+}
+
+/// Nobody opens it until everything is there.
+pub(super) async fn filling<B: Backend>(store: &B, from: Option<&str>) -> Result<(), Error> {
+    let from = from.map(str::to_owned);
+    store
+        .in_transaction(move |conn| {
+            match &from {
+                Some(from) => conn.prepare_cached(PUT)?.execute([FILLING, from])?,
+                None => conn.prepare_cached(CLEAR)?.execute([FILLING])?,
+            };
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,102 @@
+//! From a file to a server and back.
+
+use serde_json::Value;
+
+use crate::support::cluster::Cluster;
+use crate::support::process::{Deployment, checkout};
+
+fn payments(deployment: &Deployment) -> Vec<Value> {
+    let (status, document, message) = deployment.ran(&["payments", "--json"]);
+    assert_eq!(status, Some(0), "{message}");
+    serde_json::from_str::<Value>(&document).unwrap()["payments"].as_array().unwrap().clone()
+}
+
+fn copies(deployment: &Deployment, from: &str, to: &str) {
+    let (status, table, message) = deployment.ran(&["db", "copy", "--from", from, "--to", to, "--yes"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert!(table.contains("attempts"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_moves_to_a_server_and_back_and_only_one_of_the_two_can_act() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (mut deployment, server) = (Deployment::new().await, cluster.fresh());
+    let file = deployment.db.display().to_string();
+    deployment.settings.insert("DISCUNO_DB", file.clone());
+    deployment.play(&[checkout(1, ""), checkout(2, "+cal-refused")]).await;
+    let before = payments(&deployment);
+    copies(&deployment, &format!("sqlite:{file}"), &server);
+
+    // The file tells where its data is, and no process can write to it, however long it has had it open.
+    let (status, _, message) = deployment.ran(&["payments"]);
+    assert_ne!(status, Some(0));
+    assert!(message.contains("was moved to postgres://") && message.contains("discuno db reopen"), "{message}");
+    let conn = rusqlite::Connection::open(&deployment.db).unwrap();
+    let refused = conn.execute("UPDATE runs SET stalls = 0", []).unwrap_err();
+    assert!(refused.to_string().contains("was moved"), "{refused}");
+
+    // The server has all of it, and goes on.
+    deployment.settings.insert("DISCUNO_DB", server.clone());
+    assert_eq!(payments(&deployment), before);
+    assert_eq!(deployment.ran(&["db", "check"]).0, Some(0), "{:?}", deployment.ran(&["db", "check"]));
+    deployment.play(&[checkout(3, "")]).await;
+    deployment.assert_all_is_right(&[], "on the server").await;
+    let (status, screen, message) = deployment.ran(&["status"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert!(screen.contains("postgres://"), "{screen}");
+
+    // And back.
+    let back = deployment.db.with_file_name("back.db").display().to_string();
+    let after = payments(&deployment);
+    copies(&deployment, &server, &back);
+    let database = server.rsplit('/').next().unwrap();
+    let refused = cluster.run(database, "UPDATE discuno.runs SET stalls = 0").unwrap_err();
+    assert!(refused.contains("was moved"), "{refused}");
+    deployment.settings.insert("DISCUNO_DB", back);
+    assert_eq!(payments(&deployment), after);
+    assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
+    deployment.play(&[checkout(4, "")]).await;
+    assert_eq!(payments(&deployment).len(), 4);
+
+    // A person may say that nothing was done there.
+    deployment.settings.insert("DISCUNO_DB", server);
+    assert_eq!(deployment.ran(&["db", "reopen", "--yes"]).0, Some(0));
+    assert_eq!(payments(&deployment), after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_copied_over_what_is_there() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (mut deployment, server) = (Deployment::new().await, cluster.fresh());
+    let file = deployment.db.display().to_string();
+    deployment.settings.insert("DISCUNO_DB", server.clone());
+    deployment.play(&[checkout(1, "")]).await;
+    deployment.settings.insert("DISCUNO_DB", file.clone());
+    deployment.play(&[checkout(2, "")]).await;
+    let (status, _, message) = deployment.ran(&["db", "copy", "--from", &file, "--to", &server, "--yes"]);
+    assert_ne!(status, Some(0));
+    assert!(message.contains("has to be empty"), "{message}");
+    assert_eq!(payments(&deployment).len(), 1, "the file is in use as before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_file_is_refused_for_a_server_with_what_to_do_instead() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let mut deployment = Deployment::new().await;
+    deployment.settings.insert("DISCUNO_DB", cluster.fresh());
+    deployment.play(&[checkout(1, "")]).await;
+    let (status, _, message) = deployment.ran(&["db", "backup", "copy.db"]);
+    assert_ne!(status, Some(0));
+    assert!(message.contains("pg_basebackup"), "{message}");
+    for command in [&["db", "migrate"][..], &["db", "prune"], &["db", "check"], &["check", "--offline"]] {
+        assert_eq!(deployment.ran(command).0, Some(0), "{command:?}: {}", deployment.ran(command).2);
+    }
+}
+
+#[test]
+fn the_demo_ends_rightly_on_a_server() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_discuno"));
+    let output = demo.args(["demo", "--db", &cluster.fresh()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,145 @@
+//! A PostgreSQL server of the test process's own, gone with it, where the binaries are to be found.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use discuno::store::postgres::Address;
+
+/// How often, and how many times, a starting server is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 1200;
+
+/// A server that goes when its standard input is closed, which the end of this process does.
+const SERVER: &str = r#"
+"$1/initdb" -D "$2/data" -U discuno -A trust -E UTF8 --no-sync >"$2/log" 2>&1 || exit 1
+"$1/postgres" -D "$2/data" -k "$2" -p 5432 -c listen_addresses= -c max_connections=300 -c log_min_messages=warning \
+  -c shared_buffers=64MB $3 >>"$2/log" 2>&1 &
+read -r _
+kill -INT $! && wait
+rm -rf "$2/data"
+"#;
+
+pub(crate) struct Cluster {
+    dir: PathBuf,
+    _server: Child,
+}
+
+/// Where the server's binaries are, the newest first.
+fn binaries() -> Option<PathBuf> {
+    let mut all: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt"]
+        .iter()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flat_map(|dir| dir.flatten().map(|entry| entry.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
+        .collect();
+    all.sort();
+    all.pop()
+}
+
+fn start() -> Option<Cluster> {
+    let binaries = binaries()?;
+    let dir = super::scratch().keep();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    // The server refuses to be run by root.
+    let mut command = if rustix::process::getuid().is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "nobody", "--", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    command.args(["-c", SERVER, "cluster"]).arg(&binaries).arg(&dir).arg("");
+    let server = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let cluster = Cluster { dir, _server: server };
+    let answers = (0..LOOKS).any(|_| {
+        std::thread::sleep(LOOK);
+        cluster.answers()
+    });
+    assert!(answers, "the server did not start: see {}", cluster.dir.join("log").display());
+    Some(cluster)
+}
+
+impl Cluster {
+    /// The server, started by the first test that asks for it; none where there is no PostgreSQL, which is said.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+        let cluster = CLUSTER.get_or_init(start).as_ref();
+        if cluster.is_none() {
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            // Not through the macro, whose words nobody sees when a test passes.
+            let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: PostgreSQL is not installed here");
+        }
+        cluster
+    }
+
+    fn answers(&self) -> bool {
+        let answer = self.run("postgres", "SELECT 1");
+        answer.is_ok()
+    }
+
+    /// Runs a statement, as nothing of ours would.
+    pub(crate) fn run(&self, database: &str, sql: &str) -> Result<String, String> {
+        let psql = binaries().unwrap().join("psql");
+        let host = self.dir.display().to_string();
+        let output = Command::new(psql)
+            .args([
+                "-h",
+                &host,
+                "-p",
+                "5432",
+                "-U",
+                "discuno",
+                "-d",
+                database,
+                "-X",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// The address of a database, made if it is not there.
+    pub(crate) fn database(&self, name: &str) -> String {
+        let known = self.run("postgres", &format!("SELECT 1 FROM pg_database WHERE datname = '{name}'")).unwrap();
+        if known.is_empty() {
+            self.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+        }
+        self.address(name)
+    }
+
+    /// The address of a new database.
+    pub(crate) fn fresh(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        self.database(&format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn address(&self, name: &str) -> String {
+        let host: String = url::form_urlencoded::byte_serialize(self.dir.to_string_lossy().as_bytes()).collect();
+        format!("postgres://discuno@{host}:5432/{name}")
+    }
+}
+
+/// Where the suite is to keep its stores: `DISCUNO_TEST_STORE=postgres` has it use a server instead of files.
+pub(crate) fn elsewhere() -> Option<String> {
+    let wanted = std::env::var("DISCUNO_TEST_STORE").is_ok_and(|store| store == "postgres");
+    wanted.then(|| Cluster::shared().expect("PostgreSQL is asked for and not installed").fresh())
+}
+
+/// The database that stands for this path.
+pub(crate) fn standing_for(path: &Path) -> Option<Address> {
+    let name: String = path.to_string_lossy().chars().filter(char::is_ascii_alphanumeric).collect();
+    Some(Cluster::shared()?.database(&name.to_lowercase()).parse().unwrap())
+}
