@@ -19,18 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::dev::Playground;
 use crate::exit::Exit;
 use crate::output::{self, Table};
-use crate::replay::{Delivery, Secrets, Sender, Tally, fixture};
+use crate::replay::{Delivery, Secrets, Sender, Tally, fixture, scenes};
 use crate::runtime::start_log;
 
-/// The recorded events, in the binary so that the demo needs nothing: first what is bought, then what becomes of it.
-const ACTS: [&[&str]; 2] = [
-    &[
-        include_str!("../fixtures/stripe.json"),
-        include_str!("../fixtures/connect.json"),
-        include_str!("../fixtures/app.json"),
-    ],
-    &[include_str!("../fixtures/cal.json"), include_str!("../fixtures/life.json")],
-];
+/// The recorded events: first what is bought, then what becomes of it.
+const ACTS: [&[&str]; 2] = [&["stripe.json", "connect.json", "app.json"], &["cal.json", "life.json"]];
 /// How long everything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What waits longer than this waits on purpose: for analytics that are down, for the next look after a refund.
@@ -105,8 +98,8 @@ fn acts() -> anyhow::Result<Vec<Vec<Value>>> {
     let mut acts = Vec::new();
     for files in ACTS {
         let mut act: Vec<Value> = Vec::new();
-        for text in files {
-            act.extend(serde_json::from_str::<Vec<Value>>(text).context("a fixture is no list of events")?);
+        for file in files {
+            act.extend(scenes::events(file)?);
         }
         acts.push(act);
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 use crate::output;
+use crate::replay::scenes;
 use crate::runtime::{start_log, stop_signal};
 
 /// Run everything against the sandbox, with throw-away secrets
@@ -36,7 +37,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
-    let playground = Playground::open(args.db, args.listen, args.sandbox, |_| {}).await?;
+    let log_file = std::env::var_os("DISCUNO_LOG_FILE").map(PathBuf::from);
+    let adjust = |config: &mut Config| config.log_file = log_file;
+    let playground = Playground::open(args.db, args.listen, args.sandbox, adjust).await?;
     start_log(&playground.app.config, true)?;
     playground.app.begin_schedules().await?;
     output::note(&format!(
@@ -83,7 +86,8 @@ impl Playground {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut routes = self.app.web();
         let sandbox = self.sandbox.clone();
-        let admin = Admin { stop: stop.clone(), sandbox: Some(self.sandbox.router()), ..self.app.admin()? };
+        let played = self.sandbox.router().merge(scenes::routes(&format!("http://{}", self.listen))?);
+        let admin = Admin { stop: stop.clone(), sandbox: Some(played), ..self.app.admin()? };
         routes.witness = Some(std::sync::Arc::new(move |event: &[u8]| sandbox.observe(event)));
         let worker = self.app.worker()?;
         let providers_stop = CancellationToken::new();

@@ -176,6 +176,7 @@ impl App {
             clock: self.clock.clone(),
             access: Access::new(config.access.clone(), config.sandboxed),
             desk: Desk::new(Arc::clone(&self.store), stripe, self.understanding(), self.clock.clone()),
+            metrics: self.metrics.clone(),
             mode: config.mode.as_str(),
             db: config.db.clone(),
             log_file: config.log_file.clone(),

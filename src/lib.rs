@@ -10,7 +10,7 @@ pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod ops;
-mod pauses;
+pub mod pauses;
 pub mod provider;
 pub mod sandbox;
 pub mod signature;

@@ -6,10 +6,31 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::model::pause::PauseKind;
+use crate::model::pause::{Pausable, PauseKind};
 use crate::provider::ProviderName;
 use crate::provider::gate::Valve;
 use crate::store::Shared;
+use crate::workflow;
+
+/// Providers whose calls can be held back.
+pub const PROVIDERS: [&str; 4] = ["stripe", "cal", "posthog", "resend"];
+
+/// What can be paused, by its name as a person gives it: with or without what kind it is of.
+pub fn pausable(name: &str) -> Option<Pausable> {
+    let (kind, bare) = name.split_once('/').unwrap_or(("", name));
+    let kind = match kind {
+        "provider" | "" if PROVIDERS.contains(&bare) => PauseKind::Provider,
+        "workflow" | "" if workflow::NAMES.contains(&bare) => PauseKind::Workflow,
+        _ => return None,
+    };
+    Some(Pausable { kind, name: bare.to_owned() })
+}
+
+/// Everything that can be paused.
+pub fn all_pausable() -> impl Iterator<Item = Pausable> {
+    let of = |kind| move |name: &str| Pausable { kind, name: name.to_owned() };
+    PROVIDERS.into_iter().map(of(PauseKind::Provider)).chain(workflow::NAMES.into_iter().map(of(PauseKind::Workflow)))
+}
 
 /// How long an answer holds: a pause is felt by every process within this time.
 const FRESH: Duration = Duration::from_secs(1);

@@ -1,12 +1,12 @@
 //! Acts of operators other than refunds.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use discuno::app::App;
 use discuno::model::id::{PaymentId, RunId};
 use discuno::model::payment::Payment;
 use discuno::model::run::Run;
+use discuno::ops::batch::{self, Became};
 use discuno::ops::when::when;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
@@ -68,7 +68,6 @@ pub(crate) struct Target {
 
 /// How many are shown before they are acted on.
 const SAMPLE: usize = 5;
-const DONE: &str = "done";
 
 impl Target {
     /// The runs, in the order in which they are named; of all, the oldest first. `fits` tells which of a payment's runs
@@ -137,32 +136,19 @@ impl Target {
             self.confirm.typed(&format!("{verb} {count} runs? Type the number"), |typed| typed == count)?;
         }
         let bar = if runs.len() > 1 { bar(runs.len()) } else { ProgressBar::hidden() };
-        let (mut results, mut refused) = (Vec::new(), None);
-        for run in &runs {
-            let result = match app.store.operate(self.order(deed(run.id)), app.clock.now()).await {
-                Ok(performed) if performed.act.is_none() => "already so".to_owned(),
-                Ok(_) => DONE.to_owned(),
-                Err(error) => {
-                    let text = error.to_string();
-                    refused.get_or_insert(error);
-                    text
-                }
-            };
-            results.push([run.id.to_string(), run.workflow.clone(), result]);
-            bar.inc(1);
-            if let Some(rate) = self.rate {
-                tokio::time::sleep(Duration::from_secs(1) / rate).await;
-            }
-        }
+        let order = |run| self.order(deed(run));
+        let became = batch::each((&app.store, &app.clock), &runs, self.rate, order, || bar.inc(1)).await;
         bar.finish_and_clear();
-        if results.iter().any(|[.., result]| result == DONE) && !next.is_empty() {
+        if became.iter().any(|one| matches!(one, Became::Done)) && !next.is_empty() {
             output::note(next);
         }
-        self.report(&results)?;
-        match refused {
-            None => Ok(Exit::Done),
-            Some(error) => Err(error.into()),
-        }
+        let result = |(run, became): (&Run, &Became)| [run.id.to_string(), run.workflow.clone(), became.to_string()];
+        self.report(&runs.iter().zip(&became).map(result).collect::<Vec<_>>())?;
+        let refused = became.into_iter().find_map(|one| match one {
+            Became::Refused(error) => Some(error),
+            _ => None,
+        });
+        refused.map_or(Ok(Exit::Done), |error| Err(error.into()))
     }
 
     /// What became of each.

@@ -1,7 +1,8 @@
 //! `discuno pause` and `discuno resume`: a provider or a workflow.
 
 use discuno::app::{App, Parts};
-use discuno::model::pause::{Pausable, PauseKind};
+use discuno::model::pause::Pausable;
+use discuno::pauses::{PROVIDERS, pausable};
 use discuno::store::order::{Deed, Order, Performed};
 use discuno::workflow;
 use serde_json::{Value, json};
@@ -9,9 +10,6 @@ use serde_json::{Value, json};
 use crate::exit::{Exit, Usage};
 use crate::output::{self, Table};
 use crate::runtime::{Overrides, actor, start_log};
-
-/// Providers whose calls can be held back.
-const PROVIDERS: [&str; 4] = ["stripe", "cal", "posthog", "resend"];
 
 /// Hold back a provider's calls or a workflow's runs
 ///
@@ -104,16 +102,10 @@ fn open(overrides: &Overrides) -> anyhow::Result<App> {
 
 /// A name as a person gives it, with or without what kind it is of.
 fn known(name: &str) -> Result<Pausable, Usage> {
-    let (kind, bare) = name.split_once('/').unwrap_or(("", name));
-    let kind = match kind {
-        "provider" | "" if PROVIDERS.contains(&bare) => PauseKind::Provider,
-        "workflow" | "" if workflow::NAMES.contains(&bare) => PauseKind::Workflow,
-        _ => {
-            let all = [&PROVIDERS[..], &workflow::NAMES[..]].concat().join(", ");
-            return Err(Usage(format!("`{name}` cannot be paused; these can: {all}")));
-        }
-    };
-    Ok(Pausable { kind, name: bare.to_owned() })
+    pausable(name).ok_or_else(|| {
+        let all = [&PROVIDERS[..], &workflow::NAMES[..]].concat().join(", ");
+        Usage(format!("`{name}` cannot be paused; these can: {all}"))
+    })
 }
 
 async fn list(app: &App, json: bool) -> anyhow::Result<Exit> {

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use discuno::config::Config;
+use discuno::logs::asked::Asked;
 use discuno::logs::count::By;
 use discuno::logs::follow::Follow;
 use discuno::logs::index::{self, Index};
-use discuno::logs::query::{Query, Test};
+use discuno::logs::query::Query;
 use discuno::logs::scan::{Report, Search, Sink, Want, scan};
 use discuno::logs::source::{Blocks, FileBlocks, Source, with_rotated};
-use discuno::model::time::Timestamp;
 use discuno::ops::when::when;
 
 use crate::exit::{Exit, Usage, is_broken_pipe};
@@ -160,40 +160,22 @@ fn search(args: &Args) -> anyhow::Result<Exit> {
 
 impl Args {
     fn query(&self) -> anyhow::Result<Query> {
-        let mut query = Query::new(self.invert, self.malformed);
-        let payment = |id: &String| match id {
-            id if id.starts_with("pi_") => "paymentIntentId",
-            id if id.starts_with("cs_") => "sessionId",
-            _ => "paymentId",
-        };
-        let named = [
-            ("event", &self.event),
-            ("tag", &self.tag),
-            ("runId", &self.run),
-            (self.payment.as_ref().map_or("paymentId", payment), &self.payment),
-            ("sessionId", &self.session),
-        ];
-        for (key, value) in named {
-            if let Some(value) = value {
-                query.add(key, Test::Is(value.split(',').map(str::to_owned).collect()));
-            }
-        }
-        let usage = |error: discuno::logs::query::Error| Usage(error.to_string());
-        if let Some(level) = &self.level {
-            query.add_level(level).map_err(usage)?;
-        }
-        for word in &self.words {
-            query.add_word(word).map_err(usage)?;
-        }
-        for pattern in &self.regex {
-            query.match_pattern(pattern).map_err(usage)?;
-        }
         let time = |text: &Option<String>| text.as_deref().map(|text| when(text, now())).transpose();
-        let (since, until): (Option<Timestamp>, Option<Timestamp>) = (time(&self.since)?, time(&self.until)?);
-        if since.is_some() || until.is_some() {
-            query.add("ts", Test::Within(since, until));
-        }
-        Ok(query)
+        let asked = Asked {
+            words: self.words.clone(),
+            event: self.event.clone(),
+            tag: self.tag.clone(),
+            level: self.level.clone(),
+            run: self.run.clone(),
+            payment: self.payment.clone(),
+            session: self.session.clone(),
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+            patterns: self.regex.clone(),
+            invert: self.invert,
+            malformed: self.malformed,
+        };
+        Ok(asked.query().map_err(|error| Usage(error.to_string()))?)
     }
 
     fn want(&self, query: &mut Query) -> Want {

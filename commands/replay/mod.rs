@@ -26,6 +26,7 @@ use crate::replay::fixture::Origin;
 use crate::runtime::Overrides;
 
 pub(crate) mod fixture;
+pub(crate) mod scenes;
 mod stored;
 
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,11 +4,13 @@
 //! keys have the values that are asked for; of a repeated key the last one counts. Key order, white space, escapes and nested keys
 //! do not fool it. Nothing here knows a provider, a payment or a database.
 
+pub mod asked;
 pub mod count;
 pub mod follow;
 pub mod index;
 pub mod json;
 pub mod marks;
+pub mod newest;
 pub mod query;
 mod reader;
 pub mod scan;

@@ -17,6 +17,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use crate::observe::calls::{Calls, Tally};
+
 /// How many different names of workflows and steps are told apart.
 const MOST_WORDS: usize = 512;
 /// Every metric's name begins so.
@@ -54,6 +56,7 @@ struct Inner {
     commit_time: Histogram,
     commit_jobs: Histogram,
     words: Mutex<BTreeSet<String>>,
+    tallies: Calls,
 }
 
 impl Default for Metrics {
@@ -75,6 +78,7 @@ impl Default for Metrics {
             commit_time: seconds(),
             commit_jobs: Histogram::new(GROUP_SIZES),
             words: Mutex::default(),
+            tallies: Calls::default(),
         };
         Self(Arc::new(inner.registered()))
     }
@@ -166,6 +170,12 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
         let labels = [("provider", provider), ("operation", operation)];
         self.0.call_time.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.tallies.count(provider, outcome == "ok", took);
+    }
+
+    /// What each provider was asked.
+    pub fn calls(&self) -> BTreeMap<&'static str, Tally> {
+        self.0.tallies.all()
     }
 
     /// A provider's breaker stands so.

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::observe::line::Line;
 use crate::observe::rotate::Rotating;
 
+pub mod calls;
 mod line;
 pub mod mask;
 pub mod metrics;

@@ -2,7 +2,9 @@
 
 use crate::clock::Clock;
 use crate::model::id::{EventId, PaymentId};
+use crate::model::run::Run;
 use crate::ops::at_stripe::{AtStripe, at_stripe};
+use crate::ops::batch::{Became, Many, each};
 use crate::ops::refund::{Plan, plan};
 use crate::ops::replay::{Replayed, Understanding, replay};
 use crate::provider::stripe::Stripe;
@@ -54,5 +56,11 @@ impl Desk {
         }
         let order = Order { actor: actor.to_owned(), reason, deed };
         self.store.operate(order, self.clock.now()).await
+    }
+
+    /// Does the same to each of these runs, in this order.
+    pub async fn order_each(&self, actor: &str, reason: Option<String>, runs: &[Run], many: Many) -> Vec<Became> {
+        let order = |run| Order { actor: actor.to_owned(), reason: reason.clone(), deed: many.deed(run) };
+        each((&self.store, &self.clock), runs, None, order, || {}).await
     }
 }

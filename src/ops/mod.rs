@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod at_stripe;
+pub mod batch;
 pub mod desk;
 pub mod disk;
 pub mod exposition;

@@ -32,6 +32,7 @@ use crate::store::alerts::Alerts;
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
+use crate::store::hours::{Counted, Hours};
 use crate::store::levels::Levels;
 use crate::store::order::{Order, Performed};
 use crate::store::status::Status;
@@ -40,6 +41,7 @@ pub mod alerts;
 pub mod change;
 pub mod error;
 pub mod filter;
+pub mod hours;
 pub mod levels;
 pub mod order;
 pub mod place;
@@ -307,6 +309,9 @@ pub trait Views: Send + Sync {
 
     /// How much there is of everything, for gauges.
     async fn levels(&self, now: Timestamp) -> Result<Levels, Error>;
+
+    /// How much happened in each of the last hours.
+    async fn hours(&self, counted: Counted, now: Timestamp) -> Result<Hours, Error>;
 
     /// How many runs stand where.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error>;

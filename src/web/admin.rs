@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Redirect;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +14,7 @@ use crate::model::booking::Booking;
 use crate::model::case::Case;
 use crate::model::event::Event;
 use crate::model::refund::Refund;
+use crate::observe::metrics::Metrics;
 use crate::ops::desk::Desk;
 use crate::ops::exposition::Exposition;
 use crate::store::Shared;
@@ -35,6 +35,8 @@ pub struct Admin {
     pub access: Access,
     /// How acts are ordered.
     pub desk: Desk,
+    /// What this process counts.
+    pub metrics: Metrics,
     /// `live` or `test`.
     pub mode: &'static str,
     /// The database file.
@@ -54,7 +56,7 @@ pub struct Admin {
 /// The routes of operators. They have no fallback: who serves them has.
 pub fn router(admin: Admin) -> Router {
     let pages = Router::new()
-        .route("/", get(async || Redirect::to("/runs")))
+        .route("/", get(page::now::show))
         .route("/audit", get(page::list::list::<Act>))
         .route("/bookings", get(page::list::list::<Booking>))
         .route("/cases", get(page::list::list::<Case>))
@@ -63,15 +65,24 @@ pub fn router(admin: Admin) -> Router {
         .route("/events", get(page::list::list::<Event>))
         .route("/events/{id}", get(page::event::show))
         .route("/events/{id}/replay", post(page::event::again))
+        .route("/live", get(live::stream))
+        .route("/logs", get(page::logs::list))
+        .route("/metrics", get(metrics::text))
         .route("/payments", get(page::list::list::<PaymentLine>))
         .route("/payments/{id}", get(page::payment::show))
+        .route("/providers", get(page::providers::list))
+        .route("/providers/pause", post(page::providers::pause))
+        .route("/providers/resume", post(page::providers::resume))
         .route("/refunds", get(page::list::list::<Refund>))
         .route("/runs", get(page::runs::list))
+        .route("/runs/act", get(page::many::ask).post(page::many::act))
         .route("/runs/{id}", get(page::run::show))
-        .route("/runs/{id}/retry", post(page::run::retry))
         .route("/runs/{id}/cancel", post(page::run::cancel))
-        .route("/metrics", get(metrics::text))
-        .route("/live", get(live::stream));
+        .route("/runs/{id}/retry", post(page::run::retry))
+        .route("/sandbox", get(page::sandbox::show))
+        .route("/sandbox/clear", post(page::sandbox::clear))
+        .route("/sandbox/faults", post(page::sandbox::inject))
+        .route("/sandbox/replay", post(page::sandbox::replay));
     admin.live.show(&pages.clone().with_state(admin.clone()));
     // Shown once: what asks somebody else, and what shows people.
     let once = Router::new()

@@ -1,4 +1,4 @@
-//! The style and the script, from the binary itself. Their names carry a digest, so that browsers keep them for ever.
+//! The style, the script and the icon, from the binary itself. Their names carry a digest, so that browsers keep them for ever.
 
 use std::sync::LazyLock;
 
@@ -33,8 +33,11 @@ pub(super) static STYLE: LazyLock<Asset> =
 pub(super) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("app", "js", "text/javascript; charset=utf-8", include_str!("static/app.js")));
 
+pub(super) static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("static/icon.svg")));
+
 pub(super) async fn file(Path(name): Path<String>) -> Response {
-    match [&*STYLE, &*SCRIPT].into_iter().find(|asset| asset.name == name) {
+    match [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.name == name) {
         Some(asset) => {
             let headers =
                 [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];

@@ -35,6 +35,10 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// The largest page.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
+/// On a request that only what lives on a page is read from.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn;
+
 /// A view: a page as somebody with this role sees it.
 type View = (String, Identity);
 /// What is shown, by the name of its place: keys and contents in order.
@@ -116,6 +120,7 @@ impl Hub {
     async fn places(&self, (address, identity): &View) -> Option<Places> {
         let mut request = Request::builder().uri(address).body(Body::empty()).ok()?;
         request.extensions_mut().insert(identity.clone());
+        request.extensions_mut().insert(Drawn);
         let answer = match self.pages.get()?.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
@@ -167,7 +172,8 @@ pub(super) async fn stream(
     identity: Identity,
     Query(Looked { view }): Query<Looked>,
 ) -> Result<impl IntoResponse, Problem> {
-    if !view.starts_with('/') || view.starts_with("/live") {
+    // The log is not the store: no commit tells of it.
+    if !view.starts_with('/') || view.starts_with("/live") || view.starts_with("/logs") {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "no_view", "view takes the path of a page"));
     }
     let frames = Arc::clone(&admin.live).join((view, identity), &admin).ok_or_else(|| {

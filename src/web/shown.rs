@@ -6,6 +6,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafe;
 
 use crate::model::time::Timestamp;
+use crate::web::page::has_part;
 
 /// An instant; the script adds how long ago it was.
 pub(super) struct Time(Timestamp);
@@ -80,6 +81,50 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
+/// Text that leads to a list, where the site has it.
+pub(super) struct To {
+    address: Option<String>,
+    text: String,
+}
+
+/// The list `part` under these conditions, as they stand in an address.
+pub(super) fn to(part: &str, conditions: &str, text: impl Display) -> To {
+    let address = has_part(part).then(|| format!("/{part}?{conditions}"));
+    To { address, text: text.to_string() }
+}
+
+/// The list `part` of what has this word; `conditions` end with the name of the last.
+pub(super) fn among(part: &str, conditions: &str, word: impl Display) -> To {
+    let word = word.to_string();
+    let value: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
+    to(part, &format!("{conditions}={value}"), word)
+}
+
+impl Display for To {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let text = escaped(&self.text);
+        match &self.address {
+            Some(address) => write!(f, r#"<a href="{}">{text}</a>"#, escaped(address)),
+            None => f.write_str(&text),
+        }
+    }
+}
+
+impl HtmlSafe for To {}
+
+/// `4.2 MB`, in powers of a thousand.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(super) fn bytes(count: u64) -> String {
+    let (unit, size) = match count {
+        0..1_000 => return format!("{count} bytes"),
+        1_000..1_000_000 => ("kB", 1e3),
+        1_000_000..1_000_000_000 => ("MB", 1e6),
+        1_000_000_000..1_000_000_000_000 => ("GB", 1e9),
+        _ => ("TB", 1e12),
+    };
+    format!("{:.1} {unit}", count as f64 / size)
+}
+
 /// The parts of the site, by the beginnings of ids.
 const PARTS: [(&str, &str); 4] = [("case", "cases"), ("ev", "events"), ("pay", "payments"), ("run", "runs")];
 
@@ -92,6 +137,14 @@ mod tests {
         assert_eq!(link("run_7").to_string(), r#"<a href="/runs/run_7">run_7</a>"#);
         assert_eq!(link("<b>_7").to_string(), "&#60;b&#62;_7");
         assert_eq!(link("run_7\"><script>").to_string(), "run_7&#34;&#62;&#60;script&#62;");
+    }
+
+    #[test]
+    fn a_list_is_led_to_by_its_conditions_where_there_is_one() {
+        let failed = among("runs", "status=failed&workflow", "a&b<");
+        assert_eq!(failed.to_string(), "<a href=\"/runs?status=failed&#38;workflow=a%26b%3C\">a&#38;b&#60;</a>");
+        assert_eq!(to("nowhere", "x", "<5>").to_string(), "&#60;5&#62;");
+        assert_eq!([0, 999, 4_200_000].map(bytes), ["0 bytes", "999 bytes", "4.2 MB"]);
     }
 
     #[test]

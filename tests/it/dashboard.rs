@@ -3,6 +3,11 @@
 mod access;
 mod lists;
 mod live;
+mod logs;
+mod many;
+mod now;
 mod payments;
+mod providers;
 mod refund;
 mod runs;
+mod sandbox;

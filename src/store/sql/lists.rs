@@ -8,12 +8,14 @@ use crate::model::case::Case;
 use crate::model::event::Event;
 use crate::model::money::Money;
 use crate::model::refund::Refund;
+use crate::model::time::Timestamp;
 use crate::store::Lists;
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
+use crate::store::hours::HOUR;
 use crate::store::sql::column::{Column, Param};
 use crate::store::sql::connection::{Connection, Read, Row};
-use crate::store::sql::{Backend, row};
+use crate::store::sql::{Backend, hours, row};
 
 /// What a condition compares with.
 enum Value {
@@ -230,7 +232,8 @@ fn last(column: &str) -> String {
     format!("(SELECT a.{column} FROM attempts a WHERE a.run_id = r.id ORDER BY a.seq DESC LIMIT 1)")
 }
 
-fn runs(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<RunLine>, Error> {
+/// What a list of runs is asked for.
+fn of_runs(filter: &Filter) -> Conditions {
     let mut all = Conditions::of(filter, "r", "created_at");
     all.one_of("r.state", &filter.status);
     all.and("coalesce(r.payment_id, 0) = ?", filter.payment.map(|id| id.0));
@@ -242,6 +245,32 @@ fn runs(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<RunLine>, Error> {
         last("outcome")
     );
     all.and(&stuck, filter.stuck.map(|at| at.0));
+    all
+}
+
+/// The runs that a list shows, of the numbers from one to before another: how many were made in each hour since `from`.
+pub(super) fn runs_by_hour(
+    conn: &Connection<'_>,
+    filter: &Filter,
+    (begin, end): (i64, i64),
+    from: Timestamp,
+) -> Result<Vec<(i64, String, u32)>, Error> {
+    let mut all = of_runs(filter);
+    all.and("r.id >= ?", Some(begin));
+    all.and("r.id < ?", Some(end));
+    all.and("r.created_at >= ?", Some(from.0));
+    let (from, hour) = (all.values.len(), all.values.len() + 1);
+    all.values.push(HOUR.into());
+    let sql = format!(
+        "SELECT (r.created_at - ?{from}) / ?{hour}, r.state, count(*) FROM runs r WHERE {} GROUP BY 1, 2",
+        all.sql
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    Ok(statement.query_map(all.values.as_slice(), hours::count)?.collect::<Result<_, _>>()?)
+}
+
+fn runs(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<RunLine>, Error> {
+    let all = of_runs(filter);
     let select = format!("SELECT {}, {}, {}, {} FROM runs r", row::RUN, last("step"), last("number"), last("failure"));
     all.list(conn, &select, "r", filter.limit, |found| {
         Ok(RunLine {

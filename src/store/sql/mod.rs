@@ -18,6 +18,7 @@ mod column;
 mod connection;
 pub mod copy;
 pub mod fence;
+mod hours;
 mod inbox;
 pub(in crate::store) mod job;
 mod ledger;

@@ -7,10 +7,11 @@ use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
 use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
+use crate::store::hours::{Counted, Hours};
 use crate::store::levels::Levels;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension, Read, Row};
-use crate::store::sql::{Backend, levels, queue, row, status};
+use crate::store::sql::{Backend, hours, levels, queue, row, status};
 use crate::store::status::Status;
 use crate::store::{Backlog, Discrepancy, Story, Subject, Unsettled, Views};
 
@@ -54,6 +55,10 @@ impl<B: Backend> Views for B {
     async fn levels(&self, now: Timestamp) -> Result<Levels, Error> {
         let levels = self.in_snapshot(move |conn| levels::levels(conn, now)).await?;
         Ok(Levels { log_bytes: self.log_bytes(), ..levels })
+    }
+
+    async fn hours(&self, counted: Counted, now: Timestamp) -> Result<Hours, Error> {
+        self.in_snapshot(move |conn| hours::hours(conn, &counted, now)).await
     }
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {

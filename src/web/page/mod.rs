@@ -17,17 +17,24 @@ pub(super) mod audit;
 mod bookings;
 pub(super) mod case;
 mod cases;
+mod chart;
 pub(super) mod event;
 mod events;
 pub(super) mod find;
 pub(super) mod list;
+mod log;
+pub(super) mod logs;
+pub(super) mod many;
+pub(super) mod now;
 pub(super) mod payment;
 mod payments;
+pub(super) mod providers;
 pub(super) mod query;
 pub(super) mod refund;
 mod refunds;
 pub(super) mod run;
 pub(super) mod runs;
+pub(super) mod sandbox;
 
 /// A page, to be rendered.
 pub(super) struct Page<T>(pub(super) T);
@@ -53,6 +60,8 @@ pub(super) struct Shell {
     pub(super) role: Role,
     /// Whether somebody can log out.
     pub(super) session: bool,
+    /// Whether the providers are stand-ins, with a page of their own.
+    sandbox: bool,
 }
 
 impl Shell {
@@ -64,7 +73,14 @@ impl Shell {
             user: identity.name.clone(),
             role: identity.role,
             session: !admin.access.is_open(),
+            sandbox: admin.sandbox.is_some(),
         }
+    }
+
+    /// The parts of this site.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let sandbox = self.sandbox.then_some(("sandbox", "Sandbox"));
+        PARTS.into_iter().chain(sandbox)
     }
 
     /// Whether the page belongs to this part.
@@ -79,19 +95,32 @@ impl Shell {
 }
 
 /// The parts of the site, as the navigation lists them.
-pub(super) const PARTS: [(&str, &str); 7] = [
+pub(super) const PARTS: [(&str, &str); 10] = [
+    ("", "Now"),
     ("payments", "Payments"),
     ("runs", "Runs"),
     ("events", "Events"),
     ("bookings", "Bookings"),
     ("refunds", "Refunds"),
     ("cases", "Cases"),
+    ("providers", "Providers"),
+    ("logs", "Logs"),
     ("audit", "Audit"),
 ];
+
+/// Whether the site has this part.
+pub(super) fn has_part(part: &str) -> bool {
+    PARTS.iter().any(|(known, _)| *known == part)
+}
 
 /// Where the style is.
 pub(super) fn style() -> String {
     asset::STYLE.address()
+}
+
+/// Where the picture for tabs is.
+pub(super) fn icon() -> String {
+    asset::ICON.address()
 }
 
 /// Where the script is.
@@ -116,6 +145,21 @@ impl Failure {
     /// What was asked for makes no sense.
     pub(super) fn bad(what: impl ToString) -> Self {
         Self { status: StatusCode::BAD_REQUEST, what: what.to_string() }
+    }
+
+    /// It is not as whoever asked believed.
+    pub(super) const fn conflict(what: String) -> Self {
+        Self { status: StatusCode::CONFLICT, what }
+    }
+
+    /// It is not here.
+    pub(super) fn missing(what: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, what: what.to_owned() }
+    }
+
+    /// Something here does not work.
+    pub(super) fn broken(what: impl ToString) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, what: what.to_string() }
     }
 }
 
@@ -154,6 +198,11 @@ pub(super) fn done(page: &str, said: &str) -> Redirect {
 #[derive(serde::Deserialize, Default)]
 pub(super) struct Said {
     pub(super) said: Option<String>,
+}
+
+/// What somebody has filled in.
+pub(super) fn given(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Free text without addresses, and without what could turn a line around, as the templates want it.

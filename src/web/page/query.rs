@@ -81,12 +81,21 @@ impl Query {
 
     /// The address of the page after the row with this id, under the same conditions.
     pub(in crate::web) fn next(&self, path: &str, last: &str) -> String {
+        self.address_with(path, &[("before", last)])
+    }
+
+    /// The address of the list under the same conditions.
+    pub(in crate::web) fn address(&self, path: &str) -> String {
+        self.address_with(path, &[])
+    }
+
+    /// The same with these conditions in the place of those of the same name.
+    pub(in crate::web) fn address_with(&self, path: &str, more: &[(&str, &str)]) -> String {
         let mut address = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.conditions() {
-            address.append_pair(name, value);
-        }
-        address.append_pair("before", last);
-        format!("{path}?{}", address.finish())
+        let others = self.conditions().into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+        address.extend_pairs(others.chain(more.iter().copied()));
+        let pairs = address.finish();
+        if pairs.is_empty() { path.to_owned() } else { format!("{path}?{pairs}") }
     }
 
     /// What is asked for by this name.

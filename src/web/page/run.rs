@@ -1,21 +1,23 @@
 //! One run: its steps and tries, drawn to time, and what can be done about it.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
+use axum::{Extension, Form};
 use serde::Deserialize;
 
+use crate::logs::asked::Asked;
 use crate::model::id::RunId;
 use crate::model::role::Role;
 use crate::model::run::{Run, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
-use crate::store::Subject;
 use crate::store::order::Deed;
+use crate::store::{Story, Subject};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
-use crate::web::page::{Failure, Page, Said, Shell, done, text};
+use crate::web::live::Drawn;
+use crate::web::page::{Failure, Page, Said, Shell, done, given, log, text};
 use crate::web::shown;
 
 #[derive(Template)]
@@ -33,6 +35,9 @@ pub(in crate::web) struct RunPage {
     took: String,
     retries: u32,
     tries: Vec<Try>,
+    keys: Vec<Key>,
+    /// None where there is no log file.
+    lines: Option<Vec<log::Line>>,
     /// Steps from which it can be done again.
     steps: Vec<String>,
     can_retry: bool,
@@ -51,6 +56,14 @@ struct Try {
     took: String,
     at: i64,
     width: i64,
+    /// Where it was waited, before the try and after it.
+    waits: Vec<(i64, i64)>,
+}
+
+/// What a provider knows a deed by: the same for every try.
+struct Key {
+    of: String,
+    key: String,
 }
 
 /// The time a run has taken so far, as a line of a thousand parts.
@@ -63,6 +76,7 @@ impl Line {
     fn of(run: &Run, tries: &[Attempt], now: Timestamp) -> Self {
         let from = tries.first().map_or(run.created_at, |first| first.started_at.min(run.created_at));
         let last = tries.last().map_or(run.created_at, |last| last.ended_at);
+        let last = pending(run, tries).map_or(last, |due| last.max(due));
         let until = run.finished_at.unwrap_or(last).max(last).min(now.max(last));
         Self { from, millis: (until.0 - from.0).max(1) }
     }
@@ -70,6 +84,47 @@ impl Line {
     fn place(&self, at: Timestamp) -> i64 {
         ((at.0 - self.from.0) * 1000 / self.millis).clamp(0, 1000)
     }
+
+    /// Where a span stands, and how wide.
+    fn span(&self, from: Timestamp, until: Timestamp) -> (i64, i64) {
+        let at = self.place(from);
+        (at, (self.place(until) - at).max(0))
+    }
+}
+
+/// When the last step is tried again, if it is.
+fn pending(run: &Run, tries: &[Attempt]) -> Option<Timestamp> {
+    let waits = tries.last().is_some_and(|last| !last.ending.is_final() && !last.retried);
+    run.due_at.filter(|_| waits && run.state == RunState::Queued)
+}
+
+/// The tries of a run, and the waits between those of one step.
+fn tries(run: &Run, attempts: &[Attempt], line: &Line) -> Vec<Try> {
+    let mut all: Vec<Try> = Vec::new();
+    for (index, attempt) in attempts.iter().enumerate() {
+        let mut shown = Try::new(attempt, line);
+        let before =
+            attempts[..index].iter().rev().find(|other| other.step == attempt.step && !other.ending.is_final());
+        if let Some(before) = before {
+            shown.waits.push(line.span(before.ended_at, attempt.started_at));
+        }
+        if index + 1 == attempts.len()
+            && let Some(due) = pending(run, attempts)
+        {
+            shown.waits.push(line.span(attempt.ended_at, due));
+        }
+        all.push(shown);
+    }
+    all
+}
+
+/// The keys of what is asked of providers for this payment.
+fn keys(story: &Story) -> Vec<Key> {
+    let refunds = story.refunds.iter().map(|refund| Key { of: refund.id.to_string(), key: refund.idempotency_key() });
+    let transfers =
+        story.transfers.iter().map(|transfer| Key { of: transfer.id.to_string(), key: transfer.idempotency_key() });
+    let mails = story.mails.iter().map(|mail| Key { of: mail.id.to_string(), key: mail.letter.key.clone() });
+    refunds.chain(transfers).chain(mails).collect()
 }
 
 impl Try {
@@ -91,6 +146,7 @@ impl Try {
             took: shown::took(attempt.ended_at.since(attempt.started_at)),
             at: at.min(996),
             width: (line.place(attempt.ended_at) - at).max(4),
+            waits: Vec::new(),
         }
     }
 }
@@ -100,11 +156,21 @@ pub(in crate::web) async fn show(
     identity: Identity,
     Path(id): Path<String>,
     Query(Said { said }): Query<Said>,
+    drawn: Option<Extension<Drawn>>,
 ) -> Result<Page<RunPage>, Failure> {
     let id: RunId = id.parse().map_err(Failure::bad)?;
     let run = admin.store.run(id).await?;
     let story = admin.store.story(run.payment.map_or(Subject::Run(id), Subject::Payment)).await?;
+    let keys = keys(&story);
     let attempts = story.runs.into_iter().find(|(other, _)| other.id == id).map(|(_, tries)| tries).unwrap_or_default();
+    // Who is kept up to date has read the log already.
+    let lines = match admin.log_file.clone().filter(|_| drawn.is_none()) {
+        Some(file) => {
+            let asked = Asked { run: Some(id.to_string()), ..Asked::default() };
+            Some(log::search(file, &asked, log::PART).await?.newest)
+        }
+        None => None,
+    };
     let now = admin.clock.now();
     let line = Line::of(&run, &attempts, now);
     let mut steps: Vec<String> = Vec::new();
@@ -125,7 +191,9 @@ pub(in crate::web) async fn show(
         due: run.due_at.map(shown::time),
         took: shown::took(run.finished_at.unwrap_or(now).since(run.created_at)),
         retries: run.retries,
-        tries: attempts.iter().map(|attempt| Try::new(attempt, &line)).collect(),
+        tries: tries(&run, &attempts, &line),
+        keys,
+        lines,
         steps,
         can_retry: matches!(run.state, RunState::Failed | RunState::Cancelled),
         can_cancel: !run.state.is_terminal(),
@@ -145,7 +213,7 @@ pub(in crate::web) struct Why {
 
 impl Why {
     pub(in crate::web) fn reason(&self) -> Option<String> {
-        Some(self.reason.trim().to_owned()).filter(|reason| !reason.is_empty())
+        given(&self.reason)
     }
 }
 
@@ -157,8 +225,8 @@ pub(in crate::web) async fn retry(
 ) -> Result<Redirect, Failure> {
     identity.must(Role::Operator)?;
     let run: RunId = id.parse().map_err(Failure::bad)?;
-    let from = Some(why.from.clone()).filter(|step| !step.is_empty());
-    admin.desk.order(&identity.name, why.reason(), Deed::Retry { run, from }).await?;
+    let deed = Deed::Retry { run, from: given(&why.from) };
+    admin.desk.order(&identity.name, why.reason(), deed).await?;
     Ok(done(&format!("/runs/{run}"), "retried: a worker goes on with it"))
 }
 

@@ -4,9 +4,12 @@ use askama::Template;
 use axum::extract::State;
 
 use crate::model::run::RunState;
+use crate::model::time::Timestamp;
 use crate::store::filter::RunLine;
+use crate::store::hours::Counted;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
+use crate::web::page::chart::Chart;
 use crate::web::page::query::Query;
 use crate::web::page::{Failure, Page, Shell, text};
 use crate::web::shown;
@@ -19,6 +22,9 @@ pub(in crate::web) struct RunsPage {
     states: &'static [RunState],
     rows: Vec<Row>,
     more: Option<String>,
+    hours: Chart,
+    retry_all: String,
+    cancel_all: String,
     command: String,
 }
 
@@ -59,8 +65,16 @@ pub(in crate::web) async fn list(
 ) -> Result<Page<RunsPage>, Failure> {
     let axum::extract::Query(query) = query?;
     let filter = query.filter(&admin.store, admin.clock.now()).await?;
-    let rows: Vec<Row> = admin.store.runs(filter).await?.into_iter().map(Row::from).collect();
+    let counted = Counted::Made(Box::new(filter.clone()));
+    let (rows, hours) = tokio::try_join!(admin.store.runs(filter), admin.store.hours(counted, admin.clock.now()))?;
+    let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
+    let hour = |from: Timestamp, until: Timestamp| {
+        Some(query.address_with("/runs", &[("since", &from.to_string()), ("until", &until.to_string())]))
+    };
+    let hours = Chart::new("Runs begun", &hours, hour);
+    let all = |deed: &str| query.address_with("/runs/act", &[("deed", deed)]);
+    let (retry_all, cancel_all) = (all("retry"), all("cancel"));
     let more = rows.last().filter(|_| rows.len() == query.rows() as usize).map(|last| query.next("/runs", &last.id));
     let (shell, command) = (Shell::new(&admin, &identity, "runs", "Runs"), query.command("runs"));
-    Ok(Page(RunsPage { shell, states: RunState::ALL, rows, more, command, query }))
+    Ok(Page(RunsPage { shell, states: RunState::ALL, rows, more, hours, retry_all, cancel_all, command, query }))
 }

@@ -11,8 +11,21 @@ function relative(then) {
   return secs >= 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;
 }
 
+/** `in 1 min 5 s`: how long until something is tried again. */
+function countdown() {
+  for (const time of document.querySelectorAll("[data-countdown] time[datetime]")) {
+    const left = Math.ceil((Date.parse(time.dateTime) - Date.now()) / 1000);
+    const [hours, minutes, secs] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+    const parts = [[hours, "h"], [minutes, "min"], [secs, "s"]].filter(([count]) => count > 0);
+    const note = time.querySelector("small") ?? time.appendChild(document.createElement("small"));
+    note.textContent = left > 0 ? `in ${parts.map(([count, unit]) => `${count} ${unit}`).join(" ")}` : "any moment";
+  }
+}
+
 function age() {
+  countdown();
   for (const time of document.querySelectorAll("time[datetime]")) {
+    if (time.closest("[data-countdown]")) continue;
     const then = Date.parse(time.dateTime);
     if (Number.isNaN(then)) continue;
     const note = time.querySelector("small") ?? time.appendChild(document.createElement("small"));
@@ -70,4 +83,5 @@ function follow() {
 
 age();
 setInterval(age, 5000);
+setInterval(countdown, 1000);
 follow();

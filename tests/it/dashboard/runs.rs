@@ -71,3 +71,22 @@ async fn what_cannot_be_read_in_an_address_is_said() {
         assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_shows_its_waits_its_keys_and_what_the_log_says_of_it() {
+    let dir = crate::support::scratch();
+    let file = dir.path().join("log");
+    let world = World::with(|config| config.log_file = Some(file.clone()));
+    world.send(&Event::paid("zoe+cal-refused+refund-lost@example.edu")).await;
+    world.settle().await;
+    let run = world.runs_of("process-checkout-side-effects").await.remove(0).id;
+    let line = format!(r#"{{"ts":"2026-11-05T09:00:00.000Z","level":"warn","event":"step_failed","runId":"{run}"}}"#);
+    std::fs::write(&file, format!("{line}\n{{\"runId\":\"run_404\",\"event\":\"other\"}}\n")).unwrap();
+    let viewer = Desk::of(&world, Role::Viewer);
+    let page = viewer.get(&format!("/runs/{run}")).await.body;
+    assert!(page.contains("class=\"wait\""), "it was tried again after a while: {page}");
+    assert!(page.contains("<code>refund/pi_") && page.contains("step_failed</th>"), "{page}");
+    assert!(!page.contains("run_404"));
+    let list = viewer.get("/runs?workflow=process-checkout-side-effects").await.body;
+    assert!(list.contains("aria-label=\"Runs begun by hour\"") && list.contains("1 in all"), "{list}");
+}

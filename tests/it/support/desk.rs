@@ -37,16 +37,30 @@ pub(crate) struct Desk {
 impl Desk {
     /// Somebody whom nobody knows.
     pub(crate) fn stranger(world: &World) -> Self {
+        Self::beside(world, None)
+    }
+
+    fn beside(world: &World, sandbox: Option<axum::Router>) -> Self {
         let tokens = TOKENS.iter().map(|(role, text)| Token { role: *role, secret: Secret::new(text) }).collect();
         let mut with = world.app.admin_over(&world.providers());
         with.access = Access::new(AccessConfig { tokens, ..AccessConfig::default() }, false);
+        with.sandbox = sandbox;
         Self { router: admin::router(with), with: Vec::new() }
     }
 
     /// Somebody with this role.
     pub(crate) fn of(world: &World, role: Role) -> Self {
+        Self::stranger(world).known_as(role)
+    }
+
+    /// Somebody with this role where the providers are stand-ins.
+    pub(crate) fn in_sandbox(world: &World, role: Role, sandbox: axum::Router) -> Self {
+        Self::beside(world, Some(sandbox)).known_as(role)
+    }
+
+    fn known_as(self, role: Role) -> Self {
         let (_, token) = TOKENS.iter().find(|(known, _)| *known == role).unwrap();
-        Self::stranger(world).with("authorization", &format!("Bearer {token}"))
+        self.with("authorization", &format!("Bearer {token}"))
     }
 
     /// The same with a header on each request.

@@ -25,6 +25,7 @@ use discuno::store::alerts::{Alerts, Arrivals, CaseGroup};
 use discuno::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, PaymentLine, RunLine};
+use discuno::store::hours::{Counted, Hours};
 use discuno::store::levels::Levels;
 use discuno::store::order::{Order, Performed};
 use discuno::store::status::Status;
@@ -254,6 +255,9 @@ impl Views for Flaky {
     }
     async fn levels(&self, now: Timestamp) -> Result<Levels, Error> {
         self.inner.levels(now).await
+    }
+    async fn hours(&self, counted: Counted, now: Timestamp) -> Result<Hours, Error> {
+        self.inner.hours(counted, now).await
     }
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, Error> {
         self.inner.backlog(now).await

@@ -1,0 +1,112 @@
+//! The same deed on many runs, one after the other, each with its own row in the audit trail.
+
+use std::fmt::{Display, Formatter};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::model::id::RunId;
+use crate::model::run::{Run, RunState};
+use crate::model::words;
+use crate::store::Shared;
+use crate::store::error::Error;
+use crate::store::filter::Filter;
+use crate::store::order::{Deed, Order};
+
+/// At most so many at once, from a page.
+pub const MOST: u32 = 1000;
+
+words! {
+    /// What can be done to many runs.
+    Many, "deed" {
+        /// Have them go on from where they failed.
+        Retry => "retry",
+        /// End them at their next step.
+        Cancel => "cancel",
+    }
+}
+
+impl Many {
+    /// The states in which it can be done.
+    pub const fn states(self) -> &'static [RunState] {
+        match self {
+            Self::Retry => &[RunState::Failed, RunState::Cancelled],
+            Self::Cancel => &[RunState::Queued, RunState::Running],
+        }
+    }
+
+    /// The deed on one of them.
+    pub const fn deed(self, run: RunId) -> Deed {
+        match self {
+            Self::Retry => Deed::Retry { run, from: None },
+            Self::Cancel => Deed::Cancel(run),
+        }
+    }
+
+    /// Those that a list shows and that it can be done to; none if it shows none of these.
+    pub fn among(self, mut filter: Filter) -> Option<Filter> {
+        let possible = self.states().iter().map(|state| state.as_str().to_owned());
+        filter.status = possible.filter(|state| filter.status.is_empty() || filter.status.contains(state)).collect();
+        (!filter.status.is_empty()).then_some(filter)
+    }
+}
+
+/// What became of one run.
+#[derive(Debug)]
+pub enum Became {
+    /// It was done.
+    Done,
+    /// Nothing had to be done.
+    AlreadySo,
+    /// It was not allowed, or did not work.
+    Refused(Error),
+}
+
+impl Display for Became {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::AlreadySo => f.write_str("already so"),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Orders the same for each run, at most `rate` a second, and says after each that it has been dealt with.
+pub async fn each(
+    (store, clock): (&Shared, &Clock),
+    runs: &[Run],
+    rate: Option<u32>,
+    order: impl Fn(RunId) -> Order,
+    mut dealt_with: impl FnMut(),
+) -> Vec<Became> {
+    let mut all = Vec::with_capacity(runs.len());
+    for run in runs {
+        all.push(match store.operate(order(run.id), clock.now()).await {
+            Ok(performed) if performed.act.is_none() => Became::AlreadySo,
+            Ok(_) => Became::Done,
+            Err(error) => Became::Refused(error),
+        });
+        dealt_with();
+        if let Some(rate) = rate {
+            tokio::time::sleep(Duration::from_secs(1) / rate).await;
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_list_shows_and_what_it_can_be_done_to_is_meant() {
+        let among = |status: &[&str], many: Many| {
+            let status = status.iter().map(|&state| state.to_owned()).collect();
+            many.among(Filter { status, ..Filter::newest(9) }).map(|filter| filter.status)
+        };
+        assert_eq!(among(&[], Many::Retry).unwrap(), ["failed", "cancelled"]);
+        assert_eq!(among(&["failed", "running"], Many::Retry).unwrap(), ["failed"]);
+        assert_eq!(among(&["failed", "running"], Many::Cancel).unwrap(), ["running"]);
+        assert!(among(&["succeeded"], Many::Retry).is_none());
+    }
+}

@@ -1,0 +1,82 @@
+//! One deed on every run that a list shows.
+
+use discuno::model::role::Role;
+use discuno::model::run::RunState;
+use discuno::store::filter::Filter;
+use http::{StatusCode, header};
+use serde_json::json;
+
+use crate::support::desk::Desk;
+use crate::support::{Event, World};
+
+/// Two purchases whose e-mails cannot be sent.
+async fn failed() -> (World, usize) {
+    let world = World::new();
+    for number in 1..=2 {
+        let event = Event::paid(&format!("zoe{number}+mail-down@example.edu")).id(&format!("evt_{number}"));
+        let event = event.session("id", json!(format!("cs_{number}")));
+        world.send(&event.session("payment_intent", json!(format!("pi_{number}")))).await;
+    }
+    world.settle().await;
+    let count = failed_mails(&world).await.len();
+    assert!(count >= 2, "{count}");
+    (world, count)
+}
+
+async fn failed_mails(world: &World) -> Vec<String> {
+    let filter =
+        Filter { workflow: Some("send-email".to_owned()), status: vec!["failed".to_owned()], ..Filter::newest(100) };
+    world.app.store.runs(filter).await.unwrap().into_iter().map(|line| line.run.id.to_string()).collect()
+}
+
+const CONDITIONS: &str = "workflow=send-email&status=failed";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_meant_is_shown_its_number_typed_and_then_each_is_done_and_noted() {
+    let (world, count) = failed().await;
+    let operator = Desk::of(&world, Role::Operator);
+    let list = operator.get(&format!("/runs?{CONDITIONS}")).await.body;
+    let ask = "/runs/act?status=failed&#38;workflow=send-email&#38;deed=retry";
+    assert!(list.contains(ask), "{list}");
+    let asked = operator.get(&format!("/runs/act?{CONDITIONS}&deed=retry")).await;
+    assert!(asked.body.contains(&format!("<strong>{count}</strong> runs are meant")), "{}", asked.body);
+    assert!(asked.body.contains("discuno retry --all --status failed --workflow send-email"));
+    let newest = failed_mails(&world).await[0].trim_start_matches("run_").to_owned();
+    assert!(asked.body.contains(&format!("name=\"newest\" value=\"{newest}\"")), "{}", asked.body);
+    let form = |typed: &str, newest: &str| {
+        format!("{CONDITIONS}&deed=retry&newest={newest}&count={typed}&reason=mail+is+back")
+    };
+    let right = count.to_string();
+    let viewer = Desk::of(&world, Role::Viewer);
+    assert_eq!(viewer.post("/runs/act", &form(&right, &newest)).await.status, StatusCode::FORBIDDEN);
+    for (typed, newest) in [("", newest.as_str()), ("99", newest.as_str()), (right.as_str(), "1")] {
+        let refused = operator.post("/runs/act", &form(typed, newest)).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{typed}");
+    }
+    assert_eq!(failed_mails(&world).await.len(), count, "nothing was done");
+    let done = operator.post("/runs/act", &form(&right, &newest)).await;
+    let said = format!("/runs?said=retry%3A+{count}+of+{count}+done");
+    assert_eq!((done.status, done.header(header::LOCATION)), (StatusCode::SEE_OTHER, said.as_str()));
+    let acts = world.app.store.acts(Filter::newest(100)).await.unwrap();
+    assert_eq!(acts.len(), count);
+    assert!(acts.iter().all(|act| act.verb.as_str() == "retry" && act.reason.as_deref() == Some("mail is back")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_have_not_ended_are_cancelled_and_others_are_not_meant() {
+    let world = World::idle();
+    world.send(&Event::paid("zoe@example.edu")).await;
+    let operator = Desk::of(&world, Role::Operator);
+    let retry = operator.get("/runs/act?deed=retry").await;
+    assert!(retry.body.contains("Nothing to retry"), "{}", retry.body);
+    let none = operator.get("/runs/act?deed=cancel&status=succeeded").await;
+    assert!(none.body.contains("Nothing to cancel"), "{}", none.body);
+    let runs = world.app.store.runs(Filter::newest(100)).await.unwrap();
+    let form = format!("deed=cancel&newest={}&count={}", runs[0].run.id.0, runs.len());
+    assert_eq!(operator.post("/runs/act", &form).await.status, StatusCode::SEE_OTHER);
+    let runs = world.app.store.runs(Filter { status: vec!["cancelled".to_owned()], ..Filter::newest(100) }).await;
+    assert!(runs.unwrap().iter().any(|line| line.run.state == RunState::Cancelled));
+    for bad in ["", "deed=refund"] {
+        assert_eq!(operator.get(&format!("/runs/act?{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
