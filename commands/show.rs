@@ -7,7 +7,6 @@ use discuno::model::event::Event;
 use discuno::ops::timeline::{Moment, timeline};
 use discuno::store::Story;
 use discuno::store::order::{Deed, Order};
-use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::{self, Table};
@@ -48,12 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         return raw(&app, &args.id, &story).await;
     }
     if args.json {
-        let runs: Vec<_> =
-            story.runs.iter().map(|(run, attempts)| json!({ "run": run, "attempts": attempts })).collect();
-        let mut document = json!({
-            "payment": story.payment, "events": story.events, "runs": runs, "bookings": story.bookings,
-            "refunds": story.refunds, "transfers": story.transfers, "disputes": story.disputes, "mails": story.mails, "cases": story.cases, "acts": story.acts,
-        });
+        let mut document = serde_json::to_value(&story)?;
         if !args.reveal {
             output::mask_people(&mut document);
         }

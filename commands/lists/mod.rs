@@ -7,7 +7,7 @@ use discuno::model::id::PaymentId;
 use discuno::model::time::Timestamp;
 use discuno::ops::when::when;
 use discuno::store::error::Error;
-use discuno::store::filter::Filter;
+use discuno::store::filter::{Filter, STUCK};
 use discuno::store::order::{Deed, Order};
 use discuno::store::{Shared, Subject};
 use serde::Serialize;
@@ -135,9 +135,6 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
     }
     Ok(Exit::Done)
 }
-
-/// How long what should move on by itself is given.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// The number in `pay_12`, where rows are called `pay`.
 fn row_number(id: &str, prefix: &str) -> Result<i64, Usage> {

@@ -1,5 +1,6 @@
 //! Acts: what operators did, with who, when and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ words! {
 }
 
 /// One act of an operator. It never changes and is never deleted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Act {
     /// Our id.
     pub id: ActId,

@@ -1,5 +1,6 @@
 //! Bookings: what we know of the calendar at Cal.com.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{BookingId, PaymentId};
@@ -42,7 +43,7 @@ impl BookingStatus {
 }
 
 /// A host or an attendee.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Person {
     /// Cal.com's number, of a host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +58,7 @@ pub struct Person {
 }
 
 /// What Cal.com says of a booking. What is absent is not known, and does not undo what is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewBooking {
     /// Cal.com's key.
     pub uid: String,
@@ -108,7 +109,7 @@ impl NewBooking {
 }
 
 /// A booking as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Booking {
     /// Our id.
     pub id: BookingId,

@@ -1,5 +1,6 @@
 //! Cases: what only a person can settle, with the money at risk.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{CaseId, EventId, PaymentId, RunId};
@@ -90,7 +91,7 @@ pub struct NewCase {
 }
 
 /// A case as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
     /// Our id.
     pub id: CaseId,

@@ -1,12 +1,13 @@
 //! What a paid checkout session asks for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
 
 /// The person who bought the session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attendee {
     /// As given at checkout.
     pub name: String,
@@ -20,7 +21,7 @@ pub struct Attendee {
 }
 
 /// A checkout session with everything needed to fulfil it. Amounts are facts of their own: none is derived from another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checkout {
     /// Stripe's session, `cs_…`.
     pub session_id: String,

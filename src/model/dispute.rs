@@ -1,5 +1,6 @@
 //! Disputes: what a customer's bank asks back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::money::Money;
@@ -38,7 +39,7 @@ impl DisputeStatus {
 }
 
 /// A dispute, as Stripe tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dispute {
     /// `du_…`
     pub id: String,

@@ -1,5 +1,6 @@
 //! Events: what came in, kept once, with its raw bytes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{EventId, PaymentId};
@@ -45,7 +46,7 @@ words! {
 }
 
 /// Something that came in, as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Our id.
     pub id: EventId,

@@ -1,5 +1,6 @@
 //! E-mails: rendered once, kept, and sent by a run of their own.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{MailId, PaymentId};
@@ -19,7 +20,7 @@ words! {
 }
 
 /// An e-mail as it is to be sent, to the byte. One for each key, for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewMail {
     /// `<kind>/<reference>`: what keeps it from being sent twice, here and at the provider.
     pub key: String,
@@ -36,7 +37,7 @@ pub struct NewMail {
 }
 
 /// An e-mail as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Mail {
     /// Our id.
     pub id: MailId,

@@ -1,5 +1,6 @@
 //! Pauses: what an operator has stopped for a while.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ParseError;
@@ -20,7 +21,7 @@ words! {
 }
 
 /// What may be paused, written `provider/stripe` or `workflow/send-email`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Pausable {
     /// Which kind.
     pub kind: PauseKind,
@@ -45,7 +46,7 @@ impl std::str::FromStr for Pausable {
 }
 
 /// Something that is paused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Pause {
     /// What.
     #[serde(flatten)]

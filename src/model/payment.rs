@@ -1,5 +1,6 @@
 //! Payments: the canonical record of one checkout session, and how it may change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::checkout::Checkout;
@@ -110,7 +111,7 @@ impl PaymentStatus {
 }
 
 /// One checkout session and what became of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Payment {
     /// Our id.
     pub id: PaymentId,

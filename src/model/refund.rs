@@ -1,5 +1,6 @@
 //! Refunds: intents to pay money back, recorded before Stripe is asked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::failure::Failure;
@@ -87,7 +88,7 @@ impl RefundStatus {
 }
 
 /// One intent to pay money back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refund {
     /// Our id.
     pub id: RefundId,

@@ -1,5 +1,6 @@
 //! Runs: durable executions of workflows, and how they may change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::failure::Failure;
@@ -95,7 +96,7 @@ impl End {
 }
 
 /// One execution of a workflow.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Our id.
     pub id: RunId,

@@ -1,5 +1,6 @@
 //! Steps of a run: named, memoized units, and the tries they took.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,7 +8,7 @@ use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
 
 /// How one try of a step ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Ending {
     /// The step is done; this is what it returns, now and on every replay.
@@ -44,7 +45,7 @@ impl Ending {
 }
 
 /// One try of a step, with its times.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// The step's name, unique in its run.
     pub step: String,

@@ -1,5 +1,6 @@
 //! Transfers: the mentor's share of a payment.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{PaymentId, TransferId};
@@ -32,7 +33,7 @@ words! {
 }
 
 /// A mentor's share as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
     /// Our id.
     pub id: TransferId,

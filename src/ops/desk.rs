@@ -54,7 +54,7 @@ impl Desk {
         if let Deed::Refund(refund) = &deed {
             self.plan(refund).await?;
         }
-        let order = Order { actor: actor.to_owned(), reason, deed };
+        let order = order(actor, reason, deed)?;
         self.store.operate(order, self.clock.now()).await
     }
 
@@ -62,5 +62,20 @@ impl Desk {
     pub async fn order_each(&self, actor: &str, reason: Option<String>, runs: &[Run], many: Many) -> Vec<Became> {
         let order = |run| Order { actor: actor.to_owned(), reason: reason.clone(), deed: many.deed(run) };
         each((&self.store, &self.clock), runs, None, order, || {}).await
+    }
+
+    /// What the same order would come to, or why it would be refused. Nothing is written.
+    pub async fn rehearse(&self, actor: &str, reason: Option<String>, deed: Deed) -> Result<Performed, Error> {
+        self.store.rehearse(order(actor, reason, deed)?, self.clock.now()).await
+    }
+}
+
+fn order(actor: &str, reason: Option<String>, deed: Deed) -> Result<Order, Error> {
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    match deed {
+        Deed::Resolve { resolution, .. } if reason.is_none() && !resolution.is_in_the_books() => {
+            Err(Error::Illegal(format!("{resolution} needs a reason: the books do not show it")))
+        }
+        deed => Ok(Order { actor: actor.to_owned(), reason, deed }),
     }
 }

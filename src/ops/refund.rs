@@ -1,5 +1,6 @@
 //! The plan of a refund: all that a person should know before they say yes.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::booking::Booking;
@@ -17,7 +18,7 @@ use crate::store::order::{Deed, Order, RefundOrder};
 use crate::store::{Shared, Story, Subject};
 
 /// What a refund would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Plan {
     /// The payment.
     pub payment: PaymentId,

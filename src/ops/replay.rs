@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result as Written};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::ingress::stored;
@@ -21,7 +22,7 @@ pub struct Understanding {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Replayed {
     /// The event.
     pub event: EventId,

@@ -1,5 +1,6 @@
 //! Which rows a list shows, and the lines it shows of them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::failure::Failure;
@@ -8,6 +9,9 @@ use crate::model::money::Money;
 use crate::model::payment::Payment;
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
+
+/// How long what should move on by itself is given.
+pub const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// Every condition that is given holds; those that mean nothing for a noun are refused by who builds it. Newest first.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +52,7 @@ impl Filter {
 }
 
 /// A payment with what became of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PaymentLine {
     /// The payment.
     #[serde(flatten)]
@@ -60,7 +64,7 @@ pub struct PaymentLine {
 }
 
 /// A run with where it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunLine {
     /// The run.
     #[serde(flatten)]

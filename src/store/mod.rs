@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::model::account::Account;
@@ -221,13 +223,15 @@ pub enum Subject {
 }
 
 /// Everything known about one subject.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Story {
     /// The payment, if it is about one.
     pub payment: Option<Payment>,
     /// What came in about it.
     pub events: Vec<Event>,
     /// The runs on it, with their tries.
+    #[serde(serialize_with = "told")]
+    #[schemars(with = "Vec<Told<'static>>")]
     pub runs: Vec<(Run, Vec<Attempt>)>,
     /// Its bookings.
     pub bookings: Vec<Booking>,
@@ -243,6 +247,17 @@ pub struct Story {
     pub cases: Vec<Case>,
     /// What operators did about it.
     pub acts: Vec<Act>,
+}
+
+/// A run with its tries, in the order in which they ended.
+#[derive(Serialize, JsonSchema)]
+struct Told<'a> {
+    run: &'a Run,
+    attempts: &'a [Attempt],
+}
+
+fn told<S: Serializer>(runs: &[(Run, Vec<Attempt>)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(runs.iter().map(|(run, attempts)| Told { run, attempts }))
 }
 
 words! {
@@ -269,7 +284,7 @@ pub struct Discrepancy {
 }
 
 /// How many runs stand where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Backlog {
     /// Due and waiting to be claimed.
     pub due: u32,

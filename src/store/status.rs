@@ -1,5 +1,6 @@
 //! The state of everything, on one page.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::alert::Alert;
@@ -11,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::store::Backlog;
 
 /// How things stand.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Status {
     /// When it was so.
     pub at: Timestamp,
@@ -44,7 +45,7 @@ pub struct Status {
 }
 
 /// One sender.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SourceStatus {
     /// Who.
     pub source: Source,
@@ -57,7 +58,7 @@ pub struct SourceStatus {
 }
 
 /// A step that fails for now.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FailingStep {
     /// Of which workflow.
     pub workflow: String,
@@ -72,7 +73,7 @@ pub struct FailingStep {
 }
 
 /// Open cases of one kind.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CaseCount {
     /// Which kind.
     pub kind: CaseKind,

@@ -22,7 +22,7 @@ use crate::store::filter::PaymentLine;
 use crate::web::auth::guard::{rules, same_site};
 use crate::web::auth::{Access, identify, login};
 use crate::web::live::{self, Hub};
-use crate::web::{asset, health, metrics, page, problem};
+use crate::web::{api, asset, health, metrics, page, problem};
 
 /// What the dashboard works with.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/payments/{id}/refund", get(page::refund::show).post(page::refund::order))
         .route("/payments/{id}/reveal", post(page::payment::reveal))
         .route("/payments/{id}/stripe", post(page::payment::ask_stripe));
-    let known = pages.merge(once).route_layer(from_fn_with_state(admin.clone(), identify));
+    let known = pages.merge(once).merge(api::router()).route_layer(from_fn_with_state(admin.clone(), identify));
     let strangers = Router::new()
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))

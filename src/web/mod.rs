@@ -23,6 +23,7 @@ use crate::observe::metrics::Metrics;
 use crate::store::Shared;
 
 pub mod admin;
+mod api;
 mod asset;
 pub mod auth;
 mod events;

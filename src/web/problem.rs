@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::store::error::Error as StoreError;
 
@@ -12,12 +13,36 @@ pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) detail: String,
+    /// What in the request is wrong, where it is one thing.
+    pub(super) field: Option<String>,
     pub(super) retry_after_secs: Option<u32>,
+}
+
+/// A refusal as it is sent.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Body {
+    /// The status of the answer.
+    status: u16,
+    /// The status in words.
+    title: &'static str,
+    /// A stable word for programs.
+    code: &'static str,
+    /// What happened and what to do, for people.
+    detail: String,
+    /// What in the request is wrong, where it is one thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_secs: None }
+        Self { status, code, detail: detail.into(), field: None, retry_after_secs: None }
+    }
+
+    /// What is asked for makes no sense.
+    pub(super) fn invalid(field: impl Into<String>, detail: impl ToString) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail.to_string()) }
     }
 }
 
@@ -37,14 +62,21 @@ impl From<&StoreError> for Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("refused");
-        let body = json!({ "status": self.status.as_u16(), "title": title, "code": self.code, "detail": self.detail });
-        let mut response = (self.status, Json(body)).into_response();
+        let Self { status, code, detail, field, retry_after_secs } = self;
+        let body = Body { status: status.as_u16(), title, code, detail, field };
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(secs) = self.retry_after_secs {
+        if let Some(secs) = retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response

@@ -1,6 +1,7 @@
 //! Black-box tests, linked once.
 
 mod alerts;
+mod api;
 mod app_events;
 mod bad_input;
 mod calendar;

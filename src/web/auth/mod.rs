@@ -15,6 +15,7 @@ use crate::config::access::AccessConfig;
 use crate::model::role::Role;
 use crate::model::time::Timestamp;
 use crate::web::admin::Admin;
+use crate::web::api;
 use crate::web::auth::attempts::Attempts;
 use crate::web::auth::session::Seal;
 use crate::web::problem::Problem;
@@ -142,10 +143,12 @@ pub(super) async fn identify(State(admin): State<Admin>, mut request: Request, n
 }
 
 fn strangers(request: &Request) -> Response {
-    let wants_page = request.headers().get(header::ACCEPT).is_some_and(|accept| {
-        let accept = accept.as_bytes();
-        accept.windows(9).any(|word| word == b"text/html")
-    });
+    let is_program = request.uri().path().starts_with(api::ROOT);
+    let wants_page = !is_program
+        && request.headers().get(header::ACCEPT).is_some_and(|accept| {
+            let accept = accept.as_bytes();
+            accept.windows(9).any(|word| word == b"text/html")
+        });
     if wants_page {
         let to = request.uri().path_and_query().map_or("/", |path| path.as_str());
         return Redirect::to(&login::address(to)).into_response();

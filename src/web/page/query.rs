@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::model::time::Timestamp;
 use crate::ops::when::when;
-use crate::store::filter::Filter;
+use crate::store::filter::{Filter, STUCK};
 use crate::store::{Shared, Subject};
 use crate::web::page::Failure;
 
@@ -12,8 +12,6 @@ use crate::web::page::Failure;
 pub(in crate::web) const ROWS: u32 = 50;
 /// The most that may be asked for.
 const MOST_ROWS: u32 = 1000;
-/// How long what should move on by itself is given.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// The word for every state, where a list shows some of them by itself.
 pub(in crate::web) const ANY: &str = "any";

@@ -78,7 +78,7 @@ impl Desk {
         self.ask("POST", path, form).await
     }
 
-    async fn ask(&self, method: &str, path: &str, form: &str) -> Shown {
+    pub(crate) async fn ask(&self, method: &str, path: &str, form: &str) -> Shown {
         let (parts, body) = self.begin(method, path, form).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Shown { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
@@ -87,7 +87,7 @@ impl Desk {
     /// The answer, with its body still to come.
     pub(crate) async fn begin(&self, method: &str, path: &str, form: &str) -> Response<Body> {
         let mut request = Request::builder().method(method).uri(path).header("host", "desk.test");
-        if method == "POST" {
+        if method == "POST" && !self.with.iter().any(|(name, _)| name == "content-type") {
             request = request.header("content-type", "application/x-www-form-urlencoded");
         }
         for (name, value) in &self.with {

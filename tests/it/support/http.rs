@@ -27,8 +27,14 @@ impl Answer {
 }
 
 pub(crate) fn get(to: SocketAddr, path: &str) -> io::Result<Answer> {
+    get_with(to, path, &[])
+}
+
+pub(crate) fn get_with(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
     let mut exchange = Exchange::open(to)?;
-    exchange.send(format!("GET {path} HTTP/1.1\r\nhost: discuno\r\nconnection: close\r\n\r\n").as_bytes())?;
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
+    exchange.send(format!("GET {path} HTTP/1.1\r\nhost: discuno\r\nconnection: close\r\n{headers}\r\n").as_bytes())?;
     exchange.answer()
 }
 
