@@ -10,6 +10,7 @@ mod checkout_faults;
 mod conformance;
 mod dashboard;
 mod faults;
+mod hosts;
 mod life;
 mod metrics;
 mod operators;

@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
 }
 
 /// Where the server's binaries are, the newest first.
-fn binaries() -> Option<PathBuf> {
+pub(crate) fn binaries() -> Option<PathBuf> {
     let mut all: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt"]
         .iter()
         .filter_map(|dir| fs::read_dir(dir).ok())

@@ -7,6 +7,7 @@ mod event;
 mod flaky;
 pub(crate) mod http;
 pub(crate) mod money;
+pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod pty;
 mod rehearsal;

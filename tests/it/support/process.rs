@@ -34,7 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const UNDERWAY: &str = "due_at IS NOT NULL AND workflow NOT IN \
     ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
 /// Workflows whose runs wait for days on purpose.
-const WAITS_ON_PURPOSE: &[&str] =
+pub(crate) const WAITS_ON_PURPOSE: &[&str] =
     &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -59,8 +59,13 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// With leases and retries as short as they may be.
     pub(crate) async fn new() -> Self {
+        Self::at("127.0.0.1").await
+    }
+
+    /// With the providers at an address of this machine's.
+    pub(crate) async fn at(address: &str) -> Self {
         let sandbox = Sandbox::new(Clock::System, Entropy::from_os());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(web::serve(listener, sandbox.router(), std::future::pending()));
         let dir = tempfile::tempdir().unwrap();
