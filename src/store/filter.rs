@@ -40,6 +40,8 @@ pub struct Filter {
     pub stuck: Option<Timestamp>,
     /// After these, in the order of the list: only rows with a smaller number.
     pub before: Option<i64>,
+    /// Only rows with a larger number: where a look through everything ends.
+    pub above: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }

@@ -13,7 +13,7 @@ use crate::store::error::Error as StoreError;
 use crate::store::filter::Filter;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
-use crate::web::page::query::Query;
+use crate::web::page::query::{LOOK, More, Query};
 use crate::web::page::{Failure, Page, Shell, text};
 use crate::web::shown;
 
@@ -40,6 +40,11 @@ pub(in crate::web) trait Listed: Sized + Send {
 
     /// What is shown where nothing is asked for.
     fn settle(_: &mut Query) {}
+
+    /// How many rows a search looks at.
+    fn look(_: &Query) -> i64 {
+        LOOK
+    }
 
     /// Rows.
     fn fetch(store: &Shared, filter: Filter) -> impl Future<Output = Result<Vec<Self>, StoreError>> + Send;
@@ -130,7 +135,7 @@ pub(in crate::web) struct ListPage {
     fields: &'static [Field],
     check: Option<&'static str>,
     rows: Vec<(String, Vec<Cell>)>,
-    more: Option<String>,
+    more: Option<More>,
     command: String,
 }
 
@@ -142,16 +147,19 @@ pub(in crate::web) async fn list<L: Listed>(
 ) -> Result<Page<ListPage>, Failure> {
     let axum::extract::Query(mut query) = query?;
     L::settle(&mut query);
-    let filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let mut filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let newest = L::fetch(&admin.store, Filter::newest(1)).await?.first().map(L::id);
+    let look = L::look(&query);
+    query.bound(&mut filter, look, newest.as_deref())?;
     let rows: Vec<(String, Vec<Cell>)> =
-        L::fetch(&admin.store, filter).await?.into_iter().map(|row| (row.id(), row.cells())).collect();
-    let last = rows.last().filter(|_| rows.len() == query.rows() as usize);
+        L::fetch(&admin.store, filter.clone()).await?.into_iter().map(|row| (row.id(), row.cells())).collect();
+    let last = rows.last().map(|(id, _)| id.as_str());
     Ok(Page(ListPage {
         shell: Shell::new(&admin, &identity, L::PART, L::TITLE),
         columns: L::COLUMNS,
         fields: L::FIELDS,
         check: L::CHECK,
-        more: last.map(|(last, _)| query.next(&format!("/{}", L::PART), last)),
+        more: query.more(&format!("/{}", L::PART), &filter, look, rows.len(), last),
         command: query.command_with(L::PART, L::FLAGS),
         rows,
         query,

@@ -6,6 +6,7 @@ use crate::store::Shared;
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine};
 use crate::web::page::list::{Cell, Field, Listed};
+use crate::web::page::query::{LOOK, Query};
 use crate::web::shown;
 
 impl Listed for PaymentLine {
@@ -39,6 +40,12 @@ impl Listed for PaymentLine {
             Cell::Time(shown::time(payment.updated_at)),
             Cell::text(payment.payment_intent),
         ]
+    }
+
+    /// Each payment's runs are looked through for their failures.
+    fn look(query: &Query) -> i64 {
+        let of_runs = [&query.workflow, &query.step, &query.error].iter().any(|asked| !asked.is_empty());
+        if of_runs { LOOK / 10 } else { LOOK }
     }
 
     async fn fetch(store: &Shared, filter: Filter) -> Result<Vec<Self>, Error> {

@@ -16,6 +16,17 @@ const MOST_ROWS: u32 = 1000;
 /// The word for every state, where a list shows some of them by itself.
 pub(in crate::web) const ANY: &str = "any";
 
+/// How many rows one search looks at.
+pub(in crate::web) const LOOK: i64 = 10_000;
+
+/// Where a list goes on.
+pub(in crate::web) struct More {
+    /// Of the next page.
+    pub(in crate::web) address: String,
+    /// How many rows were looked at, where that is why the page ends.
+    pub(in crate::web) looked: Option<i64>,
+}
+
 /// The conditions of a list. An empty one is none, as forms send them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -68,8 +79,36 @@ impl Query {
             payment,
             stuck: some(&self.stuck).map(|_| now.minus(STUCK)),
             before: some(&self.before).map(|id| row_number(&id)).transpose()?,
+            above: None,
             limit: self.rows(),
         })
+    }
+
+    /// Ends a search at so many rows from the place where it begins: a page is there at once, however much there is.
+    /// `newest` is the id of the newest row. What is on one payment is found by an index.
+    pub(in crate::web) fn bound(&self, filter: &mut Filter, look: i64, newest: Option<&str>) -> Result<(), Failure> {
+        let is_search = self.conditions().iter().any(|(name, _)| *name != "limit") && filter.payment.is_none();
+        let newest = newest.map(row_number).transpose()?.unwrap_or_default();
+        let end = filter.before.unwrap_or(newest + 1).saturating_sub(look + 1);
+        filter.above = (is_search && end > 0).then_some(end);
+        Ok(())
+    }
+
+    /// Where it goes on after these rows, the last of which is `last`, or after the `look` rows that were looked at.
+    pub(in crate::web) fn more(
+        &self,
+        path: &str,
+        filter: &Filter,
+        look: i64,
+        rows: usize,
+        last: Option<&str>,
+    ) -> Option<More> {
+        let full = rows == filter.limit as usize;
+        match (last.filter(|_| full), filter.above) {
+            (Some(last), _) => Some(More { address: self.next(path, last), looked: None }),
+            (None, Some(end)) => Some(More { address: self.next(path, &(end + 1).to_string()), looked: Some(look) }),
+            (None, None) => None,
+        }
     }
 
     /// How many rows are asked for.

@@ -5,12 +5,12 @@ use axum::extract::State;
 
 use crate::model::run::RunState;
 use crate::model::time::Timestamp;
-use crate::store::filter::RunLine;
+use crate::store::filter::{Filter, RunLine};
 use crate::store::hours::Counted;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::chart::Chart;
-use crate::web::page::query::Query;
+use crate::web::page::query::{LOOK, More, Query};
 use crate::web::page::{Failure, Page, Shell, text};
 use crate::web::shown;
 
@@ -21,7 +21,7 @@ pub(in crate::web) struct RunsPage {
     query: Query,
     states: &'static [RunState],
     rows: Vec<Row>,
-    more: Option<String>,
+    more: Option<More>,
     hours: Chart,
     retry_all: String,
     cancel_all: String,
@@ -64,9 +64,12 @@ pub(in crate::web) async fn list(
     query: Result<axum::extract::Query<Query>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Page<RunsPage>, Failure> {
     let axum::extract::Query(query) = query?;
-    let filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let mut filter = query.filter(&admin.store, admin.clock.now()).await?;
     let counted = Counted::Made(Box::new(filter.clone()));
-    let (rows, hours) = tokio::try_join!(admin.store.runs(filter), admin.store.hours(counted, admin.clock.now()))?;
+    let newest = admin.store.runs(Filter::newest(1)).await?.first().map(|line| line.run.id.to_string());
+    query.bound(&mut filter, LOOK, newest.as_deref())?;
+    let (rows, hours) =
+        tokio::try_join!(admin.store.runs(filter.clone()), admin.store.hours(counted, admin.clock.now()))?;
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     let hour = |from: Timestamp, until: Timestamp| {
         Some(query.address_with("/runs", &[("since", &from.to_string()), ("until", &until.to_string())]))
@@ -74,7 +77,7 @@ pub(in crate::web) async fn list(
     let hours = Chart::new("Runs begun", &hours, hour);
     let all = |deed: &str| query.address_with("/runs/act", &[("deed", deed)]);
     let (retry_all, cancel_all) = (all("retry"), all("cancel"));
-    let more = rows.last().filter(|_| rows.len() == query.rows() as usize).map(|last| query.next("/runs", &last.id));
+    let more = query.more("/runs", &filter, LOOK, rows.len(), rows.last().map(|last| last.id.as_str()));
     let (shell, command) = (Shell::new(&admin, &identity, "runs", "Runs"), query.command("runs"));
     Ok(Page(RunsPage { shell, states: RunState::ALL, rows, more, hours, retry_all, cancel_all, command, query }))
 }

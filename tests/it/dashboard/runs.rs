@@ -90,3 +90,24 @@ async fn a_run_shows_its_waits_its_keys_and_what_the_log_says_of_it() {
     let list = viewer.get("/runs?workflow=process-checkout-side-effects").await.body;
     assert!(list.contains("aria-label=\"Runs begun by hour\"") && list.contains("1 in all"), "{list}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_search_ends_after_some_rows_and_goes_on_from_there() {
+    let world = World::idle();
+    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
+    file.execute_batch(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
+         INSERT INTO runs (workflow, key, state, outcome, created_at, finished_at) \
+         SELECT CASE i WHEN 7 THEN 'backfill' ELSE 'prune' END, 'k' || i, 'succeeded', 'done', 1, 2 FROM n",
+    )
+    .unwrap();
+    let viewer = Desk::of(&world, Role::Viewer);
+    let page = viewer.get("/runs?workflow=backfill").await;
+    assert!(page.body.contains("10000 rows were looked at"), "{}", page.body);
+    let (_, rest) = page.body.split_once("<a href=\"/runs?workflow=backfill&#38;before=").expect("where it goes on");
+    let before: i64 = rest.split('"').next().unwrap().parse().unwrap();
+    let page = viewer.get(&format!("/runs?workflow=backfill&before={before}")).await;
+    assert!(!page.body.contains("looked at") && page.body.contains("<!--item run_7-->"), "{}", page.body);
+    let page = viewer.get("/runs").await;
+    assert!(!page.body.contains("looked at") && page.body.contains("Older"), "{}", page.body);
+}
