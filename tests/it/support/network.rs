@@ -137,6 +137,8 @@ impl Server {
         let place = dir.to_str().unwrap();
         let mut command = command_as_nobody(Some(host), "postgres");
         command.args(["-D", place, "-k", "", "-p", "5432", "-c", "listen_addresses=*", "-c", &waits_for]);
+        // What a killed server leaves of its memory goes with its directory.
+        command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         let log = fs::File::create(dir.with_extension("log")).unwrap();
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let ready = (0..400).any(|_| {
