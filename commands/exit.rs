@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Findings,
     /// Nothing was found, as grep says it.
     Unmatched,
+    /// A rule does not hold.
+    Broken,
     /// Something could not be read, as grep says it.
     Unreadable,
     /// The person who watched has seen enough.
@@ -31,7 +33,7 @@ pub(crate) enum Exit {
 pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Unmatched) => ExitCode::from(1),
+        Ok(Exit::Unmatched | Exit::Broken) => ExitCode::from(1),
         Ok(Exit::Unreadable) => ExitCode::from(2),
         Ok(Exit::Pending) => ExitCode::from(8),
         Ok(Exit::Findings) => ExitCode::from(9),

@@ -23,6 +23,7 @@ mod runtime;
 mod send;
 mod serve;
 mod show;
+mod sim;
 mod status;
 mod worker;
 
@@ -70,6 +71,7 @@ enum Command {
     Resume(acts::pause::ResumeArgs),
     Check(check::Args),
     Reconcile(reconcile::Args),
+    Sim(sim::Args),
     Db(db::Args),
     Password(password::Args),
     Completions(manual::CompletionsArgs),
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Alerts(args) => runtime::block_on(alerts::run(args)),
         Command::Status(args) => runtime::block_on(status::run(args)),
+        Command::Sim(args) => sim::run(&args),
         Command::Db(args) => runtime::block_on(db::run(args)),
         Command::Password(args) => password::run(&args),
         Command::Completions(args) => manual::completions(&args),

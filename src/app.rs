@@ -75,6 +75,11 @@ impl App {
         Self::with(store, config, parts, metrics)
     }
 
+    /// On a store that is open already.
+    pub fn on(store: Shared, config: Config, clock: Clock, entropy: Entropy) -> Self {
+        Self { store, clock, config, metrics: Metrics::default(), entropy }
+    }
+
     /// Opens a store that is there, for commands that look at it.
     pub fn existing(config: Config, parts: Parts) -> anyhow::Result<Self> {
         let store = Kept::existing(config.place(), parts.store);
@@ -221,7 +226,8 @@ impl App {
         self.means(&(Arc::new(http) as Arc<dyn Transport>))
     }
 
-    fn means(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Means> {
+    /// What workflows work with, with the providers behind `transport`.
+    pub fn means(&self, transport: &Arc<dyn Transport>) -> anyhow::Result<Means> {
         let config = &self.config;
         let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
         Ok(Means {
@@ -231,6 +237,7 @@ impl App {
             alert_email: config.mail.alert_email.clone(),
             alert_group: config.alerts.group,
             settle_after: config.settle_after,
+            settle_for: config.settle_for,
             refund_ceiling: config.refund_ceiling,
             live: self.is_live(),
             counted_events: config.counted_events.clone(),

@@ -21,13 +21,34 @@ pub enum Clock {
         origin: Timestamp,
         /// When the clock was made.
         start: Instant,
+        /// By how many milliseconds it is wrong.
+        ahead: Arc<AtomicI64>,
     },
 }
 
 impl Clock {
     /// A clock that reads `origin` now and advances with tokio's.
     pub fn starting_at(origin: Timestamp) -> Self {
-        Self::Virtual { origin, start: Instant::now() }
+        Self::Virtual { origin, start: Instant::now(), ahead: Arc::default() }
+    }
+
+    /// Another clock of the same time, which may be set wrong by itself.
+    #[must_use]
+    pub fn of_its_own(&self) -> Self {
+        match self {
+            Self::System => Self::System,
+            Self::Shared(anchor) => Self::Shared(Arc::clone(anchor)),
+            Self::Virtual { origin, start, .. } => {
+                Self::Virtual { origin: *origin, start: *start, ahead: Arc::default() }
+            }
+        }
+    }
+
+    /// Sets a virtual clock, and its clones, wrong by so many milliseconds. Waiting is not affected: timers never jump.
+    pub fn set_ahead(&self, millis: i64) {
+        if let Self::Virtual { ahead, .. } = self {
+            ahead.store(millis, Ordering::Relaxed);
+        }
     }
 
     /// The time of day.
@@ -39,7 +60,10 @@ impl Clock {
                 Timestamp(0).plus(since)
             }
             Self::Shared(anchor) => anchor.now(),
-            Self::Virtual { origin, start } => origin.plus(start.elapsed()),
+            Self::Virtual { origin, start, ahead } => {
+                let right = origin.plus(start.elapsed());
+                Timestamp(right.0 + ahead.load(Ordering::Relaxed))
+            }
         }
     }
 }

@@ -160,6 +160,8 @@ pub struct Config {
     pub retry_base: Duration,
     /// `DISCUNO_SETTLE_AFTER`
     pub settle_after: Duration,
+    /// `DISCUNO_SETTLE_FOR`: for how long after a refund is looked for a late booking.
+    pub settle_for: Duration,
     /// `DISCUNO_LEASE`
     pub lease: Duration,
     /// `DISCUNO_REFUND_CEILING`
@@ -259,6 +261,7 @@ impl Config {
         let log_file = read.text(&["DISCUNO_LOG_FILE"]);
         let retry_base = span(&mut read, "DISCUNO_RETRY_BASE", "1s");
         let settle_after = span(&mut read, "DISCUNO_SETTLE_AFTER", "5m");
+        let settle_for = span(&mut read, "DISCUNO_SETTLE_FOR", "48h");
         let lease = span(&mut read, "DISCUNO_LEASE", "60s");
         let refund_ceiling = read.parsed::<u32>("DISCUNO_REFUND_CEILING", "20", "a whole number");
         let concurrency = read.value("DISCUNO_CONCURRENCY", "64", "a whole number above zero", |text| {
@@ -331,6 +334,7 @@ impl Config {
                 log_file: log_file.map(PathBuf::from),
                 retry_base: retry_base?,
                 settle_after: settle_after?,
+                settle_for: settle_for?,
                 lease: lease?,
                 refund_ceiling: refund_ceiling?,
                 policies: Policies {
@@ -461,7 +465,8 @@ fn names(text: Option<&str>) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A span as people write it: `250ms`, `1s`, `5m`, `72h`.
+pub fn duration(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok()
 }

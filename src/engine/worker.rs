@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::ctx::Surroundings;
 use crate::engine::drive::drive;
@@ -56,17 +57,19 @@ impl Worker {
         Self { surroundings, registry, owner, permits, concurrency, held: Mutex::default(), holding: Notify::new() }
     }
 
-    /// Works until `stop`, then lets what is in flight finish for a while and returns.
+    /// Works until `stop`, then lets what is in flight finish for a while and returns. Whoever drops this drops all that
+    /// is in flight, and its leases run out.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
-        let tasks = TaskTracker::new();
-        let renewer = tokio::spawn(Arc::clone(&this).keep_leases());
+        let mut tasks = JoinSet::new();
+        let _renewer = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&this).keep_leases()));
         tracing::info!(tag = "Worker", event = "worker_started", owner = this.owner, concurrency = this.concurrency);
 
         let mut changes = this.surroundings.store.changes();
         while !stop.is_cancelled() {
             changes.mark_unchanged();
-            let wait = match this.claim_due(&tasks, &stop).await {
+            while tasks.try_join_next().is_some() {}
+            let wait = match this.claim_due(&mut tasks, &stop).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(tag = "Worker", event = "claim_failed", critical = true, error = %error);
@@ -74,21 +77,21 @@ impl Worker {
                 }
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
 
-        tasks.close();
-        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!(
                 tag = "Worker",
                 event = "drain_timed_out",
                 message = "leases run out and the runs are taken again"
             );
         }
-        renewer.abort();
         tracing::info!(tag = "Worker", event = "worker_stopped", owner = this.owner);
     }
 
@@ -96,10 +99,8 @@ impl Worker {
     /// another worker may have it, or goes on with it later.
     pub async fn carry(self, run: RunId, patience: Duration) -> Result<Run, Error> {
         let this = Arc::new(self);
-        let renewer = tokio::spawn(Arc::clone(&this).keep_leases());
-        let outcome = Arc::clone(&this).carry_until(run, Instant::now() + patience).await;
-        renewer.abort();
-        outcome
+        let _renewer = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&this).keep_leases()));
+        this.carry_until(run, Instant::now() + patience).await
     }
 
     async fn carry_until(self: Arc<Self>, id: RunId, end: Instant) -> Result<Run, Error> {
@@ -125,6 +126,7 @@ impl Worker {
                 wait = STORE_PAUSE;
             }
             tokio::select! {
+                biased;
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
                 () = tokio::time::sleep_until(end) => {}
@@ -133,9 +135,10 @@ impl Worker {
     }
 
     /// Starts what is due, as far as there is room. Returns how long there is nothing to do.
-    async fn claim_due(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Duration, Error> {
+    async fn claim_due(self: &Arc<Self>, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, Error> {
         loop {
             let permit = tokio::select! {
+                biased;
                 permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
                 () = stop.cancelled() => return Ok(Duration::ZERO),
             };
@@ -166,6 +169,7 @@ impl Worker {
         self.held().insert(lease.run, Held { lease, deadline: Arc::clone(&deadline), lost: lost.clone() });
         self.holding.notify_one();
         let outcome = tokio::select! {
+            biased;
             outcome = drive(&self.surroundings, &self.registry, claimed, deadline) => outcome,
             () = lost.cancelled() => Err(Error::LeaseLost),
         };

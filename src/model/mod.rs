@@ -11,6 +11,7 @@ pub mod dispute;
 pub mod event;
 pub mod failure;
 pub mod id;
+pub mod idempotency;
 pub mod lease;
 pub mod mail;
 pub mod money;

@@ -54,6 +54,8 @@ words! {
         NothingToRefund => "nothing_to_refund",
         /// A case was opened about it.
         CaseOpened => "case_opened",
+        /// The only case about it has settled itself.
+        CaseClosed => "case_closed",
         /// The live booking is gone, and a person decides about the money.
         CalledOff => "called_off",
     }
@@ -74,7 +76,7 @@ impl PaymentStatus {
     pub const fn learn(self, fact: PaymentFact) -> Result<Self, Contradiction> {
         use PaymentFact as F;
         Ok(match (self, fact) {
-            (Self::Awaiting | Self::Failed | Self::Expired, F::Paid) => Self::Paid,
+            (Self::Awaiting | Self::Failed | Self::Expired, F::Paid) | (Self::Attention, F::CaseClosed) => Self::Paid,
             (Self::Awaiting | Self::Expired, F::PaymentFailed) | (Self::Paid | Self::Attention, F::NothingToRefund) => {
                 Self::Failed
             }
@@ -96,6 +98,7 @@ impl PaymentStatus {
                 | F::RefundFailed
                 | F::NothingToRefund
                 | F::CaseOpened
+                | F::CaseClosed
                 | F::CalledOff,
             )
             | (Self::Booked, F::Booked)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::failure::Failure;
 use crate::model::id::{PaymentId, RefundId};
+use crate::model::idempotency::Key;
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
 use crate::model::words;
@@ -87,6 +88,31 @@ impl RefundStatus {
     }
 }
 
+/// What is to be done next about a refund that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// Stripe was never asked: fix the request, then ask.
+    Begin,
+    /// Stripe may have it: read, and only then ask again.
+    LookUp,
+    /// Stripe has it.
+    Done,
+    /// It came to nothing.
+    Over,
+}
+
+impl RefundStatus {
+    /// What is to be done next.
+    pub const fn next_move(self) -> Move {
+        match self {
+            Self::Intended => Move::Begin,
+            Self::Sent => Move::LookUp,
+            Self::Pending | Self::Succeeded => Move::Done,
+            Self::Failed | Self::Canceled => Move::Over,
+        }
+    }
+}
+
 /// One intent to pay money back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refund {
@@ -126,6 +152,11 @@ impl Refund {
     /// The key Stripe stores the answer under: the same for every try of one generation, from whoever sends it.
     pub fn idempotency_key(&self) -> String {
         format!("refund/{}/{}", self.reference, self.generation)
+    }
+
+    /// What its key is good for.
+    pub fn key(&self, now: Timestamp) -> Key {
+        Key::of(self.sent_at, now)
     }
 }
 

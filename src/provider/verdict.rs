@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::failure::FailureKind;
+use crate::mutant::{Mutant, is_out};
 use crate::provider::ProviderName;
 use crate::provider::error::{Call, Error};
 use crate::provider::retry_after::retry_after;
@@ -48,6 +49,7 @@ pub(crate) fn verdict(
 
 fn no_answer(call: Call, error: &transport::Error) -> Error {
     let kind = if error.may_have_happened() { call.in_doubt() } else { FailureKind::Transient };
+    let kind = if is_out(Mutant::Unknown) && kind == FailureKind::Unknown { FailureKind::Permanent } else { kind };
     let (code, wait) = match error {
         transport::Error::Connect(_) => ("no_connection", None),
         transport::Error::TimedOut { .. } => ("timeout", None),

@@ -29,6 +29,9 @@ pub(super) struct Cal {
     by_type: BTreeMap<i64, BTreeSet<u64>>,
     /// Bookings whose first creation has met with a tag's trouble.
     struck: BTreeSet<(&'static str, String, String)>,
+    /// What was made and cancelled by requests, in order.
+    pub(super) made: Vec<u64>,
+    pub(super) cancelled: Vec<u64>,
     entropy: Entropy,
     log: Log,
 }
@@ -42,6 +45,8 @@ impl Cal {
             by_email: BTreeMap::new(),
             by_type: BTreeMap::new(),
             struck: BTreeSet::new(),
+            made: Vec::new(),
+            cancelled: Vec::new(),
             entropy,
             log: Log::default(),
         }
@@ -83,14 +88,26 @@ impl Cal {
             metadata: ask.metadata,
             status: "accepted".to_owned(),
             cancellation_reason: None,
+            rescheduled_from: None,
+            rescheduled_to: None,
             host_absent: false,
             attendee_absent: false,
             created_at: call.at,
             cancelled_at: None,
         };
         let answer = success(201, &render(&booking));
+        self.made.push(booking.id);
         self.keep(booking);
         answer
+    }
+
+    pub(super) fn standing(&self, reference: &str) -> Vec<Booking> {
+        let ours = |booking: &&Booking| booking.metadata.get("paymentId").is_some_and(|id| id == reference);
+        self.bookings.values().filter(|booking| booking.status == "accepted").filter(ours).cloned().collect()
+    }
+
+    pub(super) fn booking(&self, id: u64) -> Option<&Booking> {
+        self.bookings.get(&id)
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -178,10 +195,14 @@ impl Cal {
         let Some(booking) = self.by_uid.get(uid).and_then(|id| self.bookings.get_mut(id)) else {
             return refuse(call, 404, &format!("Booking with uid={uid} was not found in the database"));
         };
+        let stood = booking.status != "cancelled";
         if let Err(message) = change(booking) {
             return refuse(call, 400, &message);
         }
         if booking.status == "cancelled" {
+            if stood {
+                self.cancelled.push(booking.id);
+            }
             let slot = (booking.event_type_id, booking.start);
             if self.slots.get(&slot) == Some(&booking.id) {
                 self.slots.remove(&slot);

@@ -53,6 +53,12 @@ pub(super) fn render(booking: &Booking) -> Value {
         "bookingFieldsResponses": { "name": booking.attendee_name, "email": booking.attendee_email, "guests": [] },
         "metadata": booking.metadata,
     });
+    if let Some(uid) = &booking.rescheduled_from {
+        body["rescheduledFromUid"] = json!(uid);
+    }
+    if let Some(uid) = &booking.rescheduled_to {
+        body["rescheduledToUid"] = json!(uid);
+    }
     if booking.status == "cancelled" {
         body["cancellationReason"] = json!(booking.cancellation_reason.as_deref().unwrap_or_default());
     }

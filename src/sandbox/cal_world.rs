@@ -22,6 +22,7 @@ impl Cal {
             "BOOKING_RESCHEDULED" => {
                 let previous = payload["rescheduleUid"].as_str().unwrap_or_default();
                 self.end(previous, "cancelled", &Value::Null, at);
+                self.change(previous, |booking| booking.rescheduled_to = Some(uid.to_owned()));
                 self.appear(uid, payload, at);
             }
             _ => {}
@@ -50,6 +51,8 @@ impl Cal {
             metadata,
             status: "accepted".to_owned(),
             cancellation_reason: None,
+            rescheduled_from: payload["rescheduleUid"].as_str().map(str::to_owned),
+            rescheduled_to: None,
             host_absent: false,
             attendee_absent: false,
             created_at: at,

@@ -63,6 +63,23 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// In a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ErrorBefore { .. } => "error_before",
+            Self::ErrorAfter { .. } => "error_after",
+            Self::DropBefore => "drop_before",
+            Self::DropAfter => "drop_after",
+            Self::HangBefore => "hang_before",
+            Self::HangAfter => "hang_after",
+            Self::Slow { .. } => "slow",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Refuse { .. } => "refuse",
+        }
+    }
+}
+
 /// One fault: which requests, and what becomes of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +146,10 @@ impl Faults {
         if fault.times != Some(0) {
             self.0.push(fault);
         }
+    }
+
+    pub(super) fn lift(&mut self, fault: &Fault) {
+        self.0.retain(|one| one != fault);
     }
 
     pub(super) fn clear(&mut self) {

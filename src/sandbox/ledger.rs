@@ -212,6 +212,10 @@ pub struct Booking {
     pub status: String,
     /// Why it was cancelled.
     pub cancellation_reason: Option<String>,
+    /// The booking that it took the place of.
+    pub rescheduled_from: Option<String>,
+    /// The booking that took its place.
+    pub rescheduled_to: Option<String>,
     /// Whether the host was marked absent.
     pub host_absent: bool,
     /// Whether the attendee was marked absent.

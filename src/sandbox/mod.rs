@@ -54,6 +54,7 @@ mod form;
 pub mod ledger;
 mod log;
 mod mail;
+pub mod news;
 mod posthog;
 mod stand_in;
 mod stripe;
@@ -135,6 +136,11 @@ impl Sandbox {
     /// Switches a fault on, after those that are on already.
     pub fn inject(&self, fault: Fault) {
         lock(&self.0.faults).push(fault);
+    }
+
+    /// Switches this fault off.
+    pub fn lift(&self, fault: &Fault) {
+        lock(&self.0.faults).lift(fault);
     }
 
     /// Switches all injected faults off.

@@ -10,7 +10,7 @@ use crate::model::time::Timestamp;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::call::Call;
 use crate::sandbox::fault::{Effect, Provider};
-use crate::sandbox::ledger::StripeLedger;
+use crate::sandbox::ledger::{PaymentIntent, Refund, StripeLedger};
 use crate::sandbox::log::Log;
 use crate::sandbox::stand_in::{StandIn, Twist};
 use crate::sandbox::stripe_event::Events;
@@ -71,6 +71,16 @@ impl Stripe {
             requests: self.log.requests(),
             request_count: self.log.count(),
         }
+    }
+
+    /// Refunds in the order in which they were made, after the first `skip`.
+    pub(super) fn refunds_after(&self, skip: usize) -> impl Iterator<Item = &Refund> {
+        self.books.refund_order.iter().skip(skip).filter_map(|id| self.books.refunds.get(id))
+    }
+
+    /// A payment.
+    pub(super) fn intent(&self, id: &str) -> Option<&PaymentIntent> {
+        self.books.intents.get(id)
     }
 
     fn serve(&mut self, call: &Call, twist: Option<Twist<'_>>) -> Answer {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::ingress::{Rejected, cal, stripe};
 use crate::model::event::{Disposition, Source, Via};
 use crate::model::payment::PaymentFact;
+use crate::mutant::{Mutant, is_out};
 use crate::signature;
 use crate::store::Ingested;
 use crate::store::change::{Change, Plan};
@@ -93,10 +94,14 @@ async fn take(
     let note = Note::of(tag, &plan);
     let (body, source, made_at) = (plan.event.body.clone(), plan.event.source, plan.event.created_at);
     let (now, disposition) = (web.clock.now(), plan.event.disposition);
+    let (plan, later) = apart(plan);
     match web.store.ingest(plan, now).await {
         Ok(ingested) => {
             if let Some(witness) = &web.witness {
                 witness(&body);
+            }
+            if let (Some(later), Ingested::New { .. }) = (later, &ingested) {
+                web.store.ingest(later, web.clock.now()).await.map_err(|error| not_committed(&note, &error))?;
             }
             note.log(&ingested);
             let duplicate = matches!(ingested, Ingested::Duplicate { .. });
@@ -106,8 +111,19 @@ async fn take(
             let result = if duplicate { "duplicate" } else { disposition.as_str() };
             Ok((Json(json!({ "received": true, "duplicate": duplicate })), result))
         }
+        Err(_) if is_out(Mutant::Commit) => Ok((Json(json!({ "received": true })), "accepted")),
         Err(error) => Err(not_committed(&note, &error)),
     }
+}
+
+/// A plan, and what of it would be committed apart from the rest if it were not one commit.
+fn apart(mut plan: Plan) -> (Plan, Option<Plan>) {
+    if !is_out(Mutant::OneCommit) {
+        return (plan, None);
+    }
+    let later = plan.clone();
+    plan.changes.retain(|change| !matches!(change, Change::Start(_)));
+    (plan, Some(later))
 }
 
 async fn read(request: Request<Body>) -> Result<Bytes, Problem> {

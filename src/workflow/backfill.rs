@@ -103,6 +103,8 @@ impl Means {
                 ("BOOKING_RESCHEDULED", BookingStatus::Accepted)
             }
             Some("accepted") => ("BOOKING_CREATED", BookingStatus::Accepted),
+            // Nobody called it off: the one that took its place tells of both.
+            Some("cancelled") if booking["rescheduledToUid"].is_string() => return Ok(None),
             Some("cancelled") => ("BOOKING_CANCELLED", BookingStatus::Cancelled),
             Some("rejected") => ("BOOKING_REJECTED", BookingStatus::Rejected),
             Some("pending") => ("BOOKING_REQUESTED", BookingStatus::Pending),

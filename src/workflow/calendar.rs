@@ -16,6 +16,7 @@ use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
 use crate::store::{Story, Subject};
 use crate::workflow::{Means, track};
@@ -94,6 +95,8 @@ impl Workflow for BookingCreated {
                 let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
                 match payment.status {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing => return Ok(true),
+                    // The customer was told that the free session could not be booked.
+                    PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
                     // The answer to our own request may still be on its way, or lost.
                     PaymentStatus::Paid | PaymentStatus::Attention if standing && !refunding => {
                         step.also(about(&payment));
@@ -104,12 +107,12 @@ impl Workflow for BookingCreated {
                 Ok(false)
             })
             .await?;
-        if !late {
+        if !late || is_out(Mutant::SettleCheck) {
             return Ok("counted");
         }
         let cancelled = ctx
             .step("cancel-late-booking", Policy::MONEY, async |step| {
-                let reason = "The payment for this session was refunded.";
+                let reason = "The session was given up before this booking was known.";
                 self.0.providers.cal.cancel_booking(&known.booking.facts.uid, reason).await?;
                 let mut gone = known.booking.facts.clone();
                 gone.status = BookingStatus::Cancelled;
@@ -121,7 +124,7 @@ impl Workflow for BookingCreated {
         let case = NewCase {
             kind: CaseKind::BookingAfterRefund,
             cause: format!("booking_after_refund/{}", news.uid),
-            summary: "the payment was refunded, and yet the session stands in the calendar".to_owned(),
+            summary: "the session was given up, and yet it stands in the calendar".to_owned(),
             detail: format!("booking {}; cancelling it failed: {} ({})", news.uid, failure.code, failure.message),
             at_risk: None,
         };

@@ -122,7 +122,7 @@ enum Standing {
     AtWork,
     /// Nothing is to be settled: why.
     Settled(String),
-    /// It is paid, and this session was what it was paid for.
+    /// It is paid, this session was what it was paid for, and so much of it is not paid back.
     Open { session: String, amount: Money },
 }
 
@@ -167,15 +167,18 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
     ctx.step("look-at-payment", Policy::DEFAULT, async |step| {
         let read = means.payment_story(id).await;
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+        let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
+        let left = payment.amount.minor - held.map(|refund| refund.amount.minor).sum::<i64>();
         let others = story.bookings.iter().any(|other| other.facts.uid != uid && other.facts.status.is_live());
         Ok(match payment.status {
             _ if others => Standing::Settled("another session stands for it".to_owned()),
             _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
-            _ if story.refunds.iter().any(|refund| refund.status.holds_money()) => {
-                Standing::Settled("a refund is there".to_owned())
-            }
+            _ if left <= 0 => Standing::Settled("the whole of it is refunded".to_owned()),
             PaymentStatus::Paid => Standing::AtWork,
-            PaymentStatus::Booked => Standing::Open { session: payment.session_id, amount: payment.amount },
+            PaymentStatus::Booked => {
+                let amount = Money::new(left, payment.amount.currency);
+                Standing::Open { session: payment.session_id, amount }
+            }
             status => Standing::Settled(format!("the payment is {status}")),
         })
     })

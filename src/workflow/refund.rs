@@ -1,20 +1,17 @@
 //! Paying back: recorded before Stripe is asked, read back whenever the answer is not known.
 
-use std::time::Duration;
-
 use crate::engine::ctx::Step;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
 use crate::model::payment::Payment;
-use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::model::refund::{Move, Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::mutant::{Mutant, is_out};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
 use crate::store::change::{Change, RefundIntent};
 use crate::workflow::Means;
-
-/// Stripe may forget a key 24 hours after its first use: before that, a new one is taken.
-const KEY_LIFE: Duration = Duration::from_secs(23 * 3600);
 
 /// Requests made in one try, each after a definite refusal of the one before.
 const MOST_REQUESTS: u32 = 4;
@@ -36,13 +33,11 @@ pub(super) async fn carry_out(
 ) -> Result<RefundStatus, Failure> {
     let payment_intent = payment.payment_intent.as_deref().unwrap_or_default();
     let asking = Asking { means, step, payment_intent, refund };
-    match asking.refund.status {
-        RefundStatus::Pending | RefundStatus::Succeeded => Ok(asking.refund.status),
-        RefundStatus::Intended => asking.first_time().await,
-        RefundStatus::Sent => asking.again().await,
-        RefundStatus::Failed | RefundStatus::Canceled => {
-            Err(Failure::permanent("refund_failed", "an earlier refund of this payment failed"))
-        }
+    match asking.refund.status.next_move() {
+        Move::Done => Ok(asking.refund.status),
+        Move::Begin => asking.first_time().await,
+        Move::LookUp => asking.again().await,
+        Move::Over => Err(Failure::permanent("refund_failed", "an earlier refund of this payment failed")),
     }
 }
 
@@ -69,7 +64,7 @@ impl Asking<'_> {
         let request = RefundRequest {
             payment_intent: self.payment_intent.to_owned(),
             amount: self.refund.amount.minor,
-            refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0),
+            refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0) || is_out(Mutant::Flags),
             reverse_transfer: intent.transfer_data.is_some(),
             reference: self.refund.reference.clone(),
         };
@@ -87,14 +82,22 @@ impl Asking<'_> {
 
     /// Stripe was asked before and the answer is not known: read before asking again.
     async fn again(mut self) -> Result<RefundStatus, Failure> {
-        if let Some(found) = self.find().await? {
+        let blind = is_out(Mutant::RefundLookUp) || is_out(Mutant::KeyExpiry);
+        if !blind && let Some(found) = self.find().await? {
             return self.settle(&found).await;
         }
-        let expired = self.refund.sent_at.is_none_or(|sent| self.step.now().since(sent) >= KEY_LIFE);
-        if expired {
-            let request = self.refund.request.clone().unwrap_or_default();
-            self.record_request(request, true).await?;
+        if is_out(Mutant::KeyExpiry) {
+            return self.ask().await;
         }
+        let renew = match self.refund.key(self.step.now()) {
+            _ if is_out(Mutant::RefundLookUp) => true,
+            Key::Good => false,
+            Key::Resting { left } => return Err(resting(left)),
+            Key::Spent => true,
+        };
+        let request = self.refund.request.clone().unwrap_or_default();
+        // Also where the key stays: whoever has lost the run is not to ask any more.
+        self.record_request(request, renew).await?;
         self.ask().await
     }
 
@@ -131,7 +134,16 @@ impl Asking<'_> {
     /// Makes the request durable before it leaves.
     async fn record_request(&mut self, request: String, renew: bool) -> Result<(), Failure> {
         let refund = self.refund.id;
-        self.step.commit(vec![Change::RefundSent { refund, request, renew }]).await?;
+        if is_out(Mutant::RefundRecord) {
+            self.refund.request = Some(request);
+            return Ok(());
+        }
+        let recorded = self.step.commit(vec![Change::RefundSent { refund, request, renew }]).await;
+        if let Err(failure) = recorded {
+            // Its news may have come since it was looked for: the next try sees what it is.
+            let learnt = failure.code == "refused_by_ledger";
+            return Err(if learnt { Failure::transient("settled_meanwhile", failure.message) } else { failure });
+        }
         self.refund = self.means.store.refund(refund).await.map_err(|error| self.step.store_failure(error))?;
         Ok(())
     }

@@ -10,14 +10,14 @@ use crate::model::booking::BookingStatus;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::Change;
 use crate::workflow::{Means, booking};
 
 /// The workflow's name.
 pub const NAME: &str = "settle-check";
 
-/// How often is looked: once when the run is due, then hourly for two days.
-const LOOKS: u32 = 49;
+/// How long between two looks, the first of which is when the run is due.
 const BETWEEN: Duration = Duration::from_secs(3600);
 
 /// Looks for late bookings of a payment that was paid back.
@@ -29,14 +29,14 @@ impl Workflow for SettleCheck {
 
     async fn run(&self, ctx: &Ctx, order: Checkout) -> Result<Outcome, Failure> {
         let mut outcome = "nothing_found";
-        for look in 0..LOOKS {
+        for look in 0..=self.0.settle_for.as_secs() / BETWEEN.as_secs() {
             if look > 0 {
                 ctx.sleep("wait", BETWEEN).await;
             }
             let found = ctx
                 .step("look-for-booking", Policy::MONEY, async |_| booking::find(&self.0.providers.cal, &order).await)
                 .await?;
-            let Some(found) = found else { continue };
+            let Some(found) = found.filter(|_| !is_out(Mutant::SettleCheck)) else { continue };
             tracing::warn!(
                 tag = "SideEffects", event = "late_booking_found", runId = %ctx.run().id, sessionId = order.session_id,
             );

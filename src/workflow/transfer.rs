@@ -13,10 +13,12 @@ use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
 use crate::model::payment::PaymentStatus;
 use crate::model::time::Timestamp;
 use crate::model::transfer::{Transfer, TransferStatus};
+use crate::mutant::{Mutant, is_out};
 use crate::provider::stripe::{self, TRANSFER_REFERENCE, TransferRequest};
 use crate::store::change::{Change, NewRun, TransferIntent};
 use crate::store::error::Error;
@@ -28,8 +30,6 @@ pub const NAME: &str = "transfer-to-mentor";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What cannot be moved for as many days needs a person.
 const MOST_DAYS: u32 = 30;
-/// Stripe may forget a key 24 hours after its first use: before that, a new one is taken.
-const KEY_LIFE: Duration = Duration::from_secs(23 * 3600);
 
 /// A run that moves the share of `order`, first looked at when the dispute period of `booking` is over.
 pub(super) fn start(order: &Checkout, booking: &NewBooking, dispute_period: Duration) -> Option<Change> {
@@ -110,6 +110,9 @@ impl TransferToMentor {
         let tomorrow = step.now().plus(DAY);
         let wait = |why: &str| Ok(Check::Wait { until: tomorrow, why: why.to_owned() });
         let never = |why: &str| Ok(Check::Never { why: why.to_owned() });
+        if is_out(Mutant::ShareChecks) {
+            return Ok(Check::Now { mentor: None });
+        }
         match payment.status {
             PaymentStatus::Booked => {}
             PaymentStatus::Paid | PaymentStatus::Attention => return wait("a case about the payment is open"),
@@ -149,6 +152,10 @@ impl TransferToMentor {
         let Some(charge) = intent.charge else {
             return Err(Failure::permanent("no_charge", "the payment intent has no charge"));
         };
+        // What Stripe has not told yet counts as well.
+        if (charge.disputed || charge.amount_refunded > 0) && !is_out(Mutant::ShareChecks) {
+            return Ok(Moved::NotYet { why: "stripe says that the charge is refunded or disputed".to_owned() });
+        }
         let wanted = TransferIntent {
             payment: step.payment()?,
             amount: share(order),
@@ -204,11 +211,14 @@ impl TransferToMentor {
         if let Some(found) = found {
             return Ok(Some(made(step, &found, known)));
         }
-        if known.sent_at.is_none_or(|sent| step.now().since(sent) >= KEY_LIFE) {
-            step.commit(vec![Change::TransferFailed(known.id)]).await?;
-            return Err(Failure::transient("key_expired", "stripe does not have the transfer and may forget its key"));
+        match Key::of(known.sent_at, step.now()) {
+            Key::Good => Ok(None),
+            Key::Resting { left } => Err(resting(left)),
+            Key::Spent => {
+                step.commit(vec![Change::TransferFailed(known.id)]).await?;
+                Err(Failure::transient("key_expired", "stripe does not have the transfer and may forget its key"))
+            }
         }
-        Ok(None)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::mail::NewMail;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewPayment, NewRun, PaymentKey, RunKey};
 use crate::store::error::Error;
 use crate::store::sql::apply::refund::Found;
@@ -226,6 +227,10 @@ impl Scope {
             ])?;
             self.release_waiting(conn, known.id, new)?;
         }
+        if known.status == PaymentStatus::Failed && known.payment_intent.is_none() && new.payment_intent.is_none() {
+            // A free session is paid with its first word: told again, it is no more to be booked than before.
+            return Ok(());
+        }
         self.learn(conn, new.fact)
     }
 
@@ -293,7 +298,7 @@ impl Scope {
             self.now.0
         ];
         let opened: Option<i64> = conn.prepare_cached(INSERT_CASE)?.query_row(row, |made| made.get(0)).optional()?;
-        if let Some(case) = opened {
+        if let Some(case) = opened.filter(|_| !is_out(Mutant::CaseAlert)) {
             // Whoever opens a case also has a person told, in the same commit.
             let alert =
                 NewRun::with_input(ALERT_WORKFLOW, format!("case/{}", new.cause), serde_json::json!({ "case": case }));

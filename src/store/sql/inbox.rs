@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::model::id::{EventId, PaymentId};
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::Plan;
 use crate::store::error::Error;
 use crate::store::sql::Backend;
@@ -25,6 +26,13 @@ impl<B: Backend> Inbox for B {
 }
 
 pub(super) fn ingest(conn: &Connection<'_>, plan: &Plan, now: Timestamp) -> Result<Ingested, Error> {
+    let mut renamed = plan.clone();
+    let plan = if is_out(Mutant::Dedupe) {
+        renamed.event.external_id = format!("{}/{now}", plan.event.external_id);
+        &renamed
+    } else {
+        plan
+    };
     if let Some(known) = again(conn, plan, now)? {
         return Ok(known);
     }

@@ -12,6 +12,7 @@ use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::run::{End, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewRun};
 use crate::store::error::Error;
 use crate::store::sql::alerts::TELL_WORKFLOW;
@@ -247,8 +248,9 @@ impl Held {
 
     /// The fence: fails once another executor has claimed the run.
     fn check(conn: &Connection<'_>, lease: Lease, now: Timestamp) -> Result<Self, Error> {
+        let token = if is_out(Mutant::Fence) { newest_token(conn, lease.run)? } else { lease.token };
         conn.prepare_cached(&format!("{HELD}{}", conn.for_update()))?
-            .query_row([lease.run.0, lease.token], |found| {
+            .query_row([lease.run.0, token], |found| {
                 Ok(Self {
                     scope: Scope {
                         payment: found.get::<Option<i64>>(0)?.map(PaymentId),
@@ -264,6 +266,11 @@ impl Held {
             .optional()?
             .ok_or(Error::LeaseLost)
     }
+}
+
+/// What a write would have to name if it did not name its own.
+fn newest_token(conn: &Connection<'_>, run: RunId) -> Result<i64, Error> {
+    Ok(ledger::read_run(conn, run)?.token)
 }
 
 pub(super) fn check_lease(conn: &Connection<'_>, lease: Lease) -> Result<(), Error> {
@@ -377,12 +384,18 @@ fn open_failed(
 const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') AND host_absent = 0";
 const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
 
+/// A dispute says nothing of the session.
+const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' AND kind <> 'disputed'";
+
 /// What is not as it should be at rest, if anything: one live session, or the whole amount back.
 fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'static str>, Error> {
     let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
     let under_way = conn.prepare_cached(UNDER_WAY)?.exists([payment.id.0])?;
     Ok(match payment.status {
         status if status.is_open() => Some("is taken and neither booked nor refunded"),
+        PaymentStatus::Attention if !stands && !conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])? => {
+            Some("is taken and neither booked nor refunded")
+        }
         _ if under_way => Some("was to be refunded and nobody knows whether it was"),
         PaymentStatus::Booked if !stands => Some("is taken and no session stands for it"),
         PaymentStatus::Refunded if stands => Some("was refunded and the session still stands"),
@@ -391,7 +404,7 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'stat
 }
 
 fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
-    let Some(payment) = scope.payment else { return Ok(()) };
+    let Some(payment) = scope.payment.filter(|_| !is_out(Mutant::CancelCase)) else { return Ok(()) };
     if conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
         return Ok(());
     }

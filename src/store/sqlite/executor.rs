@@ -39,14 +39,23 @@ pub(super) struct Executor {
 #[derive(Clone)]
 enum Inner {
     Threads { writer: mpsc::Sender<Box<dyn Job>>, reader: mpsc::Sender<Box<dyn Job>> },
-    Inline(Arc<Mutex<Connection>>),
+    Inline(Arc<Mutex<Connection>>, Nesting),
+}
+
+/// What a write transaction is, where it runs on the caller's thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nesting {
+    /// A transaction of its own.
+    Whole,
+    /// A savepoint of the one transaction that [`Executor::forget`] takes back.
+    Inner,
 }
 
 impl Executor {
     pub(super) fn open(path: &Path, mode: Mode, metrics: Metrics) -> Result<Self, Error> {
         let changes = Arc::new(watch::Sender::new(0));
         let inner = match mode {
-            Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::writer(path)?))),
+            Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::writer(path)?)), Nesting::Whole),
             Mode::Threads => {
                 let (writer, jobs) = mpsc::channel();
                 let (checkpoints, asked) = mpsc::sync_channel(1);
@@ -67,6 +76,23 @@ impl Executor {
         Ok(Self { inner, changes })
     }
 
+    /// On a database in memory that is ready for use.
+    pub(super) fn in_memory(conn: Connection) -> Result<Self, Error> {
+        begin(&conn)?;
+        let inner = Inner::Inline(Arc::new(Mutex::new(conn)), Nesting::Inner);
+        Ok(Self { inner, changes: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Takes back all that was written to a database in memory. Statements stay prepared, which is what costs.
+    pub(super) fn forget(&self) -> Result<(), Error> {
+        if let Inner::Inline(conn, Nesting::Inner) = &self.inner {
+            let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+            rollback(&conn)?;
+            begin(&conn)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn changes(&self) -> &Arc<watch::Sender<u64>> {
         &self.changes
     }
@@ -79,13 +105,26 @@ impl Executor {
     {
         match &self.inner {
             Inner::Threads { writer, .. } => submit(writer, work).await,
-            Inner::Inline(conn) => {
+            Inner::Inline(conn, nesting) => {
                 let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
-                begin(&conn)?;
-                let result = work(&sql::Connection::Sqlite(&conn));
-                let end = if result.is_ok() { commit(&conn) } else { rollback(&conn) };
+                let result = match nesting {
+                    Nesting::Whole => {
+                        begin(&conn)?;
+                        let result = work(&sql::Connection::Sqlite(&conn));
+                        if result.is_ok() { commit(&conn) } else { rollback(&conn) }?;
+                        result
+                    }
+                    Nesting::Inner => {
+                        run(&conn, "SAVEPOINT job")?;
+                        let result = work(&sql::Connection::Sqlite(&conn));
+                        if result.is_err() {
+                            run(&conn, "ROLLBACK TO job")?;
+                        }
+                        run(&conn, "RELEASE job")?;
+                        result
+                    }
+                };
                 drop(conn);
-                end?;
                 self.changes.send_modify(|count| *count += 1);
                 result
             }
@@ -100,7 +139,7 @@ impl Executor {
     {
         match &self.inner {
             Inner::Threads { reader, .. } => submit(reader, work).await,
-            Inner::Inline(conn) => {
+            Inner::Inline(conn, _) => {
                 let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
                 work(&sql::Connection::Sqlite(&conn))
             }

@@ -48,6 +48,21 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 
+    /// A database in memory, for simulation: verbs run on the caller's thread, and [`forget`](Self::forget) empties it.
+    pub fn in_memory(money: &str) -> Result<Self, Error> {
+        let path = PathBuf::from(":memory:");
+        let conn = connection::writer(&path)?;
+        migrate::run(&conn, |_| Ok(()))?;
+        migrate::bind_mode(&conn, money)?;
+        let executor = Executor::in_memory(conn)?;
+        Ok(Self { path, mode: Mode::Inline, executor, watching: Arc::new(Once::new()) })
+    }
+
+    /// Makes a database in memory as it was when it was opened.
+    pub fn forget(&self) -> Result<(), Error> {
+        self.executor.forget()
+    }
+
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
         file::there(path)?;

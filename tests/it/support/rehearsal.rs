@@ -7,7 +7,7 @@ use discuno::config::Config;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::Value;
 
-use crate::support::flaky::Flaky;
+use crate::support::flaky::Flaw;
 use crate::support::{CalEvent, Event, Trip, Tripwire, World};
 
 const OPERATIONS: [(Provider, &str); 13] = [
@@ -110,12 +110,12 @@ impl Rehearsal {
         for trip in [Trip::Before, Trip::After] {
             for write in 0.. {
                 let mut world = self.begin().await;
-                let flaky = Arc::new(Flaky::new(Arc::clone(&world.app.store), write, trip));
+                let flaky = Arc::new(Flaw::at(Arc::clone(&world.app.store), write, trip));
                 world.app.store = Arc::clone(&flaky) as _;
                 world.work_over(world.providers());
                 self.act(&world, &self.acts).await;
                 self.end(&mut world, &format!("write {write} failed {trip:?}")).await;
-                if !flaky.tripped() {
+                if !flaky.watch().tripped() {
                     assert!(write > 1, "{write} writes");
                     break;
                 }

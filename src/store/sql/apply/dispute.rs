@@ -2,6 +2,7 @@
 
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::dispute::{Dispute, DisputeStatus};
+use crate::model::payment::PaymentFact;
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
@@ -12,6 +13,8 @@ const PUT: &str = "INSERT INTO disputes (id, payment_id, status, amount, currenc
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
      amount = excluded.amount, reason = excluded.reason, due_at = coalesce(excluded.due_at, disputes.due_at), as_of = excluded.as_of \
      WHERE excluded.as_of > disputes.as_of OR (excluded.as_of = disputes.as_of AND disputes.status IN ('inquiry', 'open'))";
+/// A person has it, or has had it.
+const OTHERS: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND kind <> 'disputed'";
 const STATUS: &str = "SELECT status FROM disputes WHERE id = ?1";
 
 impl Scope {
@@ -29,7 +32,11 @@ impl Scope {
         ])?;
         let status: String = conn.prepare_cached(STATUS)?.query_row([&new.id], |found| found.get(0))?;
         match status.parse() {
-            Ok(DisputeStatus::Won) => self.close_case(conn, &cause(&new.id), "the dispute ended and the money is here"),
+            Ok(DisputeStatus::Won) => {
+                self.close_case(conn, &cause(&new.id), "the dispute ended and the money is here")?;
+                let others = conn.prepare_cached(OTHERS)?.exists([payment.id.0])?;
+                if others { Ok(()) } else { self.learn(conn, PaymentFact::CaseClosed) }
+            }
             Ok(status) => self.open_case(conn, disputed(new, status)),
             Err(error) => Err(Error::Corrupt(error.to_string())),
         }

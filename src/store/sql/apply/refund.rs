@@ -6,6 +6,7 @@ use crate::model::id::{PaymentId, RefundId};
 use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
 use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::mutant::{Mutant, is_out};
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
@@ -75,7 +76,11 @@ impl Scope {
         self.payment = Some(known.payment);
         self.weigh_refunds(conn, status)?;
         let accepted = matches!(known.status, RefundStatus::Pending | RefundStatus::Succeeded);
-        if accepted && !status.holds_money() { self.open_case(conn, failed_later(known, status)) } else { Ok(()) }
+        if accepted && !status.holds_money() && !is_out(Mutant::LateFailure) {
+            self.open_case(conn, failed_later(known, status))
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn refund_adopted(&mut self, conn: &Connection<'_>, found: &Found<'_>) -> Result<(), Error> {

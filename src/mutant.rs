@@ -1,0 +1,69 @@
+//! Safeguards that can be taken out, to show that the simulation sees what each of them guards against. That takes the feature
+//! `mutants`: without it nothing here is in the program.
+
+use crate::model::words;
+
+words! {
+    /// A safeguard.
+    Mutant, "safeguard" {
+        /// An event that comes again is known by its sender's id.
+        Dedupe => "dedupe",
+        /// A write names the newest token of its run.
+        Fence => "fence",
+        /// A refund's request is recorded before it leaves.
+        RefundRecord => "refund-record",
+        /// After an unknown answer Stripe is read before a refund is asked for again.
+        RefundLookUp => "refund-look-up",
+        /// A key that Stripe may have forgotten is not relied on.
+        KeyExpiry => "key-expiry",
+        /// Cal.com is read before a booking is asked for again.
+        BookingLookUp => "booking-look-up",
+        /// Cal.com is read before a booking is called failed.
+        CompensationLookUp => "compensation-look-up",
+        /// A booking that turns up after the refund is called off.
+        SettleCheck => "settle-check",
+        /// A refund's flags fit the charge.
+        Flags => "flags",
+        /// No share moves for what is refunded or disputed.
+        ShareChecks => "share-checks",
+        /// What may have happened is not taken for a failure.
+        Unknown => "unknown",
+        /// An event is acknowledged after its commit.
+        Commit => "commit",
+        /// Who cancels a run while money is taken has a case opened.
+        CancelCase => "cancel-case",
+        /// An operator's refund that is there is not made again.
+        RefundGuard => "refund-guard",
+        /// An event and its runs are one commit.
+        OneCommit => "one-commit",
+        /// A case tells a person.
+        CaseAlert => "case-alert",
+        /// A refund that fails after it was accepted opens a case.
+        LateFailure => "late-failure",
+        /// A refund of a part is not the refund of the whole.
+        PartIsNotWhole => "part-is-not-whole",
+    }
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static OUT: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes a safeguard out, on this thread.
+#[cfg(feature = "mutants")]
+pub fn take_out(mutant: Option<Mutant>) {
+    OUT.set(mutant);
+}
+
+/// Whether this safeguard is out.
+#[cfg(feature = "mutants")]
+pub(crate) fn is_out(mutant: Mutant) -> bool {
+    OUT.get() == Some(mutant)
+}
+
+/// No safeguard is ever out.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn is_out(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,379 @@
+//! What must hold once everything has come to its end: the database against the ledgers of the providers. What must hold at
+//! every moment is watched where it happens, in [`hub`](crate::sim::hub).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::case::{Case, CaseKind};
+use crate::model::id::EventId;
+use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::refund::RefundOrigin;
+use crate::model::run::RunState;
+use crate::model::time::Timestamp;
+use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent};
+use crate::sim::hub::{Hub, lock};
+use crate::sim::purchase::Order;
+use crate::sim::report::Violation;
+use crate::sim::world::World;
+use crate::store::filter::Filter;
+use crate::store::{Story, Subject};
+
+/// More than any history makes.
+const ALL: u32 = 100_000;
+
+/// Holds everything against everything.
+pub(super) async fn check(world: &World) {
+    let theirs = world.hub.sandbox.ledger();
+    let found = match compare(world, &theirs).await {
+        Ok(found) => found,
+        Err(error) => return world.hub.breaks("harness", format!("the store cannot be read: {error}")),
+    };
+    count_faults(&world.hub, &theirs);
+    if let Some(Violation { rule, why }) = found {
+        world.hub.breaks(rule, why);
+    }
+}
+
+async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, crate::store::error::Error> {
+    let store = &world.store;
+    let mut rules = Rules::default();
+    let mut kept = BTreeSet::new();
+    let mut told: BTreeMap<_, Vec<EventId>> = BTreeMap::new();
+    for event in store.events(Filter::newest(ALL)).await? {
+        told.entry((event.source.as_str(), event.kind, event.created_at)).or_default().push(event.id);
+        kept.insert((event.source.as_str(), event.external_id));
+    }
+    for events in told.into_values().filter(|events| events.len() > 1) {
+        let mut bodies = BTreeSet::new();
+        for event in events {
+            let body = store.body(event).await?;
+            rules.hold("I6", bodies.insert(body), || format!("{event} is kept twice"));
+        }
+    }
+    for acknowledged in lock(&world.hub.acknowledged).iter() {
+        rules.hold("I1", kept.contains(acknowledged), || format!("{acknowledged:?} was acknowledged and is not kept"));
+    }
+    if let Some(act) = store.broken_act().await? {
+        rules.hold("I16", false, || format!("the audit trail breaks at {act}"));
+    }
+    for line in store.runs(Filter { status: vec![RunState::Failed.to_string()], ..Filter::newest(ALL) }).await? {
+        let drifted = line.run.failure.as_ref().is_some_and(|failure| failure.code == "nondeterminism");
+        rules.hold("I15", world.deployed || !drifted, || format!("{} does not repeat itself", line.run.id));
+    }
+    for order in &world.orders {
+        let payment = match store.resolve_whole(&order.session).await {
+            Ok(Subject::Payment(payment)) => Some(payment),
+            _ => None,
+        };
+        let intent = theirs.stripe.payment_intents.iter().find(|intent| intent.id == order.intent);
+        let taken = intent.is_some_and(|intent| intent.charge.is_some());
+        let Some(payment) = payment else {
+            rules.hold("I1b", !taken, || format!("{} is paid and not known here", order.session));
+            continue;
+        };
+        let story = store.story(Subject::Payment(payment)).await?;
+        let Some(payment) = &story.payment else { continue };
+        count_ends(&world.hub, payment, &story);
+        Matter { order, payment, story: &story, intent, theirs }.check(&mut rules);
+    }
+    requests(theirs, &mut rules);
+    Ok(rules.0)
+}
+
+/// The rules, held against facts. The first that does not hold is kept.
+#[derive(Default)]
+struct Rules(Option<Violation>);
+
+impl Rules {
+    fn hold(&mut self, rule: &'static str, holds: bool, why: impl FnOnce() -> String) {
+        if !holds && self.0.is_none() {
+            self.0 = Some(Violation { rule, why: why() });
+        }
+    }
+}
+
+/// One purchase: what we know of it, and what they do.
+struct Matter<'a> {
+    order: &'a Order,
+    payment: &'a Payment,
+    story: &'a Story,
+    intent: Option<&'a PaymentIntent>,
+    theirs: &'a Ledger,
+}
+
+impl Matter<'_> {
+    fn check(&self, rules: &mut Rules) {
+        money(self.payment, self.story, self.theirs, rules);
+        self.refunds(rules);
+        self.shares(rules);
+        self.compensation(rules);
+        for (run, _) in &self.story.runs {
+            let told = self.story.cases.iter().any(|case| case.run == Some(run.id) || is_open(case));
+            let silent = run.state == RunState::Failed && run.workflow != "alert" && !told && run.retries == 0;
+            rules.hold("I14", !silent || self.settled_by_hand(), || format!("{} failed, and nobody was told", run.id));
+        }
+    }
+
+    fn settled_by_hand(&self) -> bool {
+        self.story.cases.iter().any(by_hand)
+    }
+
+    /// I3, I11.
+    fn refunds(&self, rules: &mut Rules) {
+        let mut marks: BTreeMap<&str, u32> = BTreeMap::new();
+        for refund in self.theirs.stripe.refunds.iter().filter(|refund| refund.payment_intent == self.order.intent) {
+            let Some(mark) = refund.metadata.get("discunoRefund") else { continue };
+            rules.hold("M4", self.story.refunds.iter().any(|ours| &ours.reference == mark), || {
+                format!("{} was asked for and not recorded before", refund.id)
+            });
+            if refund.counts() {
+                *marks.entry(mark).or_default() += 1;
+                let share = self.intent.is_some_and(|intent| intent.transfer.is_some());
+                let told = self.story.cases.iter().any(|case| case.kind == CaseKind::TransferNotReversed);
+                rules.hold("I11", !share || refund.transfer_reversed > 0 || told, || {
+                    format!("{} left the share with the mentor, and nobody was told", refund.id)
+                });
+            }
+        }
+        let mut ordered = BTreeSet::new();
+        for refund in self.story.refunds.iter().filter(|refund| refund.origin == RefundOrigin::Operator) {
+            let twice = refund.status.holds_money() && !ordered.insert(refund.amount.minor);
+            rules.hold("I3", !twice, || {
+                format!("{} is a second one of {}, and nobody asked for another", refund.id, refund.amount)
+            });
+        }
+        for (mark, times) in marks {
+            rules.hold("I3", times <= 1, || format!("{mark} was paid back {times} times"));
+        }
+    }
+
+    /// M9.
+    fn shares(&self, rules: &mut Rules) {
+        let ours = self.theirs.stripe.transfers.iter().filter(|transfer| {
+            transfer.metadata.get("discunoTransfer").is_some_and(|mark| mark.starts_with(&self.order.intent))
+        });
+        let mut made = 0;
+        for transfer in ours {
+            made += 1;
+            let back = self.theirs.stripe.refunds.iter().find(|refund| {
+                refund.payment_intent == self.order.intent
+                    && refund.counts()
+                    && refund.created < transfer.created.minus(GRACE)
+            });
+            if let Some(refund) = back {
+                rules.hold("M9", false, || format!("{} was made after {} was paid back", transfer.id, refund.id));
+            }
+        }
+        rules.hold("M9", made <= 1, || format!("the share of {} was moved {made} times", self.order.intent));
+    }
+
+    /// I21: compensation is never decided while Cal.com holds a booking that a look before it could have seen.
+    fn compensation(&self, rules: &mut Rules) {
+        let refunds = self.story.refunds.iter();
+        for refund in refunds.filter(|refund| refund.origin == RefundOrigin::Workflow) {
+            if refund.reason != "the session could not be booked" {
+                continue;
+            }
+            let decided = refund.created_at;
+            let looked = self.last_look(decided);
+            let reference = self.order.reference();
+            let seen = self.theirs.cal.bookings.iter().filter(|booking| made_for(booking, reference)).find(|booking| {
+                let stood = booking.cancelled_at.is_none_or(|at| at > decided) && booking.created_at < decided;
+                stood && looked.is_none_or(|looked| booking.created_at <= looked)
+            });
+            if let Some(booking) = seen {
+                rules.hold("I21", false, || {
+                    format!(
+                        "{} was decided at {decided} while {} stood since {}",
+                        refund.id, booking.uid, booking.created_at
+                    )
+                });
+            }
+        }
+    }
+
+    /// When Cal.com was last asked for the bookings of this customer, and answered.
+    fn last_look(&self, before: Timestamp) -> Option<Timestamp> {
+        let email = &self.payment.checkout.as_ref()?.attendee.email;
+        let looks =
+            self.theirs.cal.requests.iter().filter(|exchange| exchange.method == "GET" && exchange.at <= before);
+        looks
+            .filter(|exchange| exchange.status == Some(200) && asks_for(exchange, email))
+            .map(|exchange| exchange.at)
+            .max()
+    }
+}
+
+/// Between a look and what is done on it.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
+fn asks_for(exchange: &Exchange, email: &str) -> bool {
+    let Some((_, query)) = exchange.path.split_once('?') else { return false };
+    url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "attendeeEmail" && value == email)
+}
+
+fn made_for(booking: &Booking, reference: &str) -> bool {
+    booking.metadata.get("paymentId").is_some_and(|id| id == reference)
+}
+
+fn is_open(case: &Case) -> bool {
+    case.closed_at.is_none() && case.alerted_at.is_some()
+}
+
+/// A person has said that it is settled.
+fn by_hand(case: &Case) -> bool {
+    case.resolution.as_deref().is_some_and(|how| how.starts_with("settled_elsewhere"))
+}
+
+/// The first of the rules for money that does not hold for a payment at rest.
+pub fn money_violation(payment: &Payment, story: &Story, theirs: &Ledger) -> Option<Violation> {
+    let mut rules = Rules::default();
+    money(payment, story, theirs, &mut rules);
+    rules.0
+}
+
+/// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
+fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
+    let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
+    let missed = |uid: &str| story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
+    let standing: Vec<&Booking> = theirs
+        .cal
+        .bookings
+        .iter()
+        .filter(|booking| booking.status == "accepted" && !missed(&booking.uid))
+        .filter(|booking| {
+            story.bookings.iter().any(|ours| ours.facts.uid == booking.uid) || made_for(booking, reference)
+        })
+        .collect();
+    let live = standing.len();
+    // What was over when the refund was heard of has taken place, and is no contradiction.
+    let heard = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.created_at).max();
+    // A person may pay back and let the session take place.
+    let on_purpose = story
+        .refunds
+        .iter()
+        .filter(|refund| refund.status.holds_money())
+        .all(|refund| refund.origin == RefundOrigin::Operator);
+    let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
+    let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
+    let about_money = |case: &&Case| {
+        !matches!(case.kind, CaseKind::TransferBlocked | CaseKind::TransferNotReversed | CaseKind::PayoutFailed)
+    };
+    let told = story.cases.iter().filter(about_money).any(|case| is_open(case) || by_hand(case));
+    let (id, status, paid) = (payment.id, payment.status, payment.amount.minor);
+    let ours: i64 = story
+        .refunds
+        .iter()
+        .filter(|refund| refund.stripe_refund_id.is_some() && refund.status.holds_money())
+        .map(|refund| refund.amount.minor)
+        .sum();
+    rules.hold("M2", live <= 1 || told, || format!("{id} ({status}) has {live} live bookings"));
+    rules.hold("M3", refunded <= paid, || format!("{id} ({status}): {refunded} of {paid} is paid back"));
+    rules.hold("M2", !contradicts || refunded < paid || told || paid == 0, || {
+        format!("{id} ({status}) is booked and refunded")
+    });
+    rules.hold("I10", told || ours == refunded, || format!("{id} ({status}): ours {ours}, theirs {refunded}"));
+    match status {
+        PaymentStatus::Booked => {
+            let free = payment.payment_intent.is_none();
+            rules.hold("M2", live == 1 || told || free, || format!("{id} is booked and no session stands"));
+        }
+        PaymentStatus::Refunded | PaymentStatus::Refunding => {
+            rules.hold("M2", told || !contradicts, || format!("{id} is {status} and the session stands"));
+            rules.hold("M2", told || refunded == paid, || format!("{id} is {status} and {refunded} of {paid} is back"));
+        }
+        PaymentStatus::Attention => rules.hold("M2", told, || format!("{id} needs attention and nobody was told")),
+        PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {
+            rules.hold("M7", (live, refunded) == (0, 0), || {
+                format!("{id} is {status}: {live} bookings, {refunded} back")
+            });
+        }
+        PaymentStatus::Paid => rules.hold("M2", false, || format!("{id} has no end")),
+    }
+}
+
+/// M6, I18: what was asked of Stripe.
+fn requests(theirs: &Ledger, rules: &mut Rules) {
+    let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
+    for exchange in theirs.stripe.requests.iter().filter(|exchange| exchange.method == "POST") {
+        let Some(key) = exchange.idempotency_key.as_deref() else {
+            rules.hold("M4", false, || format!("POST {} without a key", exchange.path));
+            continue;
+        };
+        let first = bodies.entry(key).or_insert(&exchange.body);
+        rules.hold("I18", *first == exchange.body, || format!("{key} carries two bodies"));
+        let given = |name: &str| {
+            url::form_urlencoded::parse(exchange.body.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+        };
+        let Some(intent) = given("payment_intent") else { continue };
+        let Some(intent) = theirs.stripe.payment_intents.iter().find(|known| known.id == intent) else { continue };
+        let fits = given("refund_application_fee").is_none() || intent.application_fee_amount.is_some();
+        rules.hold("M6", fits, || format!("a fee is to be refunded that {} does not have", intent.id));
+        let fits = given("reverse_transfer").is_none() || intent.transfer.is_some();
+        rules.hold("M6", fits, || format!("a share is to be taken back that {} did not move", intent.id));
+    }
+}
+
+/// Ends of runs that have mended what went wrong elsewhere: a rise hides a fault of the engine.
+const REPAIRS: [(&str, &str); 3] = [
+    ("settle-check", "late_booking_cancelled"),
+    ("booking-created", "late_booking_cancelled"),
+    ("apply-event", "applied"),
+];
+
+fn count_ends(hub: &Hub, payment: &Payment, story: &Story) {
+    hub.note(|| format!("end of {}: {}", payment.session_id, payment.status));
+    hub.count(|| format!("end/{}", payment.status));
+    for (run, _) in &story.runs {
+        let end = run.outcome.clone().unwrap_or_else(|| run.state.to_string());
+        hub.note(|| format!("  {} {} {}: {end}", run.id, run.workflow, run.key));
+        hub.count(|| format!("run/{} {end}", run.workflow));
+        if REPAIRS.contains(&(run.workflow.as_str(), end.as_str())) {
+            hub.count(|| format!("repair/{} {end}", run.workflow));
+        }
+    }
+    for refund in &story.refunds {
+        hub.note(|| format!("  {} of {}: {}", refund.id, refund.amount, refund.status));
+        hub.count(|| format!("refund/{} {}", refund.origin, refund.status));
+    }
+    for case in &story.cases {
+        hub.note(|| format!("  {} {}: {} ({})", case.id, case.kind, case.status, case.summary));
+        hub.count(|| format!("case/{} {}", case.kind, case.status));
+        if case.kind == CaseKind::Unaccounted {
+            hub.count(|| format!("repair/reconcile {}", case.cause.split('/').nth(1).unwrap_or_default()));
+        }
+    }
+}
+
+/// Which faults have struck which operations.
+fn count_faults(hub: &Hub, theirs: &Ledger) {
+    let logs = [
+        ("stripe", &theirs.stripe.requests),
+        ("cal", &theirs.cal.requests),
+        ("posthog", &theirs.posthog.requests),
+        ("mail", &theirs.mail.requests),
+        ("alert", &theirs.alerts.requests),
+    ];
+    let mut coverage = lock(&hub.coverage);
+    for (provider, log) in logs {
+        coverage.add(&format!("calls/{provider}"), log.len() as u64);
+        for exchange in log.iter().filter(|exchange| exchange.effect.is_some()) {
+            let Some(effect) = &exchange.effect else { continue };
+            coverage.count(format!("fault/{} {provider} {}", effect.name(), operation(exchange)));
+        }
+        for exchange in log.iter().filter(|exchange| exchange.replayed) {
+            coverage.count(format!("replayed/{}", exchange.status.unwrap_or(0)));
+        }
+    }
+}
+
+/// Method and path without ids.
+fn operation(exchange: &Exchange) -> String {
+    let path = exchange.path.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [what] => format!("{} {what}", exchange.method),
+        [what, _] => format!("{} {what}/one", exchange.method),
+        [what, _, act] => format!("{} {what}/{act}", exchange.method),
+        _ => exchange.method.clone(),
+    }
+}

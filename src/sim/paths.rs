@@ -1,0 +1,87 @@
+//! The ways that a purchase can go, each as a script in which nothing is left to chance.
+
+use std::time::Duration;
+
+use crate::sandbox::fault::{Effect, Fault, Provider};
+use crate::sim::script::{Act, Command, Deed, Item, Paid, Purchase, Script, Sweep, Weather};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+
+fn purchase(tags: &[&'static str]) -> Purchase {
+    Purchase { number: 0, paid: Paid::AtOnce, tags: tags.to_vec(), fee: false, ahead: 5 * HOUR }
+}
+
+fn at(minute: u64, act: Act) -> Item {
+    Item { at: minute * MINUTE, act }
+}
+
+/// A history with one process in which nothing else goes wrong.
+fn script(purchase: Purchase, more: Vec<Item>) -> Script {
+    let mut items = vec![at(1, Act::Buy(purchase))];
+    items.extend(more);
+    items.sort_by_key(|item| item.at);
+    let sweep = Sweep {
+        settle_for: Duration::from_hours(2),
+        dispute_period: Duration::from_hours(1),
+        refund_called_off: true,
+        ..Sweep::default()
+    };
+    Script { seed: 7, calm_at: 12 * HOUR, weather: Weather::Fair, processes: 1, sweep, items }
+}
+
+fn happens(minute: u64, deed: Deed) -> Item {
+    at(minute, Act::Happen(0, deed))
+}
+
+fn fails(provider: Provider, operation: &str, effect: Effect, times: u32) -> Item {
+    at(0, Act::Fault(Fault::new(provider, effect).on(operation).times(times)))
+}
+
+/// The five ways that a purchase mostly goes.
+pub(super) fn main_paths() -> Vec<(&'static str, Script)> {
+    let lost = |operation| fails(Provider::Cal, operation, Effect::DropAfter, 1);
+    vec![
+        ("booked", script(purchase(&[]), Vec::new())),
+        ("refunded", script(purchase(&["cal-refused"]), Vec::new())),
+        ("booked, the answer lost", script(purchase(&[]), vec![lost("bookings.create")])),
+        ("refund pending, then paid", {
+            script(purchase(&["cal-refused", "refund-pending"]), vec![happens(30, Deed::RefundSettles)])
+        }),
+        ("refunded by an operator", {
+            script(purchase(&[]), vec![at(10, Act::Order(0, Command::Refund { cancel_booking: true }))])
+        }),
+    ]
+}
+
+/// Every other workflow that touches money.
+pub(super) fn other_paths() -> Vec<(&'static str, Script)> {
+    let drop_refund = fails(Provider::Stripe, "refunds.create", Effect::DropAfter, 1);
+    let silent = fails(Provider::Cal, "bookings.create", Effect::Slow { millis: 20 * MINUTE }, 9);
+    let paid = |how| Purchase { paid: how, ..purchase(&[]) };
+    vec![
+        ("refund refused", script(purchase(&["cal-refused", "refund-refused"]), Vec::new())),
+        ("refunded, the answer lost", script(purchase(&["cal-refused"]), vec![drop_refund])),
+        ("refund fails later", script(purchase(&["cal-refused"]), vec![happens(30, Deed::RefundFails)])),
+        ("booked after it was given up", script(purchase(&[]), vec![silent])),
+        ("paid later", script(paid(Paid::Later(HOUR)), Vec::new())),
+        ("never paid", script(paid(Paid::Never(HOUR)), Vec::new())),
+        ("free", script(paid(Paid::Free), Vec::new())),
+        ("unusable", script(paid(Paid::Unusable), Vec::new())),
+        ("cancelled by the application", script(purchase(&[]), vec![happens(1, Deed::CheckoutCancelled)])),
+        ("called off by the mentor", script(purchase(&[]), vec![happens(20, Deed::MentorCancels)])),
+        ("declined", script(purchase(&[]), vec![happens(20, Deed::MentorDeclines)])),
+        ("moved", script(purchase(&[]), vec![happens(20, Deed::Rescheduled)])),
+        ("met", script(purchase(&[]), vec![happens(301, Deed::Begins), happens(331, Deed::Ends)])),
+        ("mentor absent", script(purchase(&[]), vec![happens(320, Deed::HostAbsent)])),
+        ("disputed and won", script(purchase(&[]), vec![happens(20, Deed::Disputed), happens(60, Deed::DisputeWon)])),
+        ("refunded in the dashboard", {
+            script(purchase(&[]), vec![happens(20, Deed::RefundedInDashboard { amount: 5000 })])
+        }),
+        ("share moved", script(purchase(&["share-later"]), Vec::new())),
+        ("a part refunded, then called off", {
+            let part = at(10, Act::Order(0, Command::RefundPart { amount: 1500 }));
+            script(purchase(&[]), vec![part, happens(20, Deed::MentorCancels)])
+        }),
+    ]
+}

@@ -1,0 +1,11 @@
+//! Crash points, exhaustively, for every workflow. `discuno sim --crash-points` goes through all pairs of them as well.
+
+use discuno::sim::crash;
+
+#[test]
+fn gone_before_or_after_any_commit_or_call_of_any_workflow_nothing_is_lost_or_doubled() {
+    let points = crash::at_every_point(2);
+    assert_eq!(points.failed, None);
+    assert!(points.gone_through > 1000, "{points:?}");
+    println!("{} crash points", points.gone_through);
+}
