@@ -176,6 +176,16 @@ impl Drop for Server {
 impl Server {
     /// `discuno <arguments>` on a database in `dir`, its providers at `sandbox`. Its log goes to a file beside it.
     pub(crate) async fn discuno(dir: &Path, arguments: &[&str], sandbox: SocketAddr) -> Self {
+        Self::discuno_with(dir, arguments, sandbox, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn discuno_with(
+        dir: &Path,
+        arguments: &[&str],
+        sandbox: SocketAddr,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let address = free_port();
         let log = std::fs::File::create(dir.join("log.jsonl")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_discuno"));
@@ -184,6 +194,7 @@ impl Server {
         for (name, value) in discuno::config::sandbox_environment(&base, &dir.join("bench.db"), address) {
             command.env(name, value);
         }
+        command.envs(settings.iter().copied());
         Self::start(command, address).await
     }
 

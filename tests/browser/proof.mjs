@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { crawl } from "./crawl.mjs";
 import { open } from "./desk.mjs";
+import { refunded, replayed, resolved, revealed, told } from "./money.mjs";
 import { run, start, stopAll } from "./server.mjs";
 
 const [program, chromium, fixtures, scratch, pictures] = process.argv.slice(2);
@@ -41,11 +42,6 @@ async function faults(sandbox, fault) {
   const init = fault ? { method: "POST", headers, body: JSON.stringify(fault) } : { method: "DELETE" };
   const answer = await fetch(`${sandbox}/sandbox/faults`, init);
   if (!answer.ok) throw new Error(`the sandbox answers ${answer.status}`);
-}
-
-/** Waits for text on a page that nobody reloads. */
-async function told(page, selector, text) {
-  await page.locator(selector, { hasText: text }).first().waitFor();
 }
 
 /** A run fails under the eyes of an operator, who has it go on and sees it succeed. */
@@ -225,7 +221,7 @@ const dev = await tell(playground, "dev");
 if (dev) {
   await tell(dev.replay, join(fixtures, "stripe.json"));
   await tell(dev.replay, ...["cal", "life", "connect", "app"].map((name) => join(fixtures, `${name}.json`)));
-  for (const story of [retried, retriedAtOnce, heldBack, played, searched]) await tell(story, desk, dev);
+  for (const story of [retried, retriedAtOnce, refunded, revealed, resolved, replayed, heldBack, played, searched]) await tell(story, desk, dev);
   await tell(crawl, desk, dev.site);
   await tell(loggedIn, desk);
   await tell(long, desk);
