@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Config;
+use discuno::engine::registry::Workflow;
 use discuno::model::act::Verb;
 use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::time::Timestamp;
@@ -14,6 +15,8 @@ use discuno::store::place::{Kept, Place};
 use discuno::store::postgres;
 use discuno::store::sqlite::{Sqlite, file};
 use discuno::workflow;
+use discuno::workflow::alert::Alert;
+use discuno::workflow::tell_alerts::TellAlerts;
 use serde_json::json;
 
 use crate::confirm::Confirm;
@@ -44,7 +47,7 @@ enum Command {
     },
     /// Put a backup in the place of the database; what was there is kept beside it
     #[command(
-        after_help = "Every workflow is held afterwards: `discuno backfill stripe` fetches what came in since the backup, `discuno reconcile` \
+        after_help = "Every workflow that acts is held afterwards: `discuno backfill stripe` fetches what came in since the backup, `discuno reconcile` \
         tells what was done since that the backup knows nothing of, and `discuno resume --all` has the runs go on.\n\n\
         Example:\n  discuno db restore /backups/discuno-2026-11-24.db --reason \"the disk failed\""
     )]
@@ -215,11 +218,14 @@ fn restore(
         output::note(&format!("what was there is in {}", kept.display()));
     }
     output::note(
-        "every workflow is held: `discuno backfill stripe` fetches what came in since, `discuno reconcile` compares, \
+        "every workflow that acts is held: `discuno backfill stripe` fetches what came in since, `discuno reconcile` compares, \
          `discuno resume --all` has the runs go on",
     );
     Ok(Exit::Done)
 }
+
+/// What only tells people what is wrong is needed most after a restore.
+const TELLING: [&str; 2] = [<Alert as Workflow>::NAME, <TellAlerts as Workflow>::NAME];
 
 /// What is done to a backup before it is used: the trail says where it comes from, and no run goes on before a person has
 /// looked at what was paid back and booked since it was made.
@@ -228,7 +234,8 @@ fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> 
     let why = format!("restored from {subject}: reconcile first");
     let note = Deed::Note { verb: Verb::Restore, subject, after: json!({ "kept": kept }) };
     let mut orders = vec![Order { actor: actor.clone(), reason, deed: note }];
-    orders.extend(workflow::NAMES.map(|name| {
+    let held = workflow::NAMES.into_iter().filter(|name| !TELLING.contains(name));
+    orders.extend(held.map(|name| {
         let what = Pausable { kind: PauseKind::Workflow, name: name.to_owned() };
         Order { actor: actor.clone(), reason: Some(why.clone()), deed: Deed::Pause(what) }
     }));

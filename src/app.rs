@@ -173,7 +173,9 @@ impl App {
     pub fn admin_over(&self, transport: &Arc<dyn Transport>) -> Admin {
         let config = &self.config;
         let stripe = config.stripe.secret_key.as_ref().map(|key| {
-            let gate = Self::gated(config, transport, None, ProviderName::Stripe, gate::Limits::STRIPE);
+            let valve: Arc<dyn Valve> = Arc::new(Pauses::new(Arc::clone(&self.store)));
+            let watched = Some((&valve, &self.metrics));
+            let gate = Self::gated(config, transport, watched, ProviderName::Stripe, gate::Limits::STRIPE);
             Stripe::new(gate, config.stripe.api_base.clone(), key.to_secret_string())
         });
         Admin {
