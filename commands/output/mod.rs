@@ -48,3 +48,19 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::plain;
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_shown_can_steer_a_terminal(text in any::<String>(), evil in "[\u{0}-\u{1f}\u{7f}-\u{9f}\u{200b}-\u{202e}]{0,20}") {
+            let shown = plain(&format!("{text}{evil}"));
+            prop_assert!(shown.chars().all(|c| c == '\n' || !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c)), "{shown:?}");
+            prop_assert_eq!(plain(&shown), shown.clone(), "once is enough");
+        }
+    }
+}

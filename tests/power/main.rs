@@ -1,6 +1,6 @@
 //! Power cuts and failing writes, under the shipped store on a disk in memory.
 //!
-//! A small part of them runs with the other tests; `DISCUNO_POWER=all` tries every operation.
+//! A small part of them runs with the other tests; `DISCUNO_POWER=1` tries every operation, 2 every other one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,13 @@ const GEOMETRIES: [Geometry; 3] = [
     Geometry { sector: 4096, powersafe_overwrite: false },
 ];
 
-/// How many operations are left out between two that are tried.
+/// From one operation that is tried to the next.
 fn stride(usually: usize) -> usize {
-    if std::env::var("DISCUNO_POWER").is_ok_and(|asked| asked == "all") { 1 } else { usually }
+    std::env::var("DISCUNO_POWER")
+        .ok()
+        .and_then(|asked| asked.parse().ok())
+        .filter(|stride| *stride > 0)
+        .unwrap_or(usually)
 }
 
 /// A folder whose disk can be taken out.

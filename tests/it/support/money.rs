@@ -7,7 +7,7 @@ use discuno::sim::money_violation;
 use discuno::store::{Shared, Subject};
 
 /// More payments than any test makes.
-pub(crate) const ALL: u32 = 10_000;
+pub(crate) const ALL: u32 = 200_000;
 
 /// Every payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 pub(crate) async fn assert_right(store: &Shared, theirs: &Ledger, context: &str) {
