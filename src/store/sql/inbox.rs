@@ -26,13 +26,11 @@ impl<B: Backend> Inbox for B {
 }
 
 pub(super) fn ingest(conn: &Connection<'_>, plan: &Plan, now: Timestamp) -> Result<Ingested, Error> {
-    let mut renamed = plan.clone();
-    let plan = if is_out(Mutant::Dedupe) {
-        renamed.event.external_id = format!("{}/{now}", plan.event.external_id);
-        &renamed
-    } else {
-        plan
-    };
+    if is_out(Mutant::Dedupe) && !plan.event.external_id.contains('@') {
+        let mut renamed = plan.clone();
+        renamed.event.external_id = format!("{}@{now}", plan.event.external_id);
+        return ingest(conn, &renamed, now);
+    }
     if let Some(known) = again(conn, plan, now)? {
         return Ok(known);
     }
