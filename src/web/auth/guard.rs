@@ -1,9 +1,11 @@
 //! What keeps other sites out: where a request comes from, what a page may load, and what nobody may keep.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use url::form_urlencoded;
 
 use crate::web::admin::Admin;
 use crate::web::problem::Problem;
@@ -24,13 +26,32 @@ pub(in crate::web) async fn same_site(State(admin): State<Admin>, request: Reque
         let detail = "the request comes from another site; nothing was done";
         return Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response();
     }
+    if reads
+        && text(request.headers(), "sec-fetch-site").is_some_and(|site| site != "same-origin")
+        && let Some(quiet) = without_words(request.uri())
+    {
+        return Redirect::to(&quiet).into_response();
+    }
     next.run(request).await
+}
+
+/// The address without what an act is to have said: a link from elsewhere puts no words into our mouth.
+fn without_words(address: &Uri) -> Option<String> {
+    let pairs = || form_urlencoded::parse(address.query().unwrap_or_default().as_bytes());
+    pairs().find(|(name, _)| name == "said")?;
+    let other = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs().filter(|(name, _)| name != "said"))
+        .finish();
+    Some(if other.is_empty() { address.path().to_owned() } else { format!("{}?{other}", address.path()) })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
 /// Browsers say where a request comes from; programs say nothing, and bring no cookies along.
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    match (text("sec-fetch-site"), text("origin")) {
+    match (text(headers, "sec-fetch-site"), text(headers, "origin")) {
         (Some(site), _) => !matches!(site, "same-origin" | "none"),
         (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) != host(headers),
         (None, None) => false,

@@ -60,6 +60,16 @@ async fn an_act_that_another_site_has_a_browser_send_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_from_elsewhere_puts_no_words_into_our_mouth() {
+    let world = World::idle();
+    let page = "/runs?s%61id=pay+eve&status=failed";
+    let foreign = Desk::of(&world, Role::Viewer).with("sec-fetch-site", "cross-site").get(page).await;
+    assert_eq!(foreign.header(header::LOCATION), "/runs?status=failed");
+    let own = Desk::of(&world, Role::Viewer).with("sec-fetch-site", "same-origin").get(page).await;
+    assert!(own.status == StatusCode::OK && own.body.contains("pay eve"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_answer_tells_browsers_to_load_nothing_from_elsewhere_and_to_keep_nothing() {
     let world = World::idle();
     for path in ["/runs", "/login", "/runs/run_404"] {
