@@ -191,7 +191,7 @@ pub enum Act {
     Deploy {
         /// Which process.
         process: usize,
-        /// Which version: see [`crate::sim::version`].
+        /// Which version: see `sim::version`.
         version: usize,
     },
 }

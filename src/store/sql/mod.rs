@@ -1,4 +1,4 @@
-//! The verbs of the store in SQL, written once: both engines run the same text over [`Connection`], and differ only in
+//! The verbs of the store in SQL, written once: both engines run the same text over `Connection`, and differ only in
 //! how they run it. What is spelt differently is spelt so that both read it; what one engine gets from having a single
 //! writer the other is told by locks (`Connection::lock_payment` and its neighbours, which cost SQLite nothing).
 
