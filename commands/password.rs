@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use dialoguer::Password;
+use discuno::config::access::User;
 use discuno::model::role::Role;
 
 use crate::exit::{Exit, Usage};
@@ -31,8 +32,7 @@ pub(crate) struct Args {
 const SHORTEST: usize = 12;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
-    if args.name.is_empty() || !args.name.chars().all(plain) {
+    if !User::is_name(&args.name) {
         return Err(Usage("a name has letters, digits and . - _ @ only".to_owned()).into());
     }
     let password = read()?;

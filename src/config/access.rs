@@ -80,11 +80,16 @@ impl Token {
 }
 
 impl User {
+    /// Whether somebody may be called so: letters, digits and . - _ @ only.
+    pub fn is_name(name: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+        !name.is_empty() && name.chars().all(plain)
+    }
+
     fn read(entry: &str) -> Option<Self> {
         let mut parts = entry.splitn(3, ':');
         let (name, role, hash) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
-        let good = !name.is_empty() && name.chars().all(plain) && hash.starts_with("$argon2");
+        let good = Self::is_name(name) && hash.starts_with("$argon2");
         good.then(|| Self { name: name.to_owned(), role, hash: Secret::new(hash) })
     }
 }

@@ -4,27 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discuno::config::Config;
-use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::sandbox::fault::{Effect, Fault};
+use discuno::sim::script::OPERATIONS;
 use serde_json::Value;
 
 use crate::support::flaky::Flaw;
 use crate::support::{CalEvent, Event, Trip, Tripwire, World};
-
-const OPERATIONS: [(Provider, &str); 13] = [
-    (Provider::Posthog, "capture"),
-    (Provider::Cal, "bookings.create"),
-    (Provider::Cal, "bookings.list"),
-    (Provider::Cal, "bookings.cancel"),
-    (Provider::Cal, "bookings.mark_absent"),
-    (Provider::Stripe, "payment_intents.get"),
-    (Provider::Stripe, "refunds.create"),
-    (Provider::Stripe, "refunds.list"),
-    (Provider::Stripe, "events.list"),
-    (Provider::Stripe, "transfers.create"),
-    (Provider::Stripe, "transfers.list"),
-    (Provider::Mail, "emails.send"),
-    (Provider::Alert, "alerts.post"),
-];
 
 /// Something that happens.
 #[derive(Clone)]
