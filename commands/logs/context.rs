@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use discuno::logs::json::Lines;
-use discuno::logs::marks::Marks;
+use discuno::logs::json::Line;
 use discuno::logs::query::{Query, Verdict};
 use discuno::logs::scan::{Report, Sink};
 use discuno::logs::source::{Block, Blocks};
@@ -29,7 +28,7 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn read(mut self, blocks: &dyn Blocks, sink: &mut Sink<'_>) -> io::Result<Report> {
-        let (mut block, mut marks) = (Block::default(), Marks::default());
+        let (mut block, mut lines) = (Block::default(), self.query.lines());
         loop {
             match blocks.next(&mut block) {
                 Ok(true) => {}
@@ -39,11 +38,11 @@ impl<'a> Context<'a> {
                     break;
                 }
             }
-            let (text, mut from, mut out) = (block.lines(), 0, Vec::new());
-            marks.set(text, 0, text.len());
-            while from < text.len() {
-                from = self.look(Lines::new(text, &marks), from, &mut out) + 1;
-            }
+            let (mut out, mut found) = (Vec::new(), vec![None; self.query.keys().len()]);
+            lines.each(block.lines(), 0, &mut found, |line| {
+                self.look(line, &mut out);
+                true
+            });
             if !out.is_empty() && !sink(&out)? {
                 break;
             }
@@ -51,10 +50,8 @@ impl<'a> Context<'a> {
         Ok(self.report)
     }
 
-    /// Looks at the line that begins at `from`, and says where it ends.
-    fn look(&mut self, lines: Lines<'_, '_>, from: usize, out: &mut Vec<u8>) -> usize {
-        let (verdict, end) = self.query.judge(lines, from, &mut vec![None; self.query.keys().len()]);
-        let line = &lines.text()[from..end];
+    fn look(&mut self, line: Line<'_, '_>, out: &mut Vec<u8>) {
+        let (verdict, line) = (self.query.judge(line), line.text);
         self.report.malformed += u64::from(verdict == Verdict::Malformed);
         let mut give = |line: &[u8]| {
             out.extend_from_slice(line);
@@ -78,6 +75,5 @@ impl<'a> Context<'a> {
                 self.gap = true;
             }
         }
-        end
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use discuno::ops::when::when;
 
 use crate::exit::{Exit, Usage, is_broken_pipe};
 use crate::logs::context::Context;
+use crate::logs::pager::Out;
 use crate::logs::render::{Fields, Form, Render};
 use crate::output;
 use crate::runtime::now;
@@ -242,19 +243,25 @@ impl Job<'_> {
     fn lines(&mut self, sources: &[Source]) -> anyhow::Result<()> {
         let args = self.args;
         let paged = output::is_terminal() && !args.follow && !args.no_pager;
-        let (mut out, pager) = pager::open(paged);
+        let at_once = args.follow || !sources.iter().all(Source::is_at_hand);
+        let mut out = Out::open(paged, at_once);
         let render = args.render();
         let around = (args.before.or(args.context).unwrap_or(0), args.after.or(args.context).unwrap_or(0));
         let mut follow = match (args.follow, sources) {
             (false, _) => None,
-            (true, [Source::File(path)]) => Some(Follow::from_end(path)?),
+            (true, [Source::File(path)]) => {
+                if !path.exists() {
+                    output::note(&format!("discuno: {} is not there yet: waiting for it", path.display()));
+                }
+                Some(Follow::from_end(path)?)
+            }
             (true, _) => return Err(Usage("--follow takes one file".to_owned()).into()),
         };
         let mut last = args.tail.or(args.follow.then_some(10)).map(Last::new);
         let mut write = |found: &[u8]| -> io::Result<bool> {
             match &mut last {
                 Some(last) => last.keep(found),
-                None => out.write_all(&render.lines(found))?,
+                None => out.write(&render.lines(found))?,
             }
             Ok(true)
         };
@@ -271,17 +278,15 @@ impl Job<'_> {
             }
         }
         if let Some(last) = last {
-            out.write_all(&render.lines(&last.all()))?;
+            out.write(&render.lines(&last.all()))?;
         }
         out.flush()?;
         while let Some(follow) = &mut follow {
             let found = Search::new(&self.query, &self.want).search(&follow.poll()?);
-            out.write_all(&render.lines(&found))?;
-            out.flush()?;
+            out.write(&render.lines(&found))?;
             std::thread::sleep(LOOK);
         }
-        drop(out);
-        pager::close(pager);
+        out.close();
         Ok(())
     }
 

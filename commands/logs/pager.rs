@@ -1,17 +1,57 @@
 //! What does not fit a screen, handed to the person's pager.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is found within this is written in one go.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// So much at once at the most: whoever reads it is then woken less often.
+const MOST: usize = 512 << 10;
 
 /// Where lines go: a pager on a terminal, if there is one.
-pub(super) fn open(wanted: bool) -> (Box<dyn Write + Send>, Option<Child>) {
-    if let Some((input, child)) = wanted.then(start).flatten() {
-        return (input, Some(child));
+pub(super) struct Out {
+    to: BufWriter<Box<dyn Write + Send>>,
+    pager: Option<Child>,
+    written: Instant,
+    at_once: bool,
+}
+
+impl Out {
+    /// `at_once` where the next lines may be long in coming.
+    pub(super) fn open(paged: bool, at_once: bool) -> Self {
+        let (to, pager): (Box<dyn Write + Send>, _) = match paged.then(start).flatten() {
+            Some((input, child)) => (input, Some(child)),
+            None => (Box::new(io::stdout()), None),
+        };
+        if pager.is_none() {
+            // Where it is a pipe, whoever reads it is waited for less often.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::pipe::fcntl_setpipe_size(io::stdout(), 1 << 20);
+        }
+        Self { to: BufWriter::with_capacity(MOST, to), pager, written: Instant::now(), at_once }
     }
-    // Where it is a pipe, whoever reads it is waited for less often.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(io::stdout(), 1 << 20);
-    (Box::new(io::stdout()), None)
+
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.to.write_all(lines)?;
+        if self.at_once || self.written.elapsed() > TOGETHER { self.flush() } else { Ok(()) }
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.written = Instant::now();
+        self.to.flush()
+    }
+
+    /// Waits until the person has seen enough.
+    pub(super) fn close(self) {
+        drop(self.to);
+        if let Some(mut pager) = self.pager {
+            // It has shown what there was: how it ended is its own affair.
+            let _ = pager.wait();
+        }
+    }
 }
 
 fn start() -> Option<(Box<dyn Write + Send>, Child)> {
@@ -27,12 +67,4 @@ fn start() -> Option<(Box<dyn Write + Send>, Child)> {
     let mut child = command.args(words).stdin(Stdio::piped()).spawn().ok()?;
     let input = child.stdin.take()?;
     Some((Box::new(input), child))
-}
-
-/// Waits until the person has seen enough.
-pub(super) fn close(pager: Option<Child>) {
-    if let Some(mut pager) = pager {
-        // It has shown what there was: how it ended is its own affair.
-        let _ = pager.wait();
-    }
 }

@@ -1,5 +1,6 @@
 //! Lines as they are shown.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use discuno::logs::json::{Kind, Value, walk};
@@ -51,9 +52,9 @@ const HEAD: [&str; 4] = ["ts", "level", "tag", "event"];
 
 impl Render {
     /// Whole lines, as they are shown.
-    pub(crate) fn lines(&self, found: &[u8]) -> Vec<u8> {
+    pub(crate) fn lines<'a>(&self, found: &'a [u8]) -> Cow<'a, [u8]> {
         if self.form != Form::People && matches!(self.fields, Fields::All) && !self.terminal {
-            return found.to_vec();
+            return Cow::Borrowed(found);
         }
         let mut out = Vec::with_capacity(found.len());
         for line in found.split_inclusive(|byte| *byte == b'\n') {
@@ -65,7 +66,7 @@ impl Render {
             // A vector takes whatever is written.
             let _ = writeln!(out, "{text}");
         }
-        out
+        Cow::Owned(out)
     }
 
     /// The line itself, or the keys of it that are wanted; without what could steer a terminal.
@@ -159,9 +160,9 @@ mod tests {
     #[test]
     fn people_see_time_level_tag_event_first_and_nothing_that_steers_their_terminal() {
         let line = br#"{"x":1,"event":"go","ts":"2026-11-24T17:00:00.000Z","level":"warn","tag":"T","why":"a b","esc":"\u001b[31m"}"#;
-        let shown = String::from_utf8(render(Form::People, Fields::All).lines(line)).unwrap();
+        let shown = String::from_utf8(render(Form::People, Fields::All).lines(line).into_owned()).unwrap();
         assert_eq!(shown, "2026-11-24T17:00:00.000Z warn     T go x=1 why=\"a b\" esc=\\u{1b}[31m\n");
-        let raw = String::from_utf8(render(Form::Raw, Fields::All).lines(b"\x1b[31mred\n")).unwrap();
+        let raw = String::from_utf8(render(Form::Raw, Fields::All).lines(b"\x1b[31mred\n").into_owned()).unwrap();
         assert_eq!(raw, "\\u{1b}[31mred\n");
     }
 
@@ -169,8 +170,8 @@ mod tests {
     fn keys_are_chosen_or_left_out() {
         let line = br#"{"a":1,"b":"two","c":{"b":3}}"#;
         let only = render(Form::Json, Fields::Only(vec!["b".to_owned()])).lines(line);
-        assert_eq!(String::from_utf8(only).unwrap(), "{\"b\":\"two\"}\n");
+        assert_eq!(String::from_utf8(only.into_owned()).unwrap(), "{\"b\":\"two\"}\n");
         let without = render(Form::Json, Fields::Without(vec!["b".to_owned()])).lines(line);
-        assert_eq!(String::from_utf8(without).unwrap(), "{\"a\":1,\"c\":{\"b\":3}}\n");
+        assert_eq!(String::from_utf8(without.into_owned()).unwrap(), "{\"a\":1,\"c\":{\"b\":3}}\n");
     }
 }

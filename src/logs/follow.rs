@@ -5,7 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::logs::source::FileBlocks;
+use crate::logs::source::{FileBlocks, LONGEST};
+
+/// Read at a time, of what was written in the meantime.
+const MOST: u64 = 64 << 20;
 
 /// A file that grows.
 pub struct Follow {
@@ -14,6 +17,8 @@ pub struct Follow {
     at: u64,
     /// The beginning of a line whose end has not been written yet.
     rest: Vec<u8>,
+    /// Whether what comes belongs to a line that was cut.
+    inside: bool,
 }
 
 impl Follow {
@@ -21,7 +26,7 @@ impl Follow {
     pub fn from_end(path: &Path) -> io::Result<Self> {
         let file = File::open(path).ok();
         let at = file.as_ref().map_or(Ok(0), end_of_lines)?;
-        Ok(Self { path: path.to_owned(), file, at, rest: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, at, rest: Vec::new(), inside: false })
     }
 
     /// The lines before that, to be read once.
@@ -41,8 +46,18 @@ impl Follow {
             (self.file, self.at) = (File::open(&self.path).ok(), 0);
             self.read(&mut new)?;
         }
+        if self.inside {
+            let end = memchr::memchr(b'\n', &new).map(|at| at + 1);
+            new.drain(..end.unwrap_or(new.len()));
+            self.inside = end.is_none();
+        }
         let end = memchr::memrchr(b'\n', &new).map_or(0, |at| at + 1);
-        self.rest = new.split_off(end);
+        if new.len() - end >= LONGEST {
+            self.inside = true;
+            new.push(b'\n');
+        } else {
+            self.rest = new.split_off(end);
+        }
         Ok(new)
     }
 
@@ -53,7 +68,7 @@ impl Follow {
             self.at = 0;
         }
         file.seek(SeekFrom::Start(self.at))?;
-        self.at += file.read_to_end(into)? as u64;
+        self.at += file.take(MOST).read_to_end(into)? as u64;
         Ok(())
     }
 
@@ -88,6 +103,20 @@ mod tests {
 
     fn append(path: &Path, text: &str) {
         File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_its_rest_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        append(&path, "");
+        let mut follow = Follow::from_end(&path).unwrap();
+        append(&path, &"x".repeat(LONGEST));
+        assert_eq!(follow.poll().unwrap().len(), LONGEST + 1);
+        append(&path, &"x".repeat(LONGEST));
+        assert_eq!(follow.poll().unwrap(), b"");
+        append(&path, "x\ntwo\n");
+        assert_eq!(follow.poll().unwrap(), b"two\n");
     }
 
     #[test]

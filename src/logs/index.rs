@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::logs::json::{Kind, Lines};
-use crate::logs::marks::Marks;
 use crate::logs::source::{BLOCK, Block, Blocks, FileBlocks};
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
@@ -155,19 +154,15 @@ fn marks(file: &File, count: u64) -> io::Result<([u8; 32], [u8; 32])> {
 /// The first and the last instant of the lines that start in a span of bytes.
 fn times(file: &File, start: u64, end: u64) -> io::Result<(i64, i64)> {
     let blocks = FileBlocks::of(file.try_clone()?, vec![(start, end)])?;
-    let (mut block, mut marks, mut span) = (Block::default(), Marks::default(), EMPTY);
-    let (keys, mut found) = ([b"ts".to_vec()], [None]);
+    let (mut block, mut span) = (Block::default(), EMPTY);
     if blocks.next(&mut block)? {
-        marks.set(block.lines(), 0, block.lines().len());
-        let (lines, mut from) = (Lines::new(block.lines(), &marks), 0);
-        while from < lines.text().len() {
-            let end = lines.read(from, &keys, &mut found);
-            let at = found[0].filter(|value| value.kind != Kind::Other).and_then(|value| instant(&value.text()));
-            if let (Ok(_), Some(at)) = (end, at) {
+        Lines::new(&[b"ts".to_vec()]).each(block.lines(), 0, &mut [None], |line| {
+            let time = line.found.ok().and_then(|found| found[0]).filter(|value| value.kind != Kind::Other);
+            if let Some(at) = time.and_then(|value| instant(&value.text())) {
                 span = (span.0.min(at.0), span.1.max(at.0));
             }
-            from = end.unwrap_or_else(|_| lines.end(from)) + 1;
-        }
+            true
+        });
     }
     Ok(span)
 }

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::logs::marks::{Marks, Word};
+use fearless_simd::Level;
+
+use crate::logs::marks::Marks;
 use crate::logs::reader::Reader;
+use crate::logs::usual::Usual;
 
 /// A top-level value, as it stands in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,60 +49,98 @@ impl<'a> Value<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Lines and where in them the marks stand.
+/// A line.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a, 'm> {
-    text: &'a [u8],
-    words: &'m [Word],
+pub struct Line<'a, 'f> {
+    /// Its bytes, without the line break.
+    pub text: &'a [u8],
+    /// Where it begins.
+    pub from: usize,
+    /// The last values of the keys, if it is one whole JSON object.
+    pub found: Result<&'f [Option<Value<'a>>], Malformed>,
 }
 
-impl<'a, 'm> Lines<'a, 'm> {
-    /// Of a text; its marks have to be set for every line that is read.
-    pub fn new(text: &'a [u8], marks: &'m Marks) -> Self {
-        Self { text, words: marks.of(text) }
+/// Reads lines: the usual ones at once, the others by the grammar.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    keys: Vec<Vec<u8>>,
+    /// Whether they are read at all.
+    read: bool,
+    usual: Option<Usual>,
+    marks: Marks,
+}
+
+impl Lines {
+    /// With the last values of these keys.
+    pub fn new(keys: &[Vec<u8>]) -> Self {
+        Self { keys: keys.to_vec(), read: true, usual: Usual::new(Level::new(), keys), marks: Marks::default() }
     }
 
-    /// The text.
-    pub fn text(&self) -> &'a [u8] {
-        self.text
+    /// Without what only some processors have, and by the grammar alone.
+    pub fn portable(keys: &[Vec<u8>]) -> Self {
+        Self { keys: keys.to_vec(), read: true, usual: None, marks: Marks::portable() }
     }
 
-    /// Where the line that begins at `from` ends: at its line break, or with the text.
-    pub fn end(&self, from: usize) -> usize {
-        memchr::memchr(b'\n', &self.text[from..]).map_or(self.text.len(), |at| from + at)
+    /// Whether they are objects or not.
+    pub fn unread() -> Self {
+        Self { keys: Vec::new(), read: false, usual: None, marks: Marks::default() }
     }
 
-    /// Checks the line that begins at `from`, puts the last value of each of `keys` in the place of the same number in `found`,
-    /// and says where the line ends. The places are overwritten.
+    /// Hands every line of `text` from `from` on to `visit`, as long as it says so, and says where the next would begin. `found`
+    /// has a place for each key.
     #[inline]
-    pub fn read(&self, from: usize, keys: &[Vec<u8>], found: &mut [Option<Value<'a>>]) -> Result<usize, Malformed> {
-        found.fill(None);
-        let bit = |length: usize| 1_u64 << (length % 64);
-        let lengths = keys.iter().fold(0, |lengths, key| lengths | bit(key.len()));
-        self.walk(from, |key, value| {
-            if key.kind == Kind::Plain && lengths & bit(key.raw.len()) == 0 {
-                return;
+    pub fn each<'a>(
+        &mut self,
+        text: &'a [u8],
+        mut from: usize,
+        found: &mut [Option<Value<'a>>],
+        mut visit: impl FnMut(Line<'a, '_>) -> bool,
+    ) -> usize {
+        let mut go_on = true;
+        while go_on && from < text.len() {
+            if let Some(usual) = &mut self.usual {
+                from = usual.each(text, from, found, |from, end, found| {
+                    go_on = visit(Line { text: &text[from..end], from, found: Ok(found) });
+                    go_on
+                });
+                if !go_on || from >= text.len() {
+                    break;
+                }
             }
-            for (wanted, place) in keys.iter().zip(found.iter_mut()) {
+            let end = end(text, from);
+            let read = self.read(&text[from..end], found);
+            go_on = visit(Line { text: &text[from..end], from, found: read.map(|()| &*found) });
+            from = end + 1;
+        }
+        from
+    }
+
+    fn read<'a>(&mut self, line: &'a [u8], found: &mut [Option<Value<'a>>]) -> Result<(), Malformed> {
+        found.fill(None);
+        if !self.read {
+            return Ok(());
+        }
+        self.marks.set(line);
+        Reader::new(line, self.marks.words()).object(|key, value| {
+            for (wanted, place) in self.keys.iter().zip(found.iter_mut()) {
                 if key.is(wanted) {
                     *place = Some(value);
                 }
             }
         })
     }
-
-    /// Checks it and hands every top-level key and value to `visit`, in the order in which they stand.
-    #[inline]
-    pub fn walk(&self, from: usize, visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<usize, Malformed> {
-        Reader::new(self.text, self.words, from).object(visit)
-    }
 }
 
-/// Checks `line`, which ends with its first line break, and hands every top-level key and value to `visit`.
+/// Where the line that begins at `from` ends: at its line break, or with the text.
+pub fn end(text: &[u8], from: usize) -> usize {
+    memchr::memchr(b'\n', &text[from..]).map_or(text.len(), |at| from + at)
+}
+
+/// Checks `line`, which has no line break but perhaps at its end, and hands every top-level key and value to `visit`.
 pub fn walk<'a>(line: &'a [u8], visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<(), Malformed> {
     let mut marks = Marks::default();
-    marks.set(line, 0, line.len());
-    Reader::new(line, marks.of(line), 0).object(visit).map(|_| ())
+    marks.set(line);
+    Reader::new(line, marks.words()).object(visit)
 }
 
 fn unescape(raw: &[u8]) -> Vec<u8> {
@@ -144,24 +185,48 @@ fn decode(escape: &[u8]) -> (char, usize) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
     use super::*;
 
+    /// The lines of a text, and of each its value of the key; none where it is no object.
+    type Read = Vec<(Vec<u8>, Option<Option<String>>)>;
+
+    fn read(mut lines: Lines, text: &[u8]) -> Read {
+        let mut all = Vec::new();
+        let mut found = vec![None; lines.keys.len()];
+        let end = lines.each(text, 0, &mut found, |line| {
+            let value = |value: Value<'_>| String::from_utf8_lossy(&value.text()).into_owned();
+            let found = line.found.ok().map(|found| found[0].map(value));
+            assert_eq!(line.text, &text[line.from..line.from + line.text.len()]);
+            all.push((line.text.to_vec(), found));
+            true
+        });
+        assert!(end >= text.len());
+        all
+    }
+
+    /// By the vectors of every processor, and by the grammar alone.
+    fn read_in_every_way(text: &[u8], key: &str) -> [Read; 4] {
+        let keys = [key.as_bytes().to_vec()];
+        let by = |usual| Lines { usual, ..Lines::portable(&keys) };
+        let levels = [Level::new(), Level::baseline(), Level::fallback()];
+        let [new, baseline, fallback] = levels.map(|level| read(by(Usual::new(level, &keys)), text));
+        [new, baseline, fallback, read(by(None), text)]
+    }
+
     #[expect(clippy::option_option, reason = "malformed, absent, there")]
     fn get(line: &str, key: &str) -> Option<Option<String>> {
-        let mut marks = Marks::default();
-        marks.set(line.as_bytes(), 0, line.len());
-        let mut found = [None];
-        Lines::new(line.as_bytes(), &marks).read(0, &[key.as_bytes().to_vec()], &mut found).ok()?;
-        Some(found[0].map(|value| String::from_utf8(value.text().into_owned()).unwrap()))
+        let [one, rest @ ..] = read_in_every_way(format!("{line}\n").as_bytes(), key);
+        assert!(rest.iter().all(|other| *other == one));
+        one.into_iter().next()?.1
     }
 
     #[test]
     fn the_last_of_equal_keys_counts_and_nested_ones_do_not() {
         assert_eq!(get(r#"{"a":1,"a":"2"}"#, "a"), Some(Some("2".to_owned())));
         assert_eq!(get(r#" { "x" : {"a":1} , "b" : [ {"a":2} ] } "#, "a"), Some(None));
-        assert_eq!(get("{\"\\u0061\":\"\\u00e9\\n\"}\r\n", "a"), Some(Some("é\n".to_owned())));
+        assert_eq!(get("{\"\\u0061\":\"\\u00e9\\n\"}\r", "a"), Some(Some("é\n".to_owned())));
         assert_eq!(get(r#"{"a":"\ud83d\ude00"}"#, "a"), Some(Some("😀".to_owned())));
         assert_eq!(get(r#"{"a":"\ud83d"}"#, "a"), Some(Some("\u{fffd}".to_owned())));
         assert_eq!(get(r#"{"a":null,"b":-1.5e+3}"#, "b"), Some(Some("-1.5e+3".to_owned())));
@@ -198,20 +263,54 @@ mod tests {
         assert_eq!(get(&deep, "a"), None);
     }
 
+    /// ASCII, for a change that is put anywhere.
+    fn marks() -> impl Strategy<Value = String> {
+        prop_oneof![r#"[{}\[\]:,"\\a0-2 .\-]{0,3}"#, "\\\\u00[26][12]"]
+    }
+
+    fn usual_line() -> impl Strategy<Value = String> {
+        let text = prop_oneof![r"[ab:,{}\[\]0-9 ]{0,9}", r#"(\\["\\/bn]|\\u0061|a){0,5}"#, "[ab]{50,70}", "é|€"];
+        let value = prop_oneof![
+            text.prop_map(|text| format!("\"{text}\"")),
+            "0|[1-9][0-9]{0,17}",
+            r#"true|-1|1\.5|\[1,2\]|\{"a":"b"\}"#
+        ];
+        let pairs = prop::collection::vec(("[ab]{0,2}|[ab]{6,9}|[ab]{60,63}", value), 0..9);
+        pairs.prop_map(|pairs| {
+            let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            format!("{{{}}}", pairs.join(","))
+        })
+    }
+
     proptest! {
         #[test]
-        fn what_stands_around_a_line_changes_nothing(
-            before in r#"[{}:,"\\a1 \t]{0,80}"#,
-            line in r#"[{}:,"\\a1 é\t]{0,80}"#,
-            behind in r#"[{}:,"\\a1 \n]{0,80}"#,
+        fn lines_are_read_alike_in_every_way(
+            lines in prop::collection::vec((usual_line(), prop::option::of((any::<prop::sample::Index>(), marks()))), 1..8),
+            key in "[ab]{0,2}|[ab]{7,9}|[ab]{61,63}",
         ) {
-            let line = format!("{{\"a\":{line}");
-            let text = format!("{before}\n{line}\n{behind}");
-            let mut marks = Marks::default();
-            marks.set(text.as_bytes(), 0, text.len());
-            let within = Lines::new(text.as_bytes(), &marks).walk(before.len() + 1, |_, _| ());
-            prop_assert_eq!(within.is_ok(), walk(line.as_bytes(), |_, _| ()).is_ok(), "{}", text);
-            prop_assert!(within.is_err() || within == Ok(before.len() + 1 + line.len()), "{}", text);
+            let spoilt = lines.into_iter().map(|(line, change)| {
+                let mut line = line.into_bytes();
+                if let Some((place, text)) = change {
+                    let place = place.index(line.len() + 1);
+                    line.splice(place..(place + text.len() / 2).min(line.len()), text.into_bytes());
+                }
+                line
+            });
+            let text = spoilt.collect::<Vec<_>>().join(&b'\n');
+            let [one, rest @ ..] = read_in_every_way(&text, &key);
+            for other in rest {
+                prop_assert_eq!(&one, &other, "{}", String::from_utf8_lossy(&text));
+            }
+            for (line, found) in one {
+                let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line);
+                let line = String::from_utf8_lossy(&line);
+                prop_assert_eq!(found.is_some(), object.is_ok(), "{}", line);
+                let (Ok(object), Some(found)) = (object, found) else { continue };
+                // What is no string is handed over as it is written.
+                let read = |found: &String| serde_json::from_str(found).unwrap_or_else(|_| found.as_str().into());
+                let written = |value: &serde_json::Value| value.as_str().map_or_else(|| value.clone(), |text| serde_json::from_str(text).unwrap_or_else(|_| text.into()));
+                prop_assert_eq!(found.as_ref().map(read), object.get(&key).map(written), "{}", line);
+            }
         }
 
         #[test]

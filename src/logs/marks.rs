@@ -33,21 +33,16 @@ impl Marks {
         Self { level: Level::baseline(), words: Vec::new() }
     }
 
-    /// Marks what stands from one place to another, and perhaps around them.
-    pub fn set(&mut self, text: &[u8], from: usize, to: usize) {
-        if self.words.len() < text.len().div_ceil(WIDTH) {
-            self.words.resize(text.len().div_ceil(WIDTH), Word::default());
-        }
-        let (first, end) = (from / WIDTH, to.div_ceil(WIDTH).min(text.len().div_ceil(WIDTH)));
-        let Some(words) = self.words.get_mut(first..end) else { return };
-        let part = &text[first * WIDTH..text.len().min(end * WIDTH)];
-        let level = self.level;
-        dispatch!(level, simd => mark(simd, part, words));
+    /// Marks a text.
+    pub fn set(&mut self, text: &[u8]) {
+        self.words.resize(text.len().div_ceil(WIDTH), Word::default());
+        let (level, words) = (self.level, self.words.as_mut_slice());
+        dispatch!(level, simd => mark(simd, text, words));
     }
 
-    /// The marks of a text, all of them set before.
-    pub fn of(&self, text: &[u8]) -> &[Word] {
-        &self.words[..text.len().div_ceil(WIDTH)]
+    /// The marks.
+    pub fn words(&self) -> &[Word] {
+        &self.words
     }
 }
 
@@ -89,10 +84,10 @@ mod tests {
                 word.beyond |= u64::from(byte >= 0x80) << (place % WIDTH);
             }
             for mut marks in [Marks::default(), Marks::portable(), Marks { level: Level::fallback(), words: Vec::new() }] {
-                marks.set(&text, 0, text.len());
-                prop_assert_eq!(marks.of(&text), each.as_slice());
-                marks.set(&text, text.len() / 2, text.len());
-                prop_assert_eq!(marks.of(&text), each.as_slice());
+                marks.set(&text);
+                prop_assert_eq!(marks.words(), each.as_slice());
+                marks.set(&text[..1]);
+                prop_assert_eq!(marks.words().len(), 1);
             }
         }
     }

@@ -3,7 +3,8 @@
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
-use crate::logs::json::{Kind, Lines, Value};
+use crate::logs::json::{Kind, Line, Lines, Value};
+use crate::logs::needles::Needles;
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
 
@@ -169,41 +170,43 @@ impl Query {
     }
 
     /// Bytes of which at least one has to be in every line that is a match; none if every line has to be looked at.
-    pub fn needles(&self) -> Option<Vec<Finder<'static>>> {
+    pub fn needles(&self) -> Option<Needles> {
         if self.invert || self.malformed {
             return None;
         }
         let literal = self.texts.iter().find_map(|text| match text {
-            Text::Literal(finder) => Some(vec![finder.as_ref().clone()]),
-            Text::Pattern(_) => None,
+            Text::Literal(finder) if !finder.needle().is_empty() => Some(finder.needle()),
+            Text::Literal(_) | Text::Pattern(_) => None,
         });
-        literal.or_else(|| self.value_needles())
+        literal.map(|literal| Needles::new(literal, literal)).or_else(|| self.value_needles())
     }
 
     /// The longest value that is asked for alone, with its quotes; and the beginning of the only other spelling that its
     /// characters have in JSON.
-    fn value_needles(&self) -> Option<Vec<Finder<'static>>> {
+    fn value_needles(&self) -> Option<Needles> {
         let one = |test: &Test| match test {
             Test::Is(texts) if texts.len() == 1 && is_spelt_plainly(&texts[0]) => Some(texts[0].clone()),
             _ => None,
         };
         let value = self.tests.iter().filter_map(|(_, test)| one(test)).max_by_key(String::len)?;
-        let quoted = format!("\"{value}\"");
-        Some([quoted.as_str(), "\\u00"].map(|needle| Finder::new(needle.as_bytes()).into_owned()).into())
+        Some(Needles::new(format!("\"{value}\"").as_bytes(), b"\\u00"))
     }
 
-    /// Judges the line that begins at `from`, and says where it ends. `found` has a place for each key.
-    pub fn judge<'a>(&self, lines: Lines<'a, '_>, from: usize, found: &mut [Option<Value<'a>>]) -> (Verdict, usize) {
-        let read = if self.reads_fields() { lines.read(from, &self.keys, found) } else { Ok(lines.end(from)) };
-        let Ok(end) = read else {
-            let asked_for = self.malformed && !self.invert;
-            return (if asked_for { Verdict::Match } else { Verdict::Malformed }, lines.end(from));
+    /// What reads the lines.
+    pub fn lines(&self) -> Lines {
+        if self.reads_fields() { Lines::new(&self.keys) } else { Lines::unread() }
+    }
+
+    /// Judges a line.
+    #[inline]
+    pub fn judge(&self, line: Line<'_, '_>) -> Verdict {
+        let Ok(found) = line.found else {
+            return if self.malformed && !self.invert { Verdict::Match } else { Verdict::Malformed };
         };
-        let line = &lines.text()[from..end];
         let holds = !self.malformed
             && self.tests.iter().all(|(key, test)| test.holds(found[*key].as_ref()))
-            && self.texts.iter().all(|text| text.is_in(line));
-        (if holds == self.invert { Verdict::Other } else { Verdict::Match }, end)
+            && self.texts.iter().all(|text| text.is_in(line.text));
+        if holds == self.invert { Verdict::Other } else { Verdict::Match }
     }
 }
 

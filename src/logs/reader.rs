@@ -8,7 +8,7 @@ use crate::logs::marks::{WIDTH, Word};
 /// Deeper than this nobody nests on purpose.
 const DEEPEST: u32 = 512;
 
-/// Reads a line of a text whose marks are set; what stands behind the line is looked at, never read.
+/// Reads a line whose marks are set.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a, 'm> {
     text: &'a [u8],
@@ -22,16 +22,15 @@ pub(super) struct Reader<'a, 'm> {
 }
 
 impl<'a, 'm> Reader<'a, 'm> {
-    pub(super) fn new(text: &'a [u8], words: &'m [Word], from: usize) -> Self {
-        let mut reader = Self { text, words, at: from, word: 0, left: 0, beyond: 0 };
-        reader.seek(from);
+    pub(super) fn new(text: &'a [u8], words: &'m [Word]) -> Self {
+        let mut reader = Self { text, words, at: 0, word: 0, left: 0, beyond: 0 };
+        reader.seek(0);
         reader
     }
 
-    /// Checks the line, hands every top-level key and value to `visit`, and says where the line ends.
+    /// Checks the line, and hands every top-level key and value to `visit`.
     #[inline(always)]
-    pub(super) fn object(mut self, mut visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<usize, Malformed> {
-        let start = self.at;
+    pub(super) fn object(mut self, mut visit: impl FnMut(Value<'a>, Value<'a>)) -> Result<(), Malformed> {
         self.space();
         self.expect(b'{')?;
         self.space();
@@ -56,10 +55,10 @@ impl<'a, 'm> Reader<'a, 'm> {
         if self.peek().is_some_and(|byte| byte != b'\n') {
             return Err(Malformed);
         }
-        if self.beyond != 0 && std::str::from_utf8(&self.text[start..self.at]).is_err() {
+        if self.beyond != 0 && std::str::from_utf8(self.text).is_err() {
             return Err(Malformed);
         }
-        Ok(self.at)
+        Ok(())
     }
 
     /// The next mark; the end where there is none.

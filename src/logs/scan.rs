@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use memchr::memmem::Finder;
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use crate::logs::count::{By, Counts};
-use crate::logs::json::{Lines, Value};
-use crate::logs::marks::Marks;
+use crate::logs::json::{Line, Lines};
+use crate::logs::needles::Needles;
 use crate::logs::query::{Query, Verdict};
 use crate::logs::source::{Block, Blocks};
 
@@ -85,6 +84,8 @@ struct Turn {
     ready: BTreeMap<usize, Vec<u8>>,
     /// Whether somebody is handing out.
     busy: bool,
+    /// How many are too far ahead.
+    waiting: usize,
     /// Set once nothing more is wanted, or nothing more can be had.
     ended: Option<io::Result<()>>,
 }
@@ -95,7 +96,9 @@ impl Turns<'_, '_> {
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = lock();
         while number > state.next + AHEAD && state.ended.is_none() {
+            state.waiting += 1;
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         state.ready.insert(number, found);
         if state.busy {
@@ -117,7 +120,10 @@ impl Turns<'_, '_> {
                 Ok(false) => state.ended = Some(Ok(())),
                 Err(error) => state.ended = Some(Err(error)),
             }
-            self.moved.notify_all();
+            // It costs a call of the system, even where nobody waits.
+            if state.waiting > 0 {
+                self.moved.notify_all();
+            }
         }
         state.busy = false;
         state.ended.is_none()
@@ -128,15 +134,15 @@ impl Turns<'_, '_> {
 pub struct Search<'a> {
     query: &'a Query,
     want: &'a Want,
-    needles: Option<Vec<Finder<'static>>>,
-    marks: Marks,
+    needles: Option<Needles>,
+    lines: Lines,
     report: Report,
 }
 
 impl<'a> Search<'a> {
     /// A search that has found nothing yet.
     pub fn new(query: &'a Query, want: &'a Want) -> Self {
-        Self { query, want, needles: query.needles(), marks: Marks::default(), report: Report::default() }
+        Self { query, want, needles: query.needles(), lines: query.lines(), report: Report::default() }
     }
 
     fn all(mut self, blocks: &dyn Blocks, turns: &Turns<'_, '_>) -> Report {
@@ -165,51 +171,39 @@ impl<'a> Search<'a> {
 
     /// The lines of a block that match, each with its line break, if lines are wanted.
     pub fn search(&mut self, block: &[u8]) -> Vec<u8> {
-        let mut found = vec![None; self.query.keys().len()];
-        let mut marks = std::mem::take(&mut self.marks);
+        let Self { query, want, needles, lines, report } = self;
         let mut picked = Picked { block, out: Vec::new(), from: 0, to: 0 };
-        if let Some(needles) = self.needles.take() {
-            let mut candidates = Candidates::new(block, &needles);
-            while let Some((from, to)) = candidates.next_line() {
-                marks.set(block, from, to + 1);
-                self.look(Lines::new(block, &marks), from, &mut found, &mut picked);
+        let mut look = |line: Line<'_, '_>| match query.judge(line) {
+            Verdict::Match => {
+                report.matched += 1;
+                match want {
+                    Want::Lines => picked.take(line.from, line.from + line.text.len()),
+                    Want::Count => {}
+                    Want::Groups(by, time) => report.counts.add(by, *time, line.found.unwrap_or_default()),
+                }
             }
-            self.needles = Some(needles);
+            Verdict::Other => {}
+            Verdict::Malformed => report.malformed += 1,
+        };
+        let mut found = vec![None; query.keys().len()];
+        if let Some(needles) = needles {
+            let mut at = 0;
+            for &hit in needles.find(block) {
+                if hit >= at {
+                    let from = memrchr(b'\n', &block[at..hit]).map_or(at, |before| at + before + 1);
+                    at = lines.each(block, from, &mut found, |line| {
+                        look(line);
+                        false
+                    });
+                }
+            }
         } else {
-            marks.set(block, 0, block.len());
-            let (lines, mut from) = (Lines::new(block, &marks), 0);
-            while from < block.len() {
-                from = self.look(lines, from, &mut found, &mut picked) + 1;
-            }
+            lines.each(block, 0, &mut found, |line| {
+                look(line);
+                true
+            });
         }
-        self.marks = marks;
         picked.all()
-    }
-
-    /// Looks at the line that begins at `from`, and says where it ends.
-    #[inline]
-    fn look<'b>(
-        &mut self,
-        lines: Lines<'b, '_>,
-        from: usize,
-        found: &mut [Option<Value<'b>>],
-        picked: &mut Picked<'_>,
-    ) -> usize {
-        let (verdict, end) = self.query.judge(lines, from, found);
-        match verdict {
-            Verdict::Match => self.report.matched += 1,
-            Verdict::Other => return end,
-            Verdict::Malformed => {
-                self.report.malformed += 1;
-                return end;
-            }
-        }
-        match self.want {
-            Want::Lines => picked.take(from, end),
-            Want::Count => {}
-            Want::Groups(by, time) => self.report.counts.add(by, *time, found),
-        }
-        end
     }
 }
 
@@ -246,37 +240,5 @@ impl Picked<'_> {
     fn all(mut self) -> Vec<u8> {
         self.copy();
         self.out
-    }
-}
-
-/// The lines of a block that hold one of some bytes.
-struct Candidates<'b, 'n> {
-    block: &'b [u8],
-    at: usize,
-    /// Each with where it stands next.
-    needles: Vec<(&'n Finder<'static>, usize)>,
-}
-
-impl<'b, 'n> Candidates<'b, 'n> {
-    fn new(block: &'b [u8], needles: &'n [Finder<'static>]) -> Self {
-        let mut all = Self { block, at: 0, needles: needles.iter().map(|needle| (needle, 0)).collect() };
-        for (needle, place) in &mut all.needles {
-            *place = needle.find(block).unwrap_or(block.len());
-        }
-        all
-    }
-
-    /// Where the next one begins and ends.
-    fn next_line(&mut self) -> Option<(usize, usize)> {
-        let hit = self.needles.iter().map(|(_, place)| *place).min().filter(|place| *place < self.block.len())?;
-        let from = memrchr(b'\n', &self.block[self.at..hit]).map_or(self.at, |before| self.at + before + 1);
-        let to = memchr(b'\n', &self.block[hit..]).map_or(self.block.len(), |after| hit + after);
-        self.at = (to + 1).min(self.block.len());
-        for (needle, place) in &mut self.needles {
-            if *place < self.at {
-                *place = needle.find(&self.block[self.at..]).map_or(self.block.len(), |found| self.at + found);
-            }
-        }
-        Some((from, to))
     }
 }

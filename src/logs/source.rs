@@ -212,6 +212,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether all of it can be read without waiting for whoever writes it.
+    pub fn is_at_hand(&self) -> bool {
+        matches!(self, Self::File(path) if path.is_file())
+    }
+
     /// Opens it whole.
     pub fn open(&self) -> io::Result<Box<dyn Blocks>> {
         let Self::File(path) = self else { return Ok(Box::new(StreamBlocks::new(Box::new(io::stdin())))) };
