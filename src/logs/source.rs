@@ -141,6 +141,8 @@ pub struct StreamBlocks(Mutex<Stream>);
 
 struct Stream {
     reader: Box<dyn Read + Send>,
+    /// Whether lines are handed on as they come, or many together.
+    live: bool,
     rest: Vec<u8>,
     number: usize,
     ended: bool,
@@ -151,9 +153,36 @@ struct Stream {
 }
 
 impl StreamBlocks {
-    /// What `reader` gives until its end.
-    pub fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self(Mutex::new(Stream { reader, rest: Vec::new(), number: 0, ended: false, failed: None, inside: false }))
+    /// What `reader` gives until its end; `live` where it may give some now and more later.
+    pub fn new(reader: Box<dyn Read + Send>, live: bool) -> Self {
+        Self(Mutex::new(Stream {
+            reader,
+            live,
+            rest: Vec::new(),
+            number: 0,
+            ended: false,
+            failed: None,
+            inside: false,
+        }))
+    }
+}
+
+impl Stream {
+    fn read(&mut self, wanted: u64, into: &mut Vec<u8>) -> io::Result<usize> {
+        let mut reader = self.reader.by_ref().take(wanted);
+        if !self.live {
+            return reader.read_to_end(into);
+        }
+        let known = into.len();
+        into.resize(known + usize::try_from(wanted).unwrap_or(REST), 0);
+        let read = loop {
+            match reader.read(&mut into[known..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        into.truncate(known + *read.as_ref().unwrap_or(&0));
+        read
     }
 }
 
@@ -174,7 +203,7 @@ impl Blocks for StreamBlocks {
                 break block.bytes.len();
             }
             let wanted = BLOCK.saturating_sub(block.bytes.len() as u64).max(REST as u64);
-            match stream.reader.by_ref().take(wanted).read_to_end(&mut block.bytes) {
+            match stream.read(wanted, &mut block.bytes) {
                 Ok(read) => stream.ended = read == 0,
                 // What came before is handed out first.
                 Err(error) => (stream.ended, stream.failed) = (true, Some(error)),
@@ -219,8 +248,9 @@ impl Source {
 
     /// Opens it whole.
     pub fn open(&self) -> io::Result<Box<dyn Blocks>> {
-        let Self::File(path) = self else { return Ok(Box::new(StreamBlocks::new(Box::new(io::stdin())))) };
+        let Self::File(path) = self else { return Ok(Box::new(StreamBlocks::new(Box::new(io::stdin()), true))) };
         let file = File::open(path)?;
+        let live = !self.is_at_hand();
         let unpacked: Box<dyn Read + Send> = match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file))),
             Some("zst") => {
@@ -230,7 +260,7 @@ impl Source {
             _ if file.metadata()?.is_file() => return Ok(Box::new(FileBlocks::whole(file)?)),
             _ => Box::new(file),
         };
-        Ok(Box::new(StreamBlocks::new(unpacked)))
+        Ok(Box::new(StreamBlocks::new(unpacked, live)))
     }
 }
 
@@ -277,9 +307,9 @@ mod tests {
         }
 
         #[test]
-        fn a_stream_gives_whole_lines(lines in prop::collection::vec("[ab]{0,9}", 0..30)) {
+        fn a_stream_gives_whole_lines(lines in prop::collection::vec("[ab]{0,9}", 0..30), live: bool) {
             let text = lines.join("\n");
-            let blocks = StreamBlocks::new(Box::new(io::Cursor::new(text.clone().into_bytes())));
+            let blocks = StreamBlocks::new(Box::new(io::Cursor::new(text.clone().into_bytes())), live);
             prop_assert_eq!(String::from_utf8(all(&blocks)).unwrap(), text);
         }
     }

@@ -1,8 +1,9 @@
 //! `discuno logs`.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::process::Deployment;
 use crate::support::pty::Terminal;
@@ -211,6 +212,26 @@ async fn what_is_appended_is_followed_through_rotation() {
     append("second");
     terminal.shows("n=second").await;
     assert!(!terminal.screen().contains("old"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_piped_is_searched_as_it_comes() {
+    let (deployment, _) = logged().await;
+    let mut command = deployment.command(&["logs", "--file", "-", "event=new"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (found, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        std::io::BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| found.send(line))
+    });
+    input.write_all(b"{\"event\":\"old\"}\n{\"event\":\"new\"}\n{\"ev").unwrap();
+    let first = lines.recv_timeout(Duration::from_secs(30)).expect("a line before the end of the input");
+    assert_eq!(first, "{\"event\":\"new\"}");
+    input.write_all(b"ent\":\"new\",\"n\":2}").unwrap();
+    drop(input);
+    assert_eq!(lines.recv().unwrap(), "{\"event\":\"new\",\"n\":2}");
+    assert!(child.wait().unwrap().success());
+    reader.join().unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
