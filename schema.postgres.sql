@@ -81,6 +81,11 @@ CREATE TABLE runs (
 CREATE UNIQUE INDEX runs_identity ON runs (coalesce(payment_id, 0), workflow, key);
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX runs_failed ON runs (workflow) WHERE state = 'failed';
+-- Every run is written several times in its life and stays for good: cleaned up by a share of all rows, the index of
+-- what is due would be full of what was.
+ALTER TABLE runs SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_analyze_scale_factor = 0.02);
+ALTER TABLE payments SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000);
 
 -- The tries of each step of each run; the final one is what the step is remembered by.
 CREATE TABLE attempts (

@@ -8,11 +8,13 @@ use std::time::Duration;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::time::Timestamp;
 use discuno::store::error::Error;
+use discuno::store::postgres::{self, Address, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite, file};
 use discuno::store::{Inbox, Store};
 use rusqlite::Connection;
 
 use crate::conformance::subjects;
+use crate::support::cluster::Cluster;
 use crate::support::process::Deployment;
 use crate::support::{World, money, newest, scratch};
 
@@ -174,4 +176,68 @@ async fn what_reads_an_older_database_names_the_command_that_upgrades_it() {
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("discuno.db.schema-2"), "{said}");
     assert_eq!(deployment.ran(&["payments"]).0, Some(0));
+}
+
+/// A PostgreSQL database that a program of the first version made.
+const POSTGRES: &str = concat!(
+    "CREATE SCHEMA discuno; SET search_path = discuno;",
+    include_str!("../fixtures/databases/postgres-v1.sql"),
+    "INSERT INTO meta VALUES ('schema', '1'), ('mode', 'test');"
+);
+
+fn name_of(address: &str) -> &str {
+    address.rsplit('/').next().unwrap()
+}
+
+#[test]
+fn an_older_postgres_schema_is_brought_up_while_others_are_at_work_in_it() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let address = cluster.fresh();
+    let name = name_of(&address);
+    cluster.run(name, POSTGRES).unwrap();
+    let place: Address = address.parse().unwrap();
+    let too_old = Postgres::existing(&place, postgres::Mode::Inline).err().map(|error| error.to_string());
+    assert!(too_old.as_ref().is_some_and(|error| error.contains("`discuno serve` brings it there")), "{too_old:?}");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| drop(Postgres::open(&place, postgres::Mode::Inline, "test").unwrap()));
+        }
+    });
+    assert_eq!(postgres::check::check(&place).unwrap(), Vec::<String>::new());
+    let fresh = cluster.fresh();
+    drop(Postgres::open(&fresh.parse().unwrap(), postgres::Mode::Inline, "test").unwrap());
+    let made = |name: &str| {
+        let options =
+            "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'discuno'::regnamespace ORDER BY 1";
+        (
+            cluster.run(name, options).unwrap(),
+            cluster.run(name, "SELECT value FROM discuno.meta WHERE key = 'schema'").unwrap(),
+        )
+    };
+    assert_eq!(made(name), made(name_of(&fresh)));
+}
+
+#[test]
+fn a_program_works_in_a_newer_postgres_schema_only_if_that_lets_it() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let address = cluster.fresh();
+    let name = name_of(&address);
+    let place: Address = address.parse().unwrap();
+    let open = || Postgres::open(&place, postgres::Mode::Inline, "test").map(drop);
+    open().unwrap();
+    let known: i64 = cluster.run(name, "SELECT value FROM discuno.meta WHERE key = 'schema'").unwrap().parse().unwrap();
+    let newer = |least: i64| {
+        let set = |key: &str, value: i64| {
+            let put = format!(
+                "INSERT INTO discuno.meta VALUES ('{key}', '{value}') ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+            );
+            cluster.run(name, &put).unwrap();
+        };
+        set("schema", known + 1);
+        set("schema_least", least);
+        open()
+    };
+    newer(known).unwrap();
+    let refused = newer(known + 1).unwrap_err().to_string();
+    assert!(refused.contains("use the newer discuno"), "{refused}");
 }

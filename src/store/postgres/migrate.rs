@@ -7,8 +7,22 @@ use crate::store::sql::{Connection, fence};
 
 pub(super) const SCHEMA: &str = include_str!("../../../schema.postgres.sql");
 
+/// What brings a database from one version to the next, while programs of the version before are at work in it.
+struct Delta {
+    sql: &'static str,
+    /// The oldest program that can go on working in what it makes.
+    least: i64,
+}
+
+/// The first one starts at version 1. Whoever changes `schema.postgres.sql` adds one, and keeps the schema of the version before
+/// in `tests/fixtures/databases`.
+const DELTAS: [Delta; 1] = [Delta { sql: include_str!("deltas/2.sql"), least: 1 }];
+
 /// The version of `schema.postgres.sql`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// How often a lock that somebody holds is waited for, 3 s each time: who waits for it behind us waits as long.
+const TRIES: usize = 10;
 
 /// One process at a time brings a database up.
 const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(4871002)) AS held";
@@ -16,15 +30,23 @@ const THERE: &str = "SELECT 1 FROM pg_namespace n JOIN pg_class c ON c.relnamesp
      WHERE n.nspname = 'discuno' AND c.relname = 'meta'";
 const GET: &str = "SELECT value FROM meta WHERE key = ?1";
 const PUT: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
+const SET: &str =
+    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-/// Makes the schema in a database that has none; refuses one of a newer program, and one that holds the other kind of
-/// money.
+/// Makes the schema in a database that has none, and brings one of an older program up; refuses one of a newer program that does
+/// not let this one work in it, and one that holds the other kind of money.
 pub(super) fn run(address: &Address, money: &str) -> Result<(), Error> {
     let session = Session::open(address)?;
-    session.batch("BEGIN")?;
-    let outcome = bring_up(&session, money);
-    session.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-    outcome
+    let mut tries = 1;
+    loop {
+        session.batch("BEGIN")?;
+        let outcome = bring_up(&session, money);
+        session.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        match outcome {
+            Err(Error::Busy) if tries < TRIES => tries += 1,
+            outcome => return outcome,
+        }
+    }
 }
 
 fn bring_up(session: &Session, money: &str) -> Result<(), Error> {
@@ -35,6 +57,7 @@ fn bring_up(session: &Session, money: &str) -> Result<(), Error> {
         session.batch(SCHEMA)?;
         conn.prepare_cached(PUT)?.execute(["schema", &VERSION.to_string()])?;
     }
+    upgrade(session)?;
     compatible(&conn)?;
     fence::check(&conn)?;
     match get(&conn, "mode")? {
@@ -73,14 +96,33 @@ pub(super) fn discard_unfinished(address: &Address) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Only adds: whoever is at work in the database goes on.
+fn upgrade(session: &Session) -> Result<(), Error> {
+    let conn = Connection::Postgres(session);
+    let version = number(&conn, "schema")?;
+    let steps = usize::try_from(version - 1).ok().and_then(|done| DELTAS.get(done..)).unwrap_or_default();
+    let Some(least) = steps.iter().map(|delta| delta.least).max() else { return Ok(()) };
+    session.batch("SET LOCAL statement_timeout = 0")?;
+    for delta in steps {
+        session.batch(delta.sql)?;
+    }
+    conn.prepare_cached(SET)?.execute(["schema", &VERSION.to_string()])?;
+    conn.prepare_cached(SET)?.execute(["schema_least", &least.to_string()])?;
+    Ok(())
+}
+
 fn compatible(conn: &Connection<'_>) -> Result<(), Error> {
-    let version = get(conn, "schema")?.and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-    if version == VERSION {
+    let (version, least) = (number(conn, "schema")?, number(conn, "schema_least")?);
+    let beside = version > VERSION && (1..=VERSION).contains(&least);
+    if version == VERSION || beside {
         return Ok(());
     }
-    let advice =
-        if version > VERSION { "use the newer discuno" } else { "it was never released: begin a new database" };
+    let advice = if version > VERSION { "use the newer discuno" } else { "`discuno serve` brings it there" };
     Err(Error::Illegal(format!("the database has schema {version} and this program knows {VERSION}: {advice}")))
+}
+
+fn number(conn: &Connection<'_>, key: &str) -> Result<i64, Error> {
+    Ok(get(conn, key)?.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {

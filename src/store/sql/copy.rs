@@ -36,7 +36,7 @@ const PAGE: usize = 2000;
 const VALUES: usize = 4000;
 
 /// Of each store its own: which schema it is of, whether it can be written, where its data went.
-const OWN: &str = "key NOT IN ('schema', 'probe', 'moved', 'filling', 'mode')";
+const OWN: &str = "key NOT IN ('schema', 'schema_least', 'probe', 'moved', 'filling', 'mode')";
 
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     TABLES.into_iter().map(|(name, _)| name)
