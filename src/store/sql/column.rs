@@ -66,6 +66,12 @@ impl<T: Param> Param for Option<T> {
     }
 }
 
+impl Param for Column<'_> {
+    fn column(&self) -> Column<'_> {
+        *self
+    }
+}
+
 impl<T: Param + ?Sized> Param for &T {
     fn column(&self) -> Column<'_> {
         (**self).column()

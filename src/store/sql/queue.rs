@@ -17,7 +17,7 @@ use crate::store::change::{Change, NewRun};
 use crate::store::error::Error;
 use crate::store::sql::alerts::TELL_WORKFLOW;
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
-use crate::store::sql::column::params;
+use crate::store::sql::column::{Column, params};
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{Backend, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
@@ -27,10 +27,10 @@ const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
 const DUE_RUN: &str = "SELECT id FROM runs WHERE id = ?1 AND (due_at <= ?2 OR state = 'queued') \
      AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow')";
 const CLAIM: &str =
-    "UPDATE runs SET state = 'running', owner = ?2, due_at = ?3, token = token + 1, stalls = stalls + 1 WHERE id = ?1";
+    "UPDATE runs SET state = 'running', owner = ?1, due_at = ?2, token = token + 1, stalls = stalls + 1 WHERE id IN";
 const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
      r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, r.retries, coalesce(r.input, p.checkout, 'null') \
-     FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id = ?1";
+     FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id IN";
 const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure, a.retried FROM attempts a \
      WHERE a.run_id = ?1 ORDER BY a.seq";
 const HELD: &str = "SELECT payment_id, event_id, cancel_requested, workflow FROM runs WHERE id = ?1 AND token = ?2 AND state = 'running'";
@@ -73,7 +73,8 @@ impl<B: Backend> Queue for B {
         let owner = owner.to_owned();
         self.in_transaction(move |conn| {
             let due = conn.prepare_cached(&format!("{DUE_RUN}{}", skip_held(conn)))?.exists([run.0, now.0])?;
-            if due { claim_one(conn, &owner, run.0, until).map(Some) } else { Ok(None) }
+            let due: &[i64] = if due { &[run.0] } else { &[] };
+            Ok(claim_all(conn, &owner, due, until)?.pop())
         })
         .await
     }
@@ -211,7 +212,7 @@ fn claim(
         .prepare_cached(&format!("{DUE}{}", skip_held(conn)))?
         .query_map([now.0, want], |found| found.get(0))?
         .collect::<Result<_, _>>()?;
-    due.into_iter().map(|id| claim_one(conn, owner, id, until)).collect()
+    claim_all(conn, owner, &due, until)
 }
 
 /// Whoever claims at the same time takes other runs.
@@ -219,14 +220,35 @@ fn skip_held(conn: &Connection<'_>) -> &'static str {
     conn.pick("", " FOR NO KEY UPDATE SKIP LOCKED")
 }
 
-fn claim_one(conn: &Connection<'_>, owner: &str, id: i64, until: Timestamp) -> Result<Claimed, Error> {
-    conn.prepare_cached(CLAIM)?.execute(params![id, owner, until.0])?;
-    let (run, input) =
-        conn.prepare_cached(READ)?.query_row([id], |found| Ok((row::run(found)?, found.get::<String>(15)?)))?;
-    let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
-    // A run that was never claimed before has tried nothing.
-    let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
-    Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
+/// In two statements whatever their number: each is a way to the server and back.
+fn claim_all(conn: &Connection<'_>, owner: &str, ids: &[i64], until: Timestamp) -> Result<Vec<Claimed>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    // The last again and again up to a power of two, so that few statements are prepared.
+    let padded = ids.iter().chain(std::iter::repeat(&ids[ids.len() - 1])).take(ids.len().next_power_of_two());
+    let bound: Vec<Column<'_>> = padded.map(|id| Column::Integer(*id)).collect();
+    let with_owner = [&[Column::Text(owner), Column::Integer(until.0)], bound.as_slice()].concat();
+    conn.prepare_cached(&format!("{CLAIM} ({})", places(3, bound.len())))?.execute(with_owner.as_slice())?;
+    let read = format!("{READ} ({})", places(1, bound.len()));
+    let runs = conn
+        .prepare_cached(&read)?
+        .query_map(bound.as_slice(), |found| Ok((row::run(found)?, found.get::<String>(15)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let claimed = runs.into_iter().map(|(run, input)| {
+        let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
+        // A run that was never claimed before has tried nothing.
+        let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
+        Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
+    });
+    let mut claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
+    claimed.sort_by_key(|claimed| ids.iter().position(|id| *id == claimed.run.id.0));
+    Ok(claimed)
+}
+
+/// `?3, ?4, ?5` for three from the third on.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn journal(conn: &Connection<'_>, run: RunId) -> Result<Vec<Attempt>, Error> {
