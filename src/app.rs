@@ -1,6 +1,7 @@
 //! The composition root: a configuration becomes a store, providers, workflows, a server and a worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,9 @@ use crate::web::Web;
 use crate::web::admin::Admin;
 use crate::web::auth::Access;
 use crate::workflow::{self, Means, schedule};
+
+/// How long a worker waits at most without a look for what is due.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A whole deployment, put together and not yet running.
 pub struct App {
@@ -154,6 +158,7 @@ impl App {
             metrics: self.metrics.clone(),
             retry_base: self.config.retry_base,
             lease: self.config.lease,
+            longest_wait: LONGEST_WAIT,
         }
     }
 

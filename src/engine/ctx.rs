@@ -19,7 +19,6 @@ use crate::entropy::Entropy;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::PaymentId;
 use crate::model::lease::Lease;
-use crate::model::pause::PAUSED;
 use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
@@ -36,7 +35,7 @@ const STEP_BUDGET: Duration = Duration::from_secs(120);
 pub(crate) enum Stop {
     /// The run goes back to the queue.
     Suspend { attempt: Option<Attempt>, due_at: Timestamp },
-    /// An operator has stopped what a step needs: the run goes back as if nothing had been tried.
+    /// What a step needs is stopped or down: the run goes back as if nothing had been tried.
     PutBack { due_at: Timestamp },
     /// Somebody wants the run to end here.
     Cancelled,
@@ -97,6 +96,8 @@ pub struct Surroundings {
     pub retry_base: Duration,
     /// How long a lease lasts.
     pub lease: Duration,
+    /// The longest wait without a look for what is due, should every wake-up be missed.
+    pub longest_wait: Duration,
 }
 
 /// One try of a step, handed to its work.
@@ -228,8 +229,8 @@ impl Ctx {
                 self.remember(attempt(Ending::Done { output }), changes).await;
                 Ok(value)
             }
-            Err(failure) if failure.code == PAUSED && policy.retries > 0 => {
-                counted_as("paused");
+            Err(failure) if failure.was_held_back() && policy.retries > 0 => {
+                counted_as("held_back");
                 let wait = failure.retry_after().unwrap_or(self.retry_base);
                 self.stop(Stop::PutBack { due_at: ended_at.plus(wait) }).await
             }

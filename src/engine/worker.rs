@@ -19,9 +19,6 @@ use crate::model::run::Run;
 use crate::store::Claimed;
 use crate::store::error::Error;
 
-/// The longest wait without a look, should every wake-up be missed.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-
 /// How long to wait when the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -104,7 +101,7 @@ impl Worker {
     }
 
     async fn carry_until(self: Arc<Self>, id: RunId, end: Instant) -> Result<Run, Error> {
-        let Surroundings { store, clock, lease, .. } = &self.surroundings;
+        let Surroundings { store, clock, lease, longest_wait, .. } = &self.surroundings;
         let mut changes = store.changes();
         let mut at_once = true;
         loop {
@@ -114,7 +111,7 @@ impl Worker {
             if run.state.is_terminal() || Instant::now() >= end {
                 return Ok(run);
             }
-            let mut wait = run.due_at.map_or(LONGEST_WAIT, |due| due.since(now));
+            let mut wait = run.due_at.map_or(*longest_wait, |due| due.since(now));
             if std::mem::take(&mut at_once) || wait.is_zero() {
                 let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
                 let deadline = Instant::now() + *lease;
@@ -142,10 +139,10 @@ impl Worker {
                 permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
                 () = stop.cancelled() => return Ok(Duration::ZERO),
             };
-            let now = self.surroundings.clock.now();
+            let (now, longest_wait) = (self.surroundings.clock.now(), self.surroundings.longest_wait);
             match self.surroundings.store.next_due().await? {
-                None => return Ok(LONGEST_WAIT),
-                Some(due) if due > now => return Ok(due.since(now).min(LONGEST_WAIT)),
+                None => return Ok(longest_wait),
+                Some(due) if due > now => return Ok(due.since(now).min(longest_wait)),
                 Some(_) => {}
             }
             let mut permits = vec![permit];

@@ -5,7 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::pause::PAUSED;
 use crate::model::words;
+
+/// The code of a failure that says: the provider is down, and is left alone for a while.
+pub const BREAKER_OPEN: &str = "breaker_open";
 
 words! {
     /// What is known of a call that did not succeed.
@@ -61,6 +65,11 @@ impl Failure {
     /// How long the provider asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_ms.map(Duration::from_millis)
+    }
+
+    /// Whether nothing was asked of the provider, since a person has stopped it or it is down. That is no try.
+    pub fn was_held_back(&self) -> bool {
+        matches!(self.code.as_str(), PAUSED | BREAKER_OPEN)
     }
 
     /// Whether the call certainly did not take effect.

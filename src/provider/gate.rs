@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::model::failure::BREAKER_OPEN;
 use crate::model::pause::PAUSED;
 use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
@@ -116,7 +117,7 @@ impl Gate {
         let now = Instant::now();
         match state.closed_until {
             Some(until) if until > now => {
-                Err(Error::Refused { code: "breaker_open", retry_after: until.saturating_duration_since(now) })
+                Err(Error::Refused { code: BREAKER_OPEN, retry_after: until.saturating_duration_since(now) })
             }
             Some(_) => {
                 state.closed_until = Some(now + COOL_DOWN);

@@ -1,7 +1,11 @@
 //! The checkout workflow under every fault at every call, every crash before and after every effect, every failing
 //! write, and cancelled.
 
+use discuno::model::payment::PaymentStatus;
+use discuno::model::step::Ending;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::Subject;
+use serde_json::json;
 
 use crate::support::{Event, Rehearsal, World};
 
@@ -54,4 +58,26 @@ async fn a_zombie_that_wakes_after_its_lease_records_nothing() {
     world.send(&Event::paid("zoe@example.edu")).await;
     world.settle().await;
     world.assert_money_is_right("slow booking").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_asked_of_a_provider_that_is_down_uses_up_no_try() {
+    let world = World::new();
+    world.sandbox.inject(Fault::new(Provider::Cal, Effect::ErrorBefore { status: 503 }).times(8));
+    for number in 0..20 {
+        let event = Event::paid("zoe@example.edu").id(&format!("evt_{number}"));
+        let event = event.session("id", json!(format!("cs_test_{number}")));
+        let event = event.session("payment_intent", json!(format!("pi_{number}")));
+        world.send(&event.metadata("eventTypeId", json!((1000 + number).to_string()))).await;
+    }
+    world.settle().await;
+    for payment in world.payments().await {
+        assert_eq!(payment.status, PaymentStatus::Booked);
+        let story = world.app.store.story(Subject::Payment(payment.id)).await.unwrap();
+        for attempt in story.runs.iter().flat_map(|(_, attempts)| attempts) {
+            let (Ending::Retry { failure } | Ending::Failed { failure }) = &attempt.ending else { continue };
+            assert_ne!(failure.code, "breaker_open", "{attempt:?}");
+        }
+    }
+    assert_eq!(world.ledger().cal.bookings.len(), 20);
 }
