@@ -76,8 +76,8 @@ pub struct CalBooking {
 /// Who hosts a booking.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Host {
-    /// Cal.com's number.
-    #[serde(default)]
+    /// Cal.com's number; of one who is gone it says `unknown`.
+    #[serde(default, deserialize_with = "number")]
     pub id: Option<i64>,
     /// What they are called.
     #[serde(default)]
@@ -231,9 +231,19 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::E
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_i64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_who_is_gone_has_no_number() {
+        let host = |id: &str| serde_json::from_str::<Host>(&format!(r#"{{"id":{id},"name":"unknown"}}"#)).unwrap().id;
+        assert_eq!((host("7"), host(r#""unknown""#), host("null")), (Some(7), None, None));
+    }
 
     #[test]
     fn a_phone_is_sent_only_in_the_form_cal_takes() {
