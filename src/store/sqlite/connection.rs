@@ -58,6 +58,8 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
 fn harden(conn: &Connection) -> Result<(), Error> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A plan does not depend on what is bound: else each `LIMIT ?` is prepared anew whenever it is run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

@@ -93,6 +93,14 @@ impl Executor {
         Ok(())
     }
 
+    /// Looks at a database in memory.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        match &self.inner {
+            Inner::Inline(conn, _) => look(&conn.lock().unwrap_or_else(PoisonError::into_inner)),
+            Inner::Threads { .. } => Err(Error::Closed),
+        }
+    }
+
     pub(super) fn changes(&self) -> &Arc<watch::Sender<u64>> {
         &self.changes
     }

@@ -131,7 +131,7 @@ pub fn vacuum(db: &Path) -> Result<(), Error> {
     Ok(conn.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?)
 }
 
-fn damage(conn: &Connection) -> Result<Vec<String>, Error> {
+pub(super) fn damage(conn: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = conn.prepare("PRAGMA integrity_check(20)")?;
     let mut found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     found.retain(|line| line != "ok");

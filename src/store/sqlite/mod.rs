@@ -63,6 +63,19 @@ impl Sqlite {
         self.executor.forget()
     }
 
+    /// What is wrong with it, in words: [`file::check`] for a database in memory.
+    pub fn damage(&self) -> Result<Vec<String>, Error> {
+        self.executor.look(file::damage)
+    }
+
+    /// How much a database in memory takes.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        self.executor.look(|conn| {
+            let read = |pragma: &str| conn.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
+            Ok((read("PRAGMA page_count")? * read("PRAGMA page_size")?).unsigned_abs())
+        })
+    }
+
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
         file::there(path)?;
