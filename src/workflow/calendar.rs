@@ -15,6 +15,7 @@ use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
+use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
@@ -62,6 +63,60 @@ impl Means {
         .await
     }
 
+    /// Holds a booking that is heard of against its payment: the answer to our own request was lost, or the session was given up before.
+    /// One that was moved may be heard of by that alone; where a person paid back and let the session stand, so it does when it is moved.
+    async fn compare(&self, ctx: &Ctx, known: &Known, moved: bool) -> Result<Outcome, Failure> {
+        let Some(payment) = known.booking.payment else { return Ok("counted") };
+        let late = ctx
+            .step("compare-with-payment", Policy::DEFAULT, async |step| {
+                let read = self.payment_story(payment).await;
+                let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+                let refunding = story.refunds.iter().any(|refund| refund.status.holds_money());
+                let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
+                let mut holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
+                let left = moved && holding.all(|refund| refund.origin == RefundOrigin::Operator);
+                match payment.status {
+                    PaymentStatus::Refunded | PaymentStatus::Refunding if standing && !left => return Ok(true),
+                    // The customer was told that the free session could not be booked.
+                    PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
+                    // The answer to our own request may still be on its way, or lost.
+                    PaymentStatus::Paid | PaymentStatus::Attention if standing && !refunding && !moved => {
+                        step.also(about(&payment));
+                        step.also(Change::Learn(PaymentFact::Booked));
+                    }
+                    _ => {}
+                }
+                Ok(false)
+            })
+            .await?;
+        if !late || is_out(Mutant::SettleCheck) {
+            return Ok("counted");
+        }
+        let cancelled = ctx
+            .step("cancel-late-booking", Policy::MONEY, async |step| {
+                let reason = "The session was given up before this booking was known.";
+                self.providers.cal.cancel_booking(&known.booking.facts.uid, reason).await?;
+                let mut gone = known.booking.facts.clone();
+                gone.status = BookingStatus::Cancelled;
+                step.also(Change::Booking(gone));
+                Ok(())
+            })
+            .await;
+        let Err(failure) = cancelled else { return Ok("late_booking_cancelled") };
+        let case = NewCase {
+            kind: CaseKind::BookingAfterRefund,
+            cause: format!("booking_after_refund/{}", known.booking.facts.uid),
+            summary: "the session was given up, and yet it stands in the calendar".to_owned(),
+            detail: format!(
+                "booking {}; cancelling it failed: {} ({})",
+                known.booking.facts.uid, failure.code, failure.message
+            ),
+            at_risk: None,
+        };
+        ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
+        Ok("case_opened")
+    }
+
     /// Everything known of a payment that is there.
     pub(super) async fn payment_story(&self, id: PaymentId) -> Result<(Payment, Story), crate::store::error::Error> {
         let mut story = self.store.story(Subject::Payment(id)).await?;
@@ -86,50 +141,7 @@ impl Workflow for BookingCreated {
     async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
         let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
         ctx.commit("track-booking-created", created(&known, news.at)).await?;
-        let Some(payment) = known.booking.payment else { return Ok("counted") };
-        let late = ctx
-            .step("compare-with-payment", Policy::DEFAULT, async |step| {
-                let read = self.0.payment_story(payment).await;
-                let (payment, story) = read.map_err(|error| step.store_failure(error))?;
-                let refunding = story.refunds.iter().any(|refund| refund.status.holds_money());
-                let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
-                match payment.status {
-                    PaymentStatus::Refunded | PaymentStatus::Refunding if standing => return Ok(true),
-                    // The customer was told that the free session could not be booked.
-                    PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
-                    // The answer to our own request may still be on its way, or lost.
-                    PaymentStatus::Paid | PaymentStatus::Attention if standing && !refunding => {
-                        step.also(about(&payment));
-                        step.also(Change::Learn(PaymentFact::Booked));
-                    }
-                    _ => {}
-                }
-                Ok(false)
-            })
-            .await?;
-        if !late || is_out(Mutant::SettleCheck) {
-            return Ok("counted");
-        }
-        let cancelled = ctx
-            .step("cancel-late-booking", Policy::MONEY, async |step| {
-                let reason = "The session was given up before this booking was known.";
-                self.0.providers.cal.cancel_booking(&known.booking.facts.uid, reason).await?;
-                let mut gone = known.booking.facts.clone();
-                gone.status = BookingStatus::Cancelled;
-                step.also(Change::Booking(gone));
-                Ok(())
-            })
-            .await;
-        let Err(failure) = cancelled else { return Ok("late_booking_cancelled") };
-        let case = NewCase {
-            kind: CaseKind::BookingAfterRefund,
-            cause: format!("booking_after_refund/{}", news.uid),
-            summary: "the session was given up, and yet it stands in the calendar".to_owned(),
-            detail: format!("booking {}; cancelling it failed: {} ({})", news.uid, failure.code, failure.message),
-            at_risk: None,
-        };
-        ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
-        Ok("case_opened")
+        self.0.compare(ctx, &known, false).await
     }
 }
 
@@ -166,7 +178,8 @@ impl Workflow for BookingRescheduled {
             "previousStartTime": news.previous_start.map(|start| start.to_string()),
             "startTime": facts.start.to_string(),
         });
-        count(ctx, "track-booking-rescheduled", "booking_rescheduled", &known, news.at, properties).await
+        count(ctx, "track-booking-rescheduled", "booking_rescheduled", &known, news.at, properties).await?;
+        self.0.compare(ctx, &known, true).await
     }
 }
 
