@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use discuno::sim::script::{Scope, Script, Weather};
-use discuno::sim::{Campaign, Tally, Violation, crash, missing, play, shrink};
+use discuno::sim::{Campaign, Tally, Violation, crash, excessive, missing, play, shrink};
 
 use crate::exit::Exit;
 use crate::output;
@@ -106,7 +106,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     for (what, seen) in &missing {
         output::line(&format!("seen only {seen} times: {what}"))?;
     }
-    Ok(if missing.is_empty() { Exit::Done } else { Exit::Broken })
+    let repairs = excessive(&tally.coverage, weather);
+    for repair in &repairs {
+        output::line(&format!("too many repairs: {repair}"))?;
+    }
+    Ok(if missing.is_empty() && repairs.is_empty() { Exit::Done } else { Exit::Broken })
 }
 
 fn threads(args: &Args) -> usize {

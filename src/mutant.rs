@@ -22,10 +22,16 @@ words! {
         CompensationLookUp => "compensation-look-up",
         /// A booking that turns up after the refund is called off.
         SettleCheck => "settle-check",
-        /// A refund's flags fit the charge.
-        Flags => "flags",
+        /// A refund asks for the fee back only where there is one.
+        FeeFlag => "fee-flag",
+        /// A refund takes the mentor's share back only where it moved.
+        ShareFlag => "share-flag",
         /// No share moves for what is refunded or disputed.
         ShareChecks => "share-checks",
+        /// Before a share moves, Stripe is asked whether the charge is refunded or disputed.
+        ChargeLookUp => "charge-look-up",
+        /// After an unknown answer Stripe is read before a share is moved again.
+        ShareLookUp => "share-look-up",
         /// What may have happened is not taken for a failure.
         Unknown => "unknown",
         /// An event is acknowledged after its commit.

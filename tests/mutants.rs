@@ -6,15 +6,15 @@ use discuno::sim::script::Scope;
 
 /// Within so many seeds.
 const SEEDS: u64 = 2000;
-/// What has not been met by chance within as many: an answer that is lost, and more than a day until the next try.
-const TOO_RARE: [Mutant; 1] = [Mutant::KeyExpiry];
+/// From this one on.
+const FIRST: u64 = 2000;
 
 #[test]
 fn whatever_safeguard_is_taken_out_the_simulation_sees_it() {
     let mut unseen = Vec::new();
-    for &mutant in Mutant::ALL.iter().filter(|mutant| !TOO_RARE.contains(mutant)) {
+    for &mutant in Mutant::ALL {
         let scope = Scope { mutant: Some(mutant), ..Scope::default() };
-        let campaign = Campaign { first: 1, seeds: Some(SEEDS), time: None, scope, threads: 2 };
+        let campaign = Campaign { first: FIRST, seeds: Some(SEEDS), time: None, scope, threads: 2 };
         match campaign.run(|_| {}).failed {
             Some((seed, violation)) => println!("{mutant:<22} seed {seed:>5}  {violation}"),
             None => unseen.push(mutant),

@@ -17,6 +17,7 @@ use crate::sandbox::news::{News, Seen};
 use crate::sim::coverage::Coverage;
 use crate::sim::purchase::{self, Letter, Sender};
 use crate::sim::report::Violation;
+use crate::sim::script::Blow;
 use crate::store::Shared;
 use crate::store::filter::Filter;
 
@@ -42,7 +43,17 @@ pub(super) struct Hub {
     tokens: Mutex<BTreeMap<RunId, i64>>,
     broken: Mutex<Option<Violation>>,
     waiting: Mutex<Vec<watch::Sender<u64>>>,
+    strikes: Mutex<Vec<Strike>>,
+    /// When which payments were disputed, and when no longer.
+    pub(super) disputes: Mutex<Vec<(String, Timestamp, bool)>>,
     trace: Option<Mutex<String>>,
+}
+
+/// What the next process that comes to a place meets with.
+struct Strike {
+    place: String,
+    skip: u32,
+    blow: Blow,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,6 +84,8 @@ impl Hub {
             tokens: Mutex::default(),
             broken: Mutex::default(),
             waiting: Mutex::default(),
+            strikes: Mutex::default(),
+            disputes: Mutex::default(),
             trace: traced.then(Mutex::default),
         }
     }
@@ -135,6 +148,34 @@ impl Hub {
         for sender in lock(&self.waiting).iter() {
             sender.send_modify(|count| *count += 1);
         }
+    }
+
+    pub(super) fn strike_at(&self, place: String, skip: u32, blow: Blow) {
+        lock(&self.strikes).push(Strike { place, skip, blow });
+    }
+
+    /// What strikes whoever is at this place, and is used up by it.
+    pub(super) fn struck_at(&self, place: impl Fn() -> String) -> Option<Blow> {
+        let mut strikes = lock(&self.strikes);
+        if strikes.is_empty() {
+            return None;
+        }
+        let place = place();
+        let index = strikes.iter().position(|strike| strike.place == place)?;
+        let strike = strikes.get_mut(index)?;
+        if strike.skip > 0 {
+            strike.skip -= 1;
+            return None;
+        }
+        Some(strikes.remove(index).blow)
+    }
+
+    pub(super) fn disputed(&self, intent: &str, open: bool) {
+        lock(&self.disputes).push((intent.to_owned(), self.now(), open));
+    }
+
+    pub(super) fn spare(&self) {
+        lock(&self.strikes).clear();
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What must hold once everything has come to its end: the database against the ledgers of the providers. What must hold at
 //! every moment is watched where it happens, in [`hub`](crate::sim::hub).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::case::{Case, CaseKind};
@@ -9,11 +10,15 @@ use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::RefundOrigin;
 use crate::model::run::RunState;
 use crate::model::time::Timestamp;
+use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent};
+use crate::sim::bounds;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
+use crate::sim::script::Act;
 use crate::sim::world::World;
+use crate::store::change::REFUND_WORKFLOW;
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
 
@@ -59,6 +64,8 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         let drifted = line.run.failure.as_ref().is_some_and(|failure| failure.code == "nondeterminism");
         rules.hold("I15", world.deployed || !drifted, || format!("{} does not repeat itself", line.run.id));
     }
+    let skewed = world.script.items.iter().any(|item| matches!(item.act, Act::Skew { .. }));
+    let alerts: String = theirs.alerts.posts.iter().map(|post| post.body.to_string()).collect();
     for order in &world.orders {
         let payment = match store.resolve_whole(&order.session).await {
             Ok(Subject::Payment(payment)) => Some(payment),
@@ -73,18 +80,27 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         let story = store.story(Subject::Payment(payment)).await?;
         let Some(payment) = &story.payment else { continue };
         count_ends(&world.hub, payment, &story);
-        Matter { order, payment, story: &story, intent, theirs }.check(&mut rules);
+        rules.hold("I7", !story.events.is_empty(), || format!("{} came of no event", payment.id));
+        for (run, attempts) in &story.runs {
+            // A person who orders a refund has it tried at once.
+            let at_once = run.workflow == REFUND_WORKFLOW && !story.acts.is_empty();
+            bounds::tries(run, attempts, !skewed && !at_once, &mut rules);
+        }
+        bounds::silence(order, &story, &alerts, &mut rules);
+        let disputes = lock(&world.hub.disputes);
+        Matter { order, payment, story: &story, intent, theirs, disputes: &disputes }.check(&mut rules);
     }
     requests(theirs, &mut rules);
+    bounds::database(world.script.seed, &world.database, kept.len(), &mut rules)?;
     Ok(rules.0)
 }
 
 /// The rules, held against facts. The first that does not hold is kept.
 #[derive(Default)]
-struct Rules(Option<Violation>);
+pub(super) struct Rules(Option<Violation>);
 
 impl Rules {
-    fn hold(&mut self, rule: &'static str, holds: bool, why: impl FnOnce() -> String) {
+    pub(super) fn hold(&mut self, rule: &'static str, holds: bool, why: impl FnOnce() -> String) {
         if !holds && self.0.is_none() {
             self.0 = Some(Violation { rule, why: why() });
         }
@@ -98,12 +114,14 @@ struct Matter<'a> {
     story: &'a Story,
     intent: Option<&'a PaymentIntent>,
     theirs: &'a Ledger,
+    disputes: &'a [(String, Timestamp, bool)],
 }
 
 impl Matter<'_> {
     fn check(&self, rules: &mut Rules) {
         money(self.payment, self.story, self.theirs, rules);
         self.refunds(rules);
+        self.disputes(rules);
         self.shares(rules);
         self.compensation(rules);
         for (run, _) in &self.story.runs {
@@ -143,6 +161,29 @@ impl Matter<'_> {
         }
         for (mark, times) in marks {
             rules.hold("I3", times <= 1, || format!("{mark} was paid back {times} times"));
+        }
+    }
+
+    /// I12: nothing is paid back by itself while the charge is disputed, but for what was asked for before it was.
+    fn disputes(&self, rules: &mut Rules) {
+        let by_itself = |mark: &str| {
+            let mut refunds = self.story.refunds.iter();
+            refunds.any(|refund| refund.reference == mark && refund.origin == RefundOrigin::Workflow)
+        };
+        let asked = self.theirs.stripe.requests.iter().filter(|exchange| {
+            let late = matches!(exchange.effect, Some(Effect::Slow { .. }));
+            exchange.method == "POST" && !late && exchange.path.starts_with("/refunds")
+        });
+        for exchange in asked {
+            let given = |name: &str| given(exchange, name).unwrap_or_default();
+            if given("payment_intent") != self.order.intent || !by_itself(&given("metadata[discunoRefund]")) {
+                continue;
+            }
+            let known = |(intent, at, _): &&(String, Timestamp, bool)| {
+                intent == &self.order.intent && at.plus(UNDER_WAY) < exchange.at
+            };
+            let open = self.disputes.iter().rfind(known).is_some_and(|(.., open)| *open);
+            rules.hold("I12", !open, || format!("{} was asked for while the charge was disputed", exchange.body));
         }
     }
 
@@ -202,6 +243,9 @@ impl Matter<'_> {
             .max()
     }
 }
+
+/// Between a look at a charge and the arrival of what was asked for on it.
+const UNDER_WAY: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Between a look and what is done on it.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -291,6 +335,11 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     }
 }
 
+/// A field of a form.
+fn given<'a>(exchange: &'a Exchange, name: &str) -> Option<Cow<'a, str>> {
+    url::form_urlencoded::parse(exchange.body.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
 /// M6, I18: what was asked of Stripe.
 fn requests(theirs: &Ledger, rules: &mut Rules) {
     let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
@@ -301,9 +350,7 @@ fn requests(theirs: &Ledger, rules: &mut Rules) {
         };
         let first = bodies.entry(key).or_insert(&exchange.body);
         rules.hold("I18", *first == exchange.body, || format!("{key} carries two bodies"));
-        let given = |name: &str| {
-            url::form_urlencoded::parse(exchange.body.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
-        };
+        let given = |name: &str| given(exchange, name);
         let Some(intent) = given("payment_intent") else { continue };
         let Some(intent) = theirs.stripe.payment_intents.iter().find(|known| known.id == intent) else { continue };
         let fits = given("refund_application_fee").is_none() || intent.application_fee_amount.is_some();
@@ -338,7 +385,9 @@ fn count_ends(hub: &Hub, payment: &Payment, story: &Story) {
     for case in &story.cases {
         hub.note(|| format!("  {} {}: {} ({})", case.id, case.kind, case.status, case.summary));
         hub.count(|| format!("case/{} {}", case.kind, case.status));
-        if case.kind == CaseKind::Unaccounted {
+        // Where a person paid back and let the session stand, there is nothing to mend.
+        let left = story.refunds.iter().all(|refund| refund.origin == RefundOrigin::Operator);
+        if case.kind == CaseKind::Unaccounted && !left {
             hub.count(|| format!("repair/reconcile {}", case.cause.split('/').nth(1).unwrap_or_default()));
         }
     }
@@ -358,7 +407,7 @@ fn count_faults(hub: &Hub, theirs: &Ledger) {
         coverage.add(&format!("calls/{provider}"), log.len() as u64);
         for exchange in log.iter().filter(|exchange| exchange.effect.is_some()) {
             let Some(effect) = &exchange.effect else { continue };
-            coverage.count(format!("fault/{} {provider} {}", effect.name(), operation(exchange)));
+            coverage.count(format!("fault/{} {}", effect.name(), operation(provider, exchange)));
         }
         for exchange in log.iter().filter(|exchange| exchange.replayed) {
             coverage.count(format!("replayed/{}", exchange.status.unwrap_or(0)));
@@ -366,14 +415,19 @@ fn count_faults(hub: &Hub, theirs: &Ledger) {
     }
 }
 
-/// Method and path without ids.
-fn operation(exchange: &Exchange) -> String {
+/// What was asked for, by the name that faults are drawn for.
+fn operation(provider: &str, exchange: &Exchange) -> String {
     let path = exchange.path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    match parts.as_slice() {
-        [what] => format!("{} {what}", exchange.method),
-        [what, _] => format!("{} {what}/one", exchange.method),
-        [what, _, act] => format!("{} {what}/{act}", exchange.method),
-        _ => exchange.method.clone(),
-    }
+    let act = match (provider, exchange.method.as_str(), parts.as_slice()) {
+        ("posthog", ..) => return "capture".to_owned(),
+        ("mail", ..) => return "emails.send".to_owned(),
+        ("alert", ..) => return "alerts.post".to_owned(),
+        (_, "GET", [_]) => "list",
+        (_, "GET", [_, _]) => "get",
+        ("cal", "POST", [_, _, "mark-absent"]) => "mark_absent",
+        (_, "POST", [_, _, act]) => act,
+        _ => "create",
+    };
+    format!("{}.{act}", parts.first().copied().unwrap_or_default())
 }

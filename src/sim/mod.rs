@@ -6,9 +6,11 @@
 //! What must hold is watched as it happens and compared at the end with the providers' ledgers. A script that breaks a rule is [shrunk](shrink)
 //! to what it takes.
 
+mod bounds;
 mod campaign;
 mod coverage;
 pub mod crash;
+mod draw;
 mod hub;
 mod invariant;
 mod operator;
@@ -16,8 +18,10 @@ mod paths;
 mod post;
 mod process;
 mod purchase;
+mod repair;
 mod report;
 mod required;
+mod round;
 pub mod script;
 pub mod shrink;
 mod version;
@@ -27,6 +31,7 @@ mod world;
 pub use crate::sim::campaign::{Campaign, Tally};
 pub use crate::sim::coverage::Coverage;
 pub use crate::sim::invariant::money_violation;
+pub use crate::sim::repair::excessive;
 pub use crate::sim::report::{Report, Violation};
 pub use crate::sim::required::missing;
 pub use crate::sim::world::{BEGINNING, play};

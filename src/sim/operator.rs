@@ -15,8 +15,6 @@ use crate::store::{Story, Subject};
 
 /// How long a command carries out what it has ordered.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a provider stays paused.
-const PAUSE: Duration = Duration::from_mins(30);
 
 /// Orders `command` for the purchase of this number, if there is anything to order it for.
 pub(super) async fn act(world: &mut World, number: usize, command: Command) {
@@ -43,11 +41,11 @@ pub(super) async fn act(world: &mut World, number: usize, command: Command) {
                 let _ = worker.carry(run, PATIENCE).await;
             });
         }
-        Command::PauseProvider => {
+        Command::PauseProvider { millis } | Command::PauseWorkflow { millis, .. } => {
             let (store, hub) = (Arc::clone(&world.store), Arc::clone(&world.hub));
             world.background.spawn(async move {
-                tokio::time::sleep(PAUSE).await;
-                let order = Order { actor: "mia".to_owned(), reason: None, deed: Deed::Resume(stripe()) };
+                tokio::time::sleep(Duration::from_millis(millis)).await;
+                let order = Order { actor: "mia".to_owned(), reason: None, deed: Deed::Resume(paused(command)) };
                 let _ = store.operate(order, hub.now()).await;
                 hub.wake();
             });
@@ -71,10 +69,13 @@ fn deed(command: Command, payment: PaymentId, story: &Story) -> Option<Deed> {
             let open = story.cases.iter().find(|case| case.closed_at.is_none())?;
             Deed::Resolve { case: open.id, resolution: Resolution::SettledElsewhere }
         }
-        Command::PauseProvider => Deed::Pause(stripe()),
+        Command::PauseProvider { .. } | Command::PauseWorkflow { .. } => Deed::Pause(paused(command)),
     })
 }
 
-fn stripe() -> Pausable {
-    Pausable { kind: PauseKind::Provider, name: "stripe".to_owned() }
+fn paused(command: Command) -> Pausable {
+    match command {
+        Command::PauseWorkflow { name, .. } => Pausable { kind: PauseKind::Workflow, name: name.to_owned() },
+        _ => Pausable { kind: PauseKind::Provider, name: "stripe".to_owned() },
+    }
 }

@@ -106,7 +106,11 @@ impl Life {
     async fn boundary(&self, place: impl Fn() -> String) -> bool {
         self.pass().await;
         let number = self.vitals.boundaries.fetch_add(1, Ordering::Relaxed);
-        let Some(blows) = lock(&self.vitals.blows).remove(&number) else { return false };
+        let mut blows = lock(&self.vitals.blows).remove(&number).unwrap_or_default();
+        blows.extend(self.hub.struck_at(&place));
+        if blows.is_empty() {
+            return false;
+        }
         let mut commit = false;
         for blow in blows {
             self.hub.note(|| format!("process {} {blow:?} {}", self.vitals.number, place()));
@@ -176,11 +180,14 @@ pub(super) struct Wire {
     life: Life,
     sandbox: InProcess,
     latency: Entropy,
+    /// How many calls may be under way at once.
+    most: usize,
+    under_way: Arc<()>,
 }
 
 impl Wire {
-    pub(super) fn new(life: Life, sandbox: InProcess, latency: Entropy) -> Self {
-        Self { life, sandbox, latency }
+    pub(super) fn new(life: Life, sandbox: InProcess, latency: Entropy, most: usize) -> Self {
+        Self { life, sandbox, latency, most, under_way: Arc::default() }
     }
 }
 
@@ -189,6 +196,10 @@ impl Transport for Wire {
     async fn send(&self, request: Request) -> Result<Response, transport::Error> {
         let (method, path, after) = (request.method.clone(), request.url.path().to_owned(), request.timeout);
         self.life.boundary(|| format!("before {method} {}", place(&path))).await;
+        let under_way = Arc::clone(&self.under_way);
+        if Arc::strong_count(&under_way) > self.most + 1 {
+            self.life.hub.breaks("I13", format!("more than {} calls of one process at once", self.most));
+        }
         let (out, back) = (self.latency.below(300), self.latency.below(300));
         let (hub, sandbox) = (Arc::clone(&self.life.hub), self.sandbox.clone());
         let exchange = tokio::spawn(async move {
@@ -207,6 +218,7 @@ impl Transport for Wire {
             let came = outcome.as_ref().map_or_else(ToString::to_string, |answer| answer.status.as_u16().to_string());
             format!("process {} {method} {path}: {came}", self.life.vitals.number)
         });
+        drop(under_way);
         self.life.boundary(|| format!("after {method} {}", place(&path))).await;
         outcome
     }

@@ -69,6 +69,10 @@ impl Order {
         if self.purchase.paid == Paid::Free { &self.session } else { &self.intent }
     }
 
+    pub(super) fn email(&self) -> &str {
+        &self.email
+    }
+
     fn charge(&self) -> String {
         self.intent.replacen("pi_", "ch_", 1)
     }

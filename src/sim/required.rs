@@ -1,33 +1,9 @@
 //! What a campaign must have seen to count.
 
 use crate::sim::coverage::Coverage;
+use crate::sim::round::{BLOWS, EFFECTS, VERBS, WHEN};
+use crate::sim::script::OPERATIONS;
 
-const EFFECTS: [&str; 9] = [
-    "error_before",
-    "error_after",
-    "drop_before",
-    "drop_after",
-    "hang_before",
-    "hang_after",
-    "slow",
-    "rate_limited",
-    "refuse",
-];
-const OPERATIONS: [&str; 12] = [
-    "posthog POST i/v0/e",
-    "cal POST bookings",
-    "cal GET bookings",
-    "cal POST bookings/cancel",
-    "cal POST bookings/mark-absent",
-    "stripe GET payment_intents/one",
-    "stripe POST refunds",
-    "stripe GET refunds",
-    "stripe GET events",
-    "stripe POST transfers",
-    "mail POST emails",
-    "alert POST alerts",
-];
-const VERBS: [&str; 8] = ["ingest", "claim", "record", "suspend", "finish", "write", "intend_refund", "renew"];
 const ENDS: [&str; 5] = ["booked", "refunding", "refunded", "failed", "attention"];
 const OTHERS: [&str; 21] = [
     "delivery/lost",
@@ -55,11 +31,11 @@ const OTHERS: [&str; 21] = [
 
 /// What was seen less often than `times`, and how often it was.
 pub fn missing(coverage: &Coverage, times: u64) -> Vec<(String, u64)> {
-    let faults = EFFECTS.iter().flat_map(|effect| OPERATIONS.iter().map(move |at| format!("fault/{effect} {at}")));
-    let blows = ["crash", "freeze", "commit"].iter().flat_map(|blow| {
-        ["before", "after"]
-            .iter()
-            .flat_map(move |when| VERBS.iter().map(move |verb| format!("blow/{blow} {when} {verb}")))
+    let faults = EFFECTS
+        .iter()
+        .flat_map(|effect| OPERATIONS.iter().map(move |(_, operation)| format!("fault/{effect} {operation}")));
+    let blows = BLOWS.iter().flat_map(|blow| {
+        WHEN.iter().flat_map(move |when| VERBS.iter().map(move |verb| format!("blow/{blow} {when} {verb}")))
     });
     let ends = ENDS.iter().map(|end| format!("end/{end}"));
     let others = OTHERS.iter().map(|what| (*what).to_owned());

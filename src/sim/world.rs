@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engine::ctx::Surroundings;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
 use crate::model::pause::{Pausable, PauseKind};
@@ -47,8 +48,8 @@ pub const BEGINNING: Timestamp = Timestamp(1_793_872_800_000);
 const WAITS_ON_PURPOSE: [&str; 7] =
     ["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
 
-/// What happens by itself again and again: let go on only at the end, unless a script wants it all the time.
-const SCHEDULED: [&str; 5] = ["daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
+/// No wake-up is missed here, and a clock that is set wakes everybody: else nine looks of ten are at nothing.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Everything comes to its end within so long, or never.
 const LONGEST: Duration = Duration::from_hours(24 * 45);
@@ -70,9 +71,10 @@ pub(super) struct World {
     pub(super) hub: Arc<Hub>,
     /// The store itself, for whoever only looks.
     pub(super) store: Shared,
+    pub(super) database: Sqlite,
     pub(super) orders: Vec<Order>,
     pub(super) config: Config,
-    script: Script,
+    pub(super) script: Script,
     processes: Vec<Process>,
     operators: Arc<Vitals>,
     doors: Doors,
@@ -152,7 +154,8 @@ impl World {
         let providers = InProcess::new(sandbox.router());
         let (outbox, letters) = mpsc::unbounded_channel();
         let (turn_to, turns) = mpsc::unbounded_channel();
-        let store: Shared = Arc::new(store()?);
+        let database = store()?;
+        let store: Shared = Arc::new(database.clone());
         let hub = Arc::new(Hub::new(script.seed, clock.clone(), sandbox, Arc::clone(&store), outbox, traced));
         let processes: Vec<Process> = (0..script.processes)
             .map(|number| Process {
@@ -165,6 +168,7 @@ impl World {
         let operators = Arc::new(Vitals::new(script.processes, turn_to.clone()));
         Ok(Self {
             store,
+            database,
             orders: Vec::new(),
             config: config(&script)?,
             doors: Arc::new(std::sync::Mutex::new(vec![None; script.processes])),
@@ -187,7 +191,7 @@ impl World {
         if let Err(error) = self.begin().await {
             return broken("harness", format!("{error:#}"));
         }
-        let items = std::mem::take(&mut self.script.items);
+        let items = self.script.items.clone();
         for item in &items {
             if let Act::Blow { process, boundary, blow } = item.act
                 && let Some(process) = self.processes.get(process)
@@ -234,13 +238,15 @@ impl World {
         for number in 0..self.processes.len() {
             self.start(number)?;
         }
-        self.store.ensure(schedule::first_runs(self.hub.now()), self.hub.now()).await?;
-        if !self.script.sweep.schedules {
-            for workflow in SCHEDULED {
-                self.order(OperatorDeed::Pause(scheduled(workflow))).await;
-            }
+        if self.script.sweep.schedules {
+            self.begin_schedules().await?;
         }
         Ok(())
+    }
+
+    /// What happens by itself again and again, as from the beginning: what was missed is made up for.
+    async fn begin_schedules(&self) -> Result<(), Error> {
+        self.store.ensure(schedule::first_runs(BEGINNING), self.hub.now()).await
     }
 
     /// Starts a process: its worker and its entrance.
@@ -252,7 +258,8 @@ impl World {
         let shipped = app.registry(&transport)?;
         let checkout = ProcessCheckout(Arc::new(app.means(&transport)?));
         let registry = version::of(process.version, shipped, checkout);
-        let worker = Worker::new(app.surroundings(), Arc::new(registry), app.config.concurrency);
+        let surroundings = Surroundings { longest_wait: LONGEST_WAIT, ..app.surroundings() };
+        let worker = Worker::new(surroundings, Arc::new(registry), app.config.concurrency);
         let running = tokio::spawn(worker.run(CancellationToken::new()));
         if let Some(door) = lock(&self.doors).get_mut(number) {
             *door = Some(InProcess::new(web::router(app.web())));
@@ -271,7 +278,7 @@ impl World {
         let entropy = Entropy::seeded(self.script.seed.wrapping_mul(31).wrapping_add(self.lives));
         let latency = Entropy::seeded(self.script.seed.wrapping_mul(37).wrapping_add(self.lives));
         let app = App::on(store, self.config.clone(), clock, entropy);
-        (app, Arc::new(Wire::new(life, self.providers.clone(), latency)))
+        (app, Arc::new(Wire::new(life, self.providers.clone(), latency, self.config.concurrency)))
     }
 
     /// The process of an operator's command.
@@ -358,14 +365,18 @@ impl World {
             }
             // Set up before anything happens.
             Act::Blow { .. } => {}
+            Act::Strike { when, verb, skip, blow } => self.hub.strike_at(format!("{when} {verb}"), skip, blow),
             Act::Skew { process, by, millis } => {
                 let Some(clock) = self.processes.get(process).map(|process| process.clock.clone()) else { return };
                 self.hub.note(|| format!("the clock of process {process} is wrong by {by} ms"));
                 self.hub.count(|| format!("clock/{}", if by < 0 { "behind" } else { "ahead" }));
                 clock.set_ahead(by);
+                self.hub.wake();
+                let hub = Arc::clone(&self.hub);
                 self.background.spawn(async move {
                     tokio::time::sleep(Duration::from_millis(millis)).await;
                     clock.set_ahead(0);
+                    hub.wake();
                 });
             }
             Act::DiskFull(millis) => {
@@ -458,6 +469,11 @@ impl World {
             }
         };
         if let Some(letter) = letter {
+            match deed {
+                Deed::Disputed => self.hub.disputed(&order.intent, true),
+                Deed::DisputeWon => self.hub.disputed(&order.intent, false),
+                _ => {}
+            }
             self.hub.count(|| format!("deed/{deed:?}").split(['{', ' ']).next().unwrap_or_default().to_owned());
             self.hub.happen(letter);
         }
@@ -481,6 +497,7 @@ impl World {
         self.hub.calm.store(true, Ordering::Relaxed);
         self.hub.full_until.store(0, Ordering::Relaxed);
         self.hub.sandbox.clear_faults();
+        self.hub.spare();
         for number in 0..self.processes.len() {
             let Some(process) = self.processes.get_mut(number) else { continue };
             process.clock.set_ahead(0);
@@ -492,6 +509,11 @@ impl World {
         }
         for pause in self.store.pauses().await.unwrap_or_default() {
             self.order(OperatorDeed::Resume(pause.what)).await;
+        }
+        if !self.script.sweep.schedules
+            && let Err(error) = self.begin_schedules().await
+        {
+            self.hub.breaks("harness", format!("the schedules cannot begin: {error}"));
         }
         self.hub.wake();
     }

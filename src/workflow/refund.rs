@@ -64,8 +64,8 @@ impl Asking<'_> {
         let request = RefundRequest {
             payment_intent: self.payment_intent.to_owned(),
             amount: self.refund.amount.minor,
-            refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0) || is_out(Mutant::Flags),
-            reverse_transfer: intent.transfer_data.is_some(),
+            refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0) || is_out(Mutant::FeeFlag),
+            reverse_transfer: intent.transfer_data.is_some() || is_out(Mutant::ShareFlag),
             reference: self.refund.reference.clone(),
         };
         self.record_request(request.encode(), false).await?;

@@ -1,0 +1,220 @@
+//! The round: every second seed, each in its turn, has one fault strike one operation, or one blow one commit, in a story that is sure to
+//! come there. What chance would show once in ten thousand histories is so seen in every campaign.
+
+use std::time::Duration;
+
+use crate::sandbox::fault::{Effect, Fault, Provider};
+use crate::sim::draw::Chance;
+use crate::sim::script::{Act, Blow, Command, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Script, Weather};
+
+/// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
+const FIRST: u64 = 2000;
+
+/// Commits that blows strike.
+pub(super) const VERBS: [&str; 10] = [
+    "ingest",
+    "claim",
+    "record",
+    "suspend",
+    "finish",
+    "write",
+    "intend_refund",
+    "intend_transfer",
+    "renew",
+    "put_back",
+];
+
+/// What a fault does to an operation, by name: see [`effect`].
+pub(super) const EFFECTS: [&str; 9] = [
+    "error_before",
+    "error_after",
+    "drop_before",
+    "drop_after",
+    "hang_before",
+    "hang_after",
+    "slow",
+    "rate_limited",
+    "refuse",
+];
+
+pub(super) const BLOWS: [&str; 3] = ["crash", "freeze", "commit"];
+pub(super) const WHEN: [&str; 2] = ["before", "after"];
+
+/// Stories of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Story {
+    /// More than a day lies between two tries of a refund: Stripe has forgotten its key.
+    RefundKeyForgotten,
+    /// The same of a mentor's share.
+    ShareKeyForgotten,
+    /// Stripe has kept a 500 under a refund's key, and nothing was done.
+    RefundErrorKept,
+}
+
+const STORIES: [Story; 3] = [Story::RefundKeyForgotten, Story::ShareKeyForgotten, Story::RefundErrorKept];
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Turn {
+    Fault { provider: Provider, operation: &'static str, effect: &'static str },
+    Blow { when: &'static str, verb: &'static str, blow: &'static str },
+    Story(Story),
+}
+
+impl Turn {
+    /// The turn of this seed, if it is of the round.
+    pub(super) fn of(seed: u64) -> Option<Self> {
+        let nth = seed.checked_sub(FIRST).filter(|nth| nth.is_multiple_of(2))? / 2;
+        let all = Self::all();
+        usize::try_from(nth % all.len() as u64).ok().and_then(|nth| all.get(nth).copied())
+    }
+
+    fn all() -> Vec<Self> {
+        let faults = OPERATIONS.iter().flat_map(|&(provider, operation)| {
+            EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect })
+        });
+        let blows = VERBS.iter().flat_map(|&verb| {
+            WHEN.iter().flat_map(move |&when| BLOWS.iter().map(move |&blow| Self::Blow { when, verb, blow }))
+        });
+        faults.chain(blows).chain(STORIES.map(Self::Story)).collect()
+    }
+
+    /// The script with a story in which this happens.
+    pub(super) fn add_to(self, mut script: Script, chance: &Chance) -> Script {
+        let number = script.items.iter().filter(|item| matches!(item.act, Act::Buy(_))).count();
+        let at = chance.between(MINUTE, script.calm_at / 8);
+        let purchase = Purchase { number, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 3 * HOUR };
+        let mut told = Told { at, purchase, items: Vec::new(), script: &mut script };
+        match self {
+            Self::Fault { provider, operation, effect: name } => {
+                told.come_to(operation);
+                told.faulty(Fault::new(provider, effect(name, chance)).on(operation).times(1));
+            }
+            Self::Blow { when, verb, blow: name } => {
+                told.come_to(verb);
+                let skip = if matches!(verb, "record" | "claim" | "finish") { chance.below(12) } else { 0 };
+                let (skip, blow) = (u32::try_from(skip).unwrap_or(0), blow(name, chance));
+                told.items.push(Item { at: told.at, act: Act::Strike { when, verb, skip, blow } });
+            }
+            Self::Story(story) => told.tell(story),
+        }
+        let Told { at, purchase, items, .. } = told;
+        script.items.extend(items);
+        script.items.push(Item { at, act: Act::Buy(purchase) });
+        script.items.sort_by_key(|item| (item.at, !matches!(item.act, Act::Buy(_))));
+        script
+    }
+}
+
+/// A story under way.
+struct Told<'a> {
+    /// When it begins.
+    at: u64,
+    purchase: Purchase,
+    items: Vec<Item>,
+    script: &'a mut Script,
+}
+
+impl Told<'_> {
+    fn faulty(&mut self, fault: Fault) {
+        self.items.push(Item { at: self.at, act: Act::Fault(fault) });
+    }
+
+    fn lost(&mut self, provider: Provider, operation: &str) {
+        self.faulty(Fault::new(provider, Effect::DropBefore).on(operation).times(1));
+    }
+
+    fn order(&mut self, after: u64, command: Command) {
+        self.items.push(Item { at: self.at + after, act: Act::Order(self.purchase.number, command) });
+    }
+
+    /// The share moves two hours after the session is over, if it is ours to move.
+    fn share(&mut self) {
+        self.purchase.tags.push("share-later");
+        self.purchase.ahead = 2 * HOUR;
+        self.script.sweep.dispute_period = Duration::from_hours(1);
+    }
+
+    /// Makes sure that this operation is asked for, or this commit made.
+    fn come_to(&mut self, what: &str) {
+        match what {
+            "bookings.list" => self.lost(Provider::Cal, "bookings.create"),
+            "bookings.cancel" => self.order(10 * MINUTE, Command::Refund { cancel_booking: true }),
+            "bookings.mark_absent" => {
+                let absent = Act::Happen(self.purchase.number, Deed::HostAbsent);
+                self.items.push(Item { at: self.at + self.purchase.ahead + 20 * MINUTE, act: absent });
+            }
+            "payment_intents.get" | "refunds.create" | "write" | "intend_refund" => {
+                self.purchase.tags.push("cal-refused");
+            }
+            "refunds.list" => {
+                self.purchase.tags.push("cal-refused");
+                self.lost(Provider::Stripe, "refunds.create");
+            }
+            "events.list" => self.script.sweep.schedules = true,
+            "transfers.create" | "intend_transfer" => self.share(),
+            "transfers.list" => {
+                self.share();
+                self.lost(Provider::Stripe, "transfers.create");
+            }
+            "alerts.post" => self.purchase.paid = Paid::Unusable,
+            "suspend" => self.lost(Provider::Cal, "bookings.create"),
+            "put_back" => {
+                self.purchase.tags.push("cal-refused");
+                self.order(0, Command::PauseProvider { millis: 2 * MINUTE });
+            }
+            "renew" => {
+                self.script.sweep.lease = Duration::from_secs(20);
+                self.faulty(Fault::new(Provider::Cal, Effect::HangBefore).on("bookings.create").times(1));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, story: Story) {
+        let silent = |operation| Fault::new(Provider::Stripe, Effect::HangAfter).on(operation).times(1);
+        let pause = |name| Command::PauseWorkflow { name, millis: 25 * HOUR };
+        match story {
+            Story::RefundKeyForgotten => {
+                self.faulty(silent("refunds.create"));
+                self.order(10 * MINUTE, Command::RefundPart { amount: 1500 });
+                self.order(10 * MINUTE + 10_000, pause("refund-payment"));
+            }
+            Story::ShareKeyForgotten => {
+                self.share();
+                self.faulty(silent("transfers.create"));
+                // The session lasts half an hour.
+                self.order(self.purchase.ahead + 90 * MINUTE + 10_000, pause("transfer-to-mentor"));
+            }
+            Story::RefundErrorKept => {
+                self.purchase.tags.push("cal-refused");
+                let kept = Effect::Refuse { status: 500, code: String::new(), message: "an error".to_owned() };
+                self.faulty(Fault::new(Provider::Stripe, kept).on("refunds.create").times(1));
+            }
+        }
+        // What the story rests on gets through.
+        self.script.weather = Weather::Light;
+    }
+}
+
+fn effect(name: &str, chance: &Chance) -> Effect {
+    match name {
+        "error_before" => Effect::ErrorBefore { status: 503 },
+        "error_after" => Effect::ErrorAfter { status: 500 },
+        "drop_before" => Effect::DropBefore,
+        "drop_after" => Effect::DropAfter,
+        "hang_before" => Effect::HangBefore,
+        "hang_after" => Effect::HangAfter,
+        "slow" => Effect::Slow { millis: chance.between(25_000, 2 * HOUR) },
+        "rate_limited" => Effect::RateLimited { retry_after_secs: chance.below(120) },
+        _ => Effect::Refuse { status: 418, code: "teapot".to_owned(), message: "no".to_owned() },
+    }
+}
+
+fn blow(name: &str, chance: &Chance) -> Blow {
+    match name {
+        "crash" => Blow::Crash { down: chance.between(500, 3 * MINUTE) },
+        "freeze" => Blow::Freeze { millis: chance.between(20_000, 15 * MINUTE) },
+        _ => Blow::Commit,
+    }
+}
