@@ -1,8 +1,10 @@
-//! Reads `Retry-After`: seconds, or an HTTP date.
+//! Reads `Retry-After`: seconds, or an HTTP date; and `Date`.
 
 use std::time::Duration;
 
 use http::HeaderMap;
+
+use crate::model::time::Timestamp;
 
 /// Longer waits are cut: a provider cannot put work off for ever.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -21,6 +23,11 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         }
     };
     Some(wait.min(LONGEST))
+}
+
+/// When the answer was made, by the clock of who answers.
+pub(crate) fn answered_at(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(http::header::DATE)?.to_str().ok()?).map(Timestamp::from_secs)
 }
 
 fn http_date(text: &str) -> Option<i64> {

@@ -17,6 +17,7 @@ use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
+use crate::provider::retry_after::answered_at;
 use crate::transport::Transport;
 
 /// The release whose shapes are read here.
@@ -115,6 +116,9 @@ pub struct Page<T> {
     /// Whether there is another.
     #[serde(default)]
     pub has_more: bool,
+    /// When it was read, by Stripe's clock.
+    #[serde(skip)]
+    pub at: Option<Timestamp>,
 }
 
 /// Which events are wanted.
@@ -259,7 +263,9 @@ impl Stripe {
     pub async fn events(&self, query: &EventQuery, after: Option<&str>) -> Result<Page<Box<RawValue>>, Error> {
         let call = Call::read(ProviderName::Stripe, "events.list");
         let draft = self.draft(call, Method::GET, &["v1", "events"]).query(&query.encode(after));
-        parse(call, &self.client.send(draft).await?)
+        let answer = self.client.send(draft).await?;
+        let page: Page<Box<RawValue>> = parse(call, &answer)?;
+        Ok(Page { at: answered_at(&answer.headers), ..page })
     }
 
     async fn list<T: DeserializeOwned>(

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 
 use crate::clock::Clock;
+use crate::model::time::Timestamp;
 use crate::sandbox::answer::{Answer, cut};
 use crate::sandbox::call::Call;
 use crate::sandbox::fault::{Effect, Faults, Provider};
@@ -56,8 +57,8 @@ pub(super) trait StandIn: Send + 'static {
         }
     }
 
-    /// The last touch before an answer leaves.
-    fn stamp(&mut self, answer: Answer) -> Answer {
+    /// The last touch before an answer leaves at this time.
+    fn stamp(&mut self, answer: Answer, _at: Timestamp) -> Answer {
         answer
     }
 }
@@ -109,7 +110,7 @@ fn settle<S: StandIn>(desk: &mut S, call: &Call, effect: Option<Effect>) -> Opti
             None
         }
     };
-    let answer = answer.map(|answer| desk.stamp(answer));
+    let answer = answer.map(|answer| desk.stamp(answer, call.at));
     let status = answer.as_ref().map(|answer| answer.status);
     let replayed = answer.as_ref().is_some_and(|answer| answer.replayed);
     desk.log().push(call, status, replayed, effect);

@@ -281,9 +281,16 @@ impl StandIn for Stripe {
         &mut self.log
     }
 
-    fn stamp(&mut self, answer: Answer) -> Answer {
+    fn stamp(&mut self, answer: Answer, at: Timestamp) -> Answer {
         self.answers += 1;
-        answer.header("request-id", format!("req_{:014}", self.answers))
+        let answer = answer.header("request-id", format!("req_{:014}", self.answers));
+        let date = jiff::Timestamp::from_second(at.as_secs()).ok();
+        let date =
+            date.and_then(|date| jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).ok());
+        match date {
+            Some(date) => answer.header("date", date),
+            None => answer,
+        }
     }
 }
 

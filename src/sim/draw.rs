@@ -16,8 +16,8 @@ impl Script {
         match Turn::of(seed).filter(|_| scope.weather == Weather::Heavy && scope.payments > 0) {
             None => Self::by_chance(seed, scope),
             Some(turn) => {
-                let others = Scope { payments: scope.payments - 1, weather: Weather::Light, ..*scope };
-                turn.add_to(Self { weather: scope.weather, ..Self::by_chance(seed, &others) }, &Chance::of(!seed))
+                let others = Scope { payments: scope.payments / 2, weather: Weather::Light, ..*scope };
+                turn.add_to(Self::by_chance(seed, &others), &Chance::of(!seed))
             }
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Hub {
     pub(super) acknowledged: Mutex<BTreeSet<(&'static str, String)>>,
     /// Until when nothing can be written.
     pub(super) full_until: AtomicI64,
+    /// Until when Stripe's events get lost.
+    pub(super) deaf_until: AtomicI64,
     /// Whether everything goes well from now on.
     pub(super) calm: AtomicBool,
     /// What the providers have to tell.
@@ -78,6 +80,7 @@ impl Hub {
             coverage: Mutex::default(),
             acknowledged: Mutex::default(),
             full_until: AtomicI64::new(0),
+            deaf_until: AtomicI64::new(0),
             calm: AtomicBool::new(false),
             outbox,
             seen: Mutex::default(),
@@ -180,6 +183,10 @@ impl Hub {
 
     pub(super) fn is_full(&self) -> bool {
         self.now().0 < self.full_until.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_deaf(&self) -> bool {
+        self.now().0 < self.deaf_until.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_calm(&self) -> bool {

@@ -18,9 +18,9 @@ use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
 use crate::sim::script::Act;
 use crate::sim::world::World;
-use crate::store::change::REFUND_WORKFLOW;
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
+use crate::workflow::transfer;
 
 /// More than any history makes.
 const ALL: u32 = 100_000;
@@ -64,7 +64,8 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         let drifted = line.run.failure.as_ref().is_some_and(|failure| failure.code == "nondeterminism");
         rules.hold("I15", world.deployed || !drifted, || format!("{} does not repeat itself", line.run.id));
     }
-    let skewed = world.script.items.iter().any(|item| matches!(item.act, Act::Skew { .. }));
+    let items = &world.script.items;
+    let skewed = items.iter().any(|item| matches!(item.act, Act::Skew { .. }));
     let alerts: String = theirs.alerts.posts.iter().map(|post| post.body.to_string()).collect();
     for order in &world.orders {
         let payment = match store.resolve_whole(&order.session).await {
@@ -82,8 +83,9 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         count_ends(&world.hub, payment, &story);
         rules.hold("I7", !story.events.is_empty(), || format!("{} came of no event", payment.id));
         for (run, attempts) in &story.runs {
-            // A person who orders a refund has it tried at once.
-            let at_once = run.workflow == REFUND_WORKFLOW && !story.acts.is_empty();
+            // What a person orders is tried at once.
+            let number = order.purchase.number;
+            let at_once = items.iter().any(|item| matches!(item.act, Act::Order(of, _) if of == number));
             bounds::tries(run, attempts, !skewed && !at_once, &mut rules);
         }
         bounds::silence(order, &story, &alerts, &mut rules);
@@ -187,14 +189,21 @@ impl Matter<'_> {
         }
     }
 
-    /// M9.
+    /// M9, I10.
     fn shares(&self, rules: &mut Rules) {
         let ours = self.theirs.stripe.transfers.iter().filter(|transfer| {
             transfer.metadata.get("discunoTransfer").is_some_and(|mark| mark.starts_with(&self.order.intent))
         });
         let mut made = 0;
+        let mut runs = self.story.runs.iter().filter(|(run, _)| run.workflow == transfer::NAME);
+        let at_rest = runs.all(|(run, _)| run.state == RunState::Succeeded);
+        let unclear = |case: &Case| case.kind == CaseKind::TransferBlocked && case.summary.contains("may or may not");
         for transfer in ours {
             made += 1;
+            let known = self.story.transfers.iter().any(|ours| ours.stripe_transfer_id.as_ref() == Some(&transfer.id));
+            rules.hold("I10", known || !at_rest || self.story.cases.iter().any(unclear), || {
+                format!("{} was made, and nobody here knows", transfer.id)
+            });
             let back = self.theirs.stripe.refunds.iter().find(|refund| {
                 refund.payment_intent == self.order.intent
                     && refund.counts()

@@ -32,6 +32,10 @@ pub(super) fn arrivals(hub: &Hub, letter: &Letter, weather: Weather) -> Vec<u64>
     if weather == Weather::Fair || hub.is_calm() {
         return vec![soon];
     }
+    if letter.sender == Sender::Stripe && hub.is_deaf() {
+        hub.count(|| "delivery/lost".to_owned());
+        return Vec::new();
+    }
     let often = if weather == Weather::Heavy { 1 } else { 3 };
     match draw("way", 100 * often) {
         0..10 => {

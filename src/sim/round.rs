@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
-use crate::sim::script::{Act, Blow, Command, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Script, Weather};
+use crate::sim::script::{Act, Blow, Command, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Script};
 
 /// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
 const FIRST: u64 = 2000;
@@ -178,6 +178,8 @@ impl Told<'_> {
             Story::RefundKeyForgotten => {
                 self.faulty(silent("refunds.create"));
                 self.order(10 * MINUTE, Command::RefundPart { amount: 1500 });
+                // Else Stripe's own word of it would come first.
+                self.items.push(Item { at: self.at + 10 * MINUTE, act: Act::Deaf(26 * HOUR) });
                 self.order(10 * MINUTE + 10_000, pause("refund-payment"));
             }
             Story::ShareKeyForgotten => {
@@ -192,8 +194,6 @@ impl Told<'_> {
                 self.faulty(Fault::new(Provider::Stripe, kept).on("refunds.create").times(1));
             }
         }
-        // What the story rests on gets through.
-        self.script.weather = Weather::Light;
     }
 }
 

@@ -208,6 +208,8 @@ pub enum Act {
     },
     /// Nothing can be written for so many milliseconds.
     DiskFull(u64),
+    /// Whatever Stripe sends for so many milliseconds is lost.
+    Deaf(u64),
     /// A process is stopped and started with another version of the workflows.
     Deploy {
         /// Which process.

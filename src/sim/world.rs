@@ -384,6 +384,11 @@ impl World {
                 let until = self.hub.now().plus(Duration::from_millis(millis));
                 self.hub.full_until.store(until.0, Ordering::Relaxed);
             }
+            Act::Deaf(millis) => {
+                self.hub.note(|| format!("what stripe sends is lost for {millis} ms"));
+                let until = self.hub.now().plus(Duration::from_millis(millis));
+                self.hub.deaf_until.store(until.0, Ordering::Relaxed);
+            }
             Act::Deploy { process, version } => {
                 self.hub.count(|| format!("deploy/{version}"));
                 self.deployed = true;

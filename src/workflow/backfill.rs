@@ -39,6 +39,9 @@ pub struct Page {
     pub new: u32,
     /// Where the next page begins; none if this was the last.
     pub next: Option<String>,
+    /// When it was read, by the clock of who listed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 impl Means {
@@ -51,7 +54,7 @@ impl Means {
         dry: bool,
     ) -> Result<Page, Failure> {
         let page = self.providers.stripe.events(query, after).await?;
-        let mut pulled = Page { found: 0, new: 0, next: None };
+        let mut pulled = Page { found: 0, new: 0, next: None, at: page.at };
         for raw in &page.data {
             let body = Bytes::copy_from_slice(raw.get().as_bytes());
             let plan = stripe::plan(body, Via::Backfill, self.live);
@@ -80,7 +83,8 @@ impl Means {
     /// Fetches one page of Cal.com's bookings, and keeps what differs from what is known.
     async fn pull_cal(&self, skip: usize, now: Timestamp) -> Result<Page, Failure> {
         let found = self.providers.cal.bookings_between(now.minus(PAST), now.plus(AHEAD), skip).await?;
-        let mut pulled = Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None };
+        let mut pulled =
+            Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
             if let Some(event) = self.news_of(booking).await? {
                 let body = serde_json::to_vec(&event).unwrap_or_default();
@@ -136,9 +140,9 @@ impl Workflow for BackfillStripe {
 
     async fn run(&self, ctx: &Ctx, slot: Slot) -> Result<Outcome, Failure> {
         BACKFILL_STRIPE.go_on(ctx, slot).await?;
-        let (since, began) = begin(ctx, &self.0, Source::Stripe).await?;
+        let (since, mut began) = begin(ctx, &self.0, Source::Stripe).await?;
         let query = EventQuery { since, until: None, types: stripe::TYPES.map(str::to_owned).into() };
-        let mut after = None;
+        let mut after: Option<String> = None;
         let mut new = 0;
         loop {
             let page = ctx
@@ -147,6 +151,10 @@ impl Workflow for BackfillStripe {
                 })
                 .await?;
             new += page.new;
+            if after.is_none() {
+                // By Stripe's clock: ours may be ahead, and what happens until it is right would never be fetched.
+                began = page.at.unwrap_or(began);
+            }
             after = page.next;
             if after.is_none() {
                 break;
@@ -183,7 +191,7 @@ impl Workflow for BackfillCal {
 async fn begin(ctx: &Ctx, means: &Means, source: Source) -> Result<(Timestamp, Timestamp), Failure> {
     ctx.step("begin", Policy::DEFAULT, async |step| {
         let complete = means.store.complete_until(source).await.map_err(|error| step.store_failure(error))?;
-        let since = complete.map_or_else(|| step.now().minus(FIRST_TIME), |until| until.minus(OVERLAP));
+        let since = complete.map_or_else(|| step.now().minus(FIRST_TIME), |until| until.min(step.now()).minus(OVERLAP));
         Ok((since, step.now()))
     })
     .await

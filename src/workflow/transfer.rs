@@ -97,7 +97,14 @@ impl Workflow for TransferToMentor {
                 }
             }
         }
-        ctx.commit("alert-admin", vec![Change::OpenCase(blocked(&order, &waited_for))]).await?;
+        ctx.step("alert-admin", Policy::DEFAULT, async |step| {
+            let read = self.0.payment_story(step.payment()?).await;
+            let (_, story) = read.map_err(|error| step.store_failure(error))?;
+            let asked = story.transfers.iter().any(|transfer| transfer.status == TransferStatus::Sent);
+            step.also(Change::OpenCase(blocked(&order, &waited_for, asked)));
+            Ok(())
+        })
+        .await?;
         Ok("case_opened")
     }
 }
@@ -238,11 +245,14 @@ fn share(order: &Checkout) -> Money {
     Money::new(order.mentor_amount.min(order.amount.minor), order.amount.currency)
 }
 
-fn blocked(order: &Checkout, why: &str) -> NewCase {
+/// `asked` says that Stripe was asked and nobody knows what came of it.
+fn blocked(order: &Checkout, why: &str, asked: bool) -> NewCase {
+    let share_moved = if asked { "may or may not have been moved" } else { "was not moved" };
+    let money = if asked { "look for the transfer in stripe" } else { "the money is here" };
     NewCase {
         kind: CaseKind::TransferBlocked,
         cause: format!("transfer_blocked/{}", order.reference()),
-        summary: format!("the mentor's share of {} was not moved: {why}; the money is here", share(order)),
+        summary: format!("the mentor's share of {} {share_moved}: {why}; {money}", share(order)),
         detail: format!("{} for {}: transfer it in Stripe once it is clear", order.reference(), order.mentor_account),
         at_risk: Some(share(order)),
     }
