@@ -284,6 +284,12 @@ pub fn money_violation(payment: &Payment, story: &Story, theirs: &Ledger) -> Opt
     rules.0
 }
 
+/// A person may pay back, or pay back the rest, and let the session take place.
+fn is_left(story: &Story) -> bool {
+    let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
+    holding.max_by_key(|refund| refund.id).is_none_or(|last| last.origin == RefundOrigin::Operator)
+}
+
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
@@ -300,12 +306,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let live = standing.len();
     // What was over when the refund was heard of has taken place, and is no contradiction.
     let heard = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.created_at).max();
-    // A person may pay back and let the session take place.
-    let on_purpose = story
-        .refunds
-        .iter()
-        .filter(|refund| refund.status.holds_money())
-        .all(|refund| refund.origin == RefundOrigin::Operator);
+    let on_purpose = is_left(story);
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
     let about_money = |case: &&Case| {
@@ -395,8 +396,7 @@ fn count_ends(hub: &Hub, payment: &Payment, story: &Story) {
         hub.note(|| format!("  {} {}: {} ({})", case.id, case.kind, case.status, case.summary));
         hub.count(|| format!("case/{} {}", case.kind, case.status));
         // Where a person paid back and let the session stand, there is nothing to mend.
-        let left = story.refunds.iter().all(|refund| refund.origin == RefundOrigin::Operator);
-        if case.kind == CaseKind::Unaccounted && !left {
+        if case.kind == CaseKind::Unaccounted && !is_left(story) {
             hub.count(|| format!("repair/reconcile {}", case.cause.split('/').nth(1).unwrap_or_default()));
         }
     }

@@ -86,7 +86,7 @@ impl Means {
         let mut pulled =
             Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
-            if let Some(event) = self.news_of(booking).await? {
+            if let Some(event) = self.news_of(booking, &found.bookings).await? {
                 let body = serde_json::to_vec(&event).unwrap_or_default();
                 let plan = cal::plan(Bytes::from(body), Via::Backfill, self.live, now);
                 let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
@@ -97,8 +97,9 @@ impl Means {
         Ok(pulled)
     }
 
-    /// The webhook that would have told of this booking; none if it is known to stand as it does.
-    async fn news_of(&self, booking: &Value) -> Result<Option<Value>, Failure> {
+    /// The webhook that would have told of this booking; none if it is known to stand as it does. `listed` is what it was listed with:
+    /// of what it took the place of, the time tells whose it is.
+    async fn news_of(&self, booking: &Value, listed: &[Value]) -> Result<Option<Value>, Failure> {
         let Some(uid) = booking["uid"].as_str() else { return Ok(None) };
         let known = self.store.booking(uid).await;
         let known = known.map_err(|error| Failure::transient(error.code(), error.to_string()))?;
@@ -118,6 +119,8 @@ impl Means {
             return Ok(None);
         }
         let host = &booking["hosts"][0];
+        let previous =
+            listed.iter().find(|other| other["uid"] == booking["rescheduledFromUid"]).unwrap_or(&Value::Null);
         Ok(Some(json!({
             "triggerEvent": kind,
             "createdAt": booking["updatedAt"],
@@ -125,6 +128,7 @@ impl Means {
                 "uid": uid, "bookingId": booking["id"], "title": booking["title"], "startTime": booking["start"],
                 "endTime": booking["end"], "eventTypeId": booking["eventTypeId"], "metadata": booking["metadata"],
                 "organizer": host, "attendees": booking["attendees"], "rescheduleUid": booking["rescheduledFromUid"],
+                "rescheduleStartTime": previous["start"], "rescheduleEndTime": previous["end"],
                 "cancelledBy": booking["cancelledByEmail"], "cancellationReason": booking["cancellationReason"],
             },
         })))

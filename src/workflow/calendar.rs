@@ -73,8 +73,9 @@ impl Means {
                 let (payment, story) = read.map_err(|error| step.store_failure(error))?;
                 let refunding = story.refunds.iter().any(|refund| refund.status.holds_money());
                 let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
-                let mut holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
-                let left = moved && holding.all(|refund| refund.origin == RefundOrigin::Operator);
+                let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
+                let last = holding.max_by_key(|refund| refund.id).map(|refund| refund.origin);
+                let left = moved && last == Some(RefundOrigin::Operator);
                 match payment.status {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing && !left => return Ok(true),
                     // The customer was told that the free session could not be booked.

@@ -44,7 +44,12 @@ impl Workflow for ProcessCheckout {
         };
 
         if order.payment_intent.is_none() {
-            ctx.commit("update-payment-status", vec![Change::Learn(PaymentFact::NothingToRefund)]).await?;
+            ctx.step("update-payment-status", Policy::DEFAULT, async |step| {
+                step.also(Change::Learn(PaymentFact::NothingToRefund));
+                step.also(self.late_check(step.now()));
+                Ok(())
+            })
+            .await?;
             let letter = letter::booking_failed(&order, &refused, &Ok(None));
             ctx.commit("send-failure-email", vec![Change::Mail(letter)]).await.ok();
             return Ok("not_booked");
@@ -153,11 +158,16 @@ impl ProcessCheckout {
                     RefundStatus::Succeeded => PaymentFact::Refunded,
                     _ => PaymentFact::RefundAccepted,
                 };
-                let mut check = NewRun::on_subject(settle::NAME);
-                check.due_at = Some(now.plus(self.0.settle_after));
-                vec![Change::Learn(fact), Change::Start(check)]
+                vec![Change::Learn(fact), self.late_check(now)]
             }
         }
+    }
+
+    /// Looks for a booking that comes of a request thought lost.
+    fn late_check(&self, now: Timestamp) -> Change {
+        let mut check = NewRun::on_subject(settle::NAME);
+        check.due_at = Some(now.plus(self.0.settle_after));
+        Change::Start(check)
     }
 }
 

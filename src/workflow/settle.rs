@@ -1,4 +1,4 @@
-//! After a refund: looks for a booking that Cal.com made of a request thought lost, and calls it off.
+//! After a session was given up: looks for a booking that Cal.com made of a request thought lost, and calls it off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub const NAME: &str = "settle-check";
 /// How long between two looks, the first of which is when the run is due.
 const BETWEEN: Duration = Duration::from_secs(3600);
 
-/// Looks for late bookings of a payment that was paid back.
+/// Looks for late bookings of a session that was paid back, or was free and could not be booked.
 pub struct SettleCheck(pub Arc<Means>);
 
 impl Workflow for SettleCheck {
@@ -42,7 +42,9 @@ impl Workflow for SettleCheck {
             );
             let cancelled = ctx
                 .step("cancel-late-booking", Policy::MONEY, async |step| {
-                    let reason = "The payment for this session was refunded.";
+                    let free = order.payment_intent.is_none();
+                    let reason =
+                        if free { "The session was given up." } else { "The payment for this session was refunded." };
                     self.0.providers.cal.cancel_booking(&found.uid, reason).await?;
                     let mut gone = found.clone();
                     gone.status = BookingStatus::Cancelled;
@@ -64,8 +66,12 @@ fn booking_after_refund(order: &Checkout, failure: &Failure) -> NewCase {
     NewCase {
         kind: CaseKind::BookingAfterRefund,
         cause: format!("booking_after_refund/{}", order.reference()),
-        summary: format!("{} was paid back, and yet the session stands in the calendar", order.amount),
+        summary: if order.payment_intent.is_none() {
+            "the session was given up, and yet it stands in the calendar".to_owned()
+        } else {
+            format!("{} was paid back, and yet the session stands in the calendar", order.amount)
+        },
         detail: format!("session {}; cancelling it failed: {} ({})", order.session_id, failure.code, failure.message),
-        at_risk: Some(order.amount),
+        at_risk: order.payment_intent.as_ref().map(|_| order.amount),
     }
 }
