@@ -137,7 +137,7 @@ fn session(bookings: &[Booking], cancel: bool, now: Timestamp) -> String {
     let facts = &booking.facts;
     match (cancel, facts.end > now) {
         (true, _) => format!("{} on {}: called off", facts.uid, facts.start),
-        (false, true) => format!("{} on {} still stands: --cancel-booking calls it off", facts.uid, facts.start),
+        (false, true) => format!("{} on {} still stands, and is not called off with it", facts.uid, facts.start),
         (false, false) => format!("{} on {} is over", facts.uid, facts.start),
     }
 }

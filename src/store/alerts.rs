@@ -35,7 +35,8 @@ pub enum CaseGroup {
 #[async_trait]
 pub trait Alerts: Send + Sync {
     /// Keeps what was found at a look: one open alert for each cause. What is new, goes on after its silence, or is over is
-    /// told by a run that is started in the same commit; which, if there is something to tell.
+    /// told by a run that is started in the same commit; which, if there is something to tell. An open case that nobody was
+    /// told of, and whose run ended an hour ago or longer, is told again.
     async fn report(&self, found: Vec<Finding>, pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error>;
 
     /// An alert.

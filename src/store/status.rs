@@ -49,9 +49,9 @@ pub struct Status {
 pub struct SourceStatus {
     /// Who.
     pub source: Source,
-    /// How much within the last hour.
+    /// How much within the last hour, of the newest four thousand arrivals of all.
     pub last_hour: u32,
-    /// The newest arrival.
+    /// The newest arrival, if it is one of them.
     pub last: Option<Timestamp>,
     /// Up to when everything is known to have come in, where the sender can be asked.
     pub complete_until: Option<Timestamp>,

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use discuno::model::alert::{Alert, Condition, Finding, Pace};
 use discuno::model::case::CaseStatus;
+use discuno::model::role::Role;
+use discuno::model::run::RunState;
 use discuno::ops;
 use discuno::ops::watch::REST;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::json;
 
+use crate::support::desk::Desk;
 use crate::support::{Event, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -198,4 +201,35 @@ async fn the_others_are_told_of_even_if_the_first_ones_run_is_cancelled() {
     let cases = world.app.store.cases(discuno::store::filter::Filter::newest(100)).await.unwrap();
     assert!(cases.len() == 3 && cases.iter().all(|case| case.alerted_at.is_some()), "{cases:?}");
     assert_eq!(posted(&world).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_case_whose_alert_is_poison_is_shown_as_told_to_nobody_and_told_again() {
+    let mut world = World::idle();
+    world.send(&unusable(0)).await;
+    let run = world.run_ids("alert").await[0];
+    let store = world.app.store.clone();
+    // Executors that die of it, one after the other.
+    for _ in 0..21 {
+        let now = world.app.clock.now();
+        store.claim_run("gone", run, now, now.plus(MINUTE)).await.unwrap().expect("it is due");
+        tokio::time::sleep(MINUTE).await;
+    }
+    let transport = world.providers();
+    world.work_over(transport);
+    world.settle().await;
+    assert_eq!(store.run(run).await.unwrap().state, RunState::Failed);
+    assert_eq!(posted(&world).len(), 0);
+    assert_eq!(store.status(world.app.clock.now()).await.unwrap().untold_cases, 1);
+    let page = Desk::of(&world, Role::Viewer).get("/").await.body;
+    assert!(
+        page.contains("Nobody could be told of <a href=\"/cases?status=open&amp;stuck=1\">1 of them</a>"),
+        "{page}"
+    );
+
+    tokio::time::sleep(60 * MINUTE).await;
+    world.app.watch().look().await.unwrap();
+    world.settle().await;
+    assert_eq!(posted(&world).len(), 1);
+    assert_eq!(store.status(world.app.clock.now()).await.unwrap().untold_cases, 0);
 }

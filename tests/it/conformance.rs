@@ -145,6 +145,7 @@ on_every_store! {
         only_what_is_still_found_is_told_again
         what_nobody_finds_any_more_is_over_and_told
         what_was_told_and_what_was_not_is_kept
+        a_case_whose_telling_has_failed_is_told_again_after_a_while
         cases_that_follow_each_other_are_told_together_by_one
         the_newest_arrival_of_each_sender_and_way_is_told;
     views:

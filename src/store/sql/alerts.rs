@@ -15,7 +15,7 @@ use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, Read, Row};
-use crate::store::sql::{Backend, ledger, row};
+use crate::store::sql::{Backend, ledger, operate, row};
 
 const ALERT: &str = "SELECT id, condition, subject, summary, count, first_at, last_at, silenced_until, delivered_at, failure, ended_at \
      FROM alerts";
@@ -42,7 +42,15 @@ const FIRST: &str = "SELECT min(c.id) FROM cases c JOIN runs r ON coalesce(r.pay
      WHERE c.status = 'open' AND c.kind = ?1 AND c.alerted_at IS NULL AND r.due_at IS NOT NULL";
 const UNTOLD_CASES: &str =
     "SELECT id FROM cases WHERE status = 'open' AND kind = ?1 AND alerted_at IS NULL ORDER BY id LIMIT 200";
+/// The runs that were to tell of an open case and ended a while ago without anybody being told.
+const GIVEN_UP: &str = "SELECT r.id FROM cases c JOIN runs r ON coalesce(r.payment_id, 0) = coalesce(c.payment_id, 0) \
+     AND r.workflow = 'alert' AND r.key = 'case/' || c.cause \
+     WHERE c.status = 'open' AND c.alerted_at IS NULL AND r.state IN ('failed', 'cancelled') AND r.finished_at <= ?1 \
+     ORDER BY c.opened_at LIMIT 200";
 const FIND_RUN: &str = "SELECT id FROM runs WHERE coalesce(payment_id, 0) = 0 AND workflow = ?1 AND key = ?2";
+
+/// How long whoever was to tell of a case and could not is left alone: it may be what kills its executors.
+const AGAIN: Duration = Duration::from_secs(3600);
 
 /// The workflow that tells of alerts.
 pub(super) const TELL_WORKFLOW: &str = "tell-alerts";
@@ -50,8 +58,13 @@ pub(super) const TELL_WORKFLOW: &str = "tell-alerts";
 #[async_trait]
 impl<B: Backend> Alerts for B {
     async fn report(&self, found: Vec<Finding>, pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
-        let over = self.in_snapshot(move |conn| ids(conn, OVER, now.minus(pace.rest))).await?;
-        if found.is_empty() && over.is_empty() {
+        let idle = self
+            .in_snapshot(move |conn| {
+                let over = ids(conn, OVER, now.minus(pace.rest))?;
+                Ok(over.is_empty() && ids(conn, GIVEN_UP, now.minus(AGAIN))?.is_empty())
+            })
+            .await?;
+        if found.is_empty() && idle {
             return Ok(None);
         }
         self.in_transaction(move |conn| report(conn, &found, pace, now)).await
@@ -121,6 +134,9 @@ fn ids(conn: &Connection<'_>, sql: &str, at: Timestamp) -> Result<Vec<i64>, Erro
 fn report(conn: &Connection<'_>, found: &[Finding], pace: Pace, now: Timestamp) -> Result<Option<RunId>, Error> {
     // Every process that serves looks, and one of them tells.
     conn.lock_name("alerts")?;
+    for run in ids(conn, GIVEN_UP, now.minus(AGAIN))? {
+        operate::begin_anew(conn, RunId(run), now)?;
+    }
     for finding in found {
         let told = params![finding.condition.as_str(), finding.subject, finding.summary, now.0];
         conn.prepare_cached(OPEN)?.execute(told)?;

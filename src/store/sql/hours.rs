@@ -10,6 +10,8 @@ use crate::store::sql::lists;
 
 /// How many of the newest rows are looked at.
 const NEWEST: i64 = 20_000;
+/// The same where each has to meet conditions, the customer's for one.
+const SEARCHED: i64 = 10_000;
 
 const EVENT_AT: &str = "SELECT id, received_at FROM events WHERE id >= ?1 ORDER BY id LIMIT 1";
 const RUN_AT: &str = "SELECT id, created_at FROM runs WHERE id >= ?1 ORDER BY id LIMIT 1";
@@ -86,8 +88,8 @@ fn made(conn: &Connection<'_>, filter: &Filter, now: Timestamp) -> Result<Hours,
     let end = first_since(conn, RUN_AT, last, Timestamp(until.0 + 1))?;
     let since = filter.since.map_or(hours.from, |since| since.max(hours.from));
     let mut begin = first_since(conn, RUN_AT, last, since)?;
-    if end - begin > NEWEST {
-        begin = end - NEWEST;
+    if end - begin > SEARCHED {
+        begin = end - SEARCHED;
         hours.whole_since = made_at(conn, begin)?.unwrap_or(now);
     }
     // The histogram is of the whole list, on whichever of its pages.

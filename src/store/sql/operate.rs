@@ -208,7 +208,8 @@ fn unfinished_of(conn: &Connection<'_>, payment: PaymentId, workflow: &str) -> R
 }
 
 const AGAIN: &str = "UPDATE runs SET state = 'queued', due_at = ?2, outcome = NULL, failure = NULL, finished_at = NULL, \
-     cancel_requested = 0, stalls = 0, retries = retries + 1 WHERE id = ?1";
+     cancel_requested = 0, stalls = 0, retries = retries + 1 WHERE id = ?1 AND state IN ('failed', 'cancelled')";
+const FORGET_ALL: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1";
 /// A step and whatever came of it.
 const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq >= \
      (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2)";
@@ -257,6 +258,14 @@ fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -
     let mut done = Done::new(Verb::Retry, id, before, json!({ "state": RunState::Queued, "from": from }));
     (done.payment, done.performed.run) = (run.payment, Some(id));
     Ok(done)
+}
+
+/// Has a run that ended without success begin anew, whatever it remembers.
+pub(super) fn begin_anew(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<(), Error> {
+    conn.prepare_cached(FORGET_ALL)?.execute([id.0])?;
+    conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
+    conn.wake();
+    Ok(())
 }
 
 const OF_EVENT: &str = "SELECT payment_id, (SELECT coalesce(max(id), 0) FROM runs) FROM events WHERE id = ?1";

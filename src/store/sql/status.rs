@@ -14,8 +14,9 @@ const HOUR: i64 = 3_600_000;
 const MODE: &str = "SELECT value FROM meta WHERE key = 'mode'";
 const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND workflow NOT IN \
      (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
+/// A row has its bytes beside it: each costs a page of the file.
 const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at) \
-     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 20000) AS newest GROUP BY source";
+     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 4000) AS newest GROUP BY source";
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) AS newest \
      WHERE finished_at > ?1 GROUP BY state ORDER BY state";

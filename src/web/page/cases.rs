@@ -13,6 +13,7 @@ impl Listed for Case {
     const TITLE: &'static str = "Cases";
     const COLUMNS: &'static [&'static str] =
         &["State", "About", "At risk", "Payment", "What happened", "Opened", "Somebody told", "Closed"];
+    const ALL: &'static str = "?status=any";
     const FIELDS: &'static [Field] = &[
         Field::one("status", "State", || vec![CaseStatus::Open.as_str(), CaseStatus::Closed.as_str(), ANY]),
         Field::one("type", "About", || CaseKind::ALL.iter().map(|kind| kind.as_str()).collect()),

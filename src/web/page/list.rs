@@ -29,6 +29,8 @@ pub(in crate::web) trait Listed: Sized + Send {
     const CHECK: Option<&'static str> = None;
     /// The columns after the first, which holds the id.
     const COLUMNS: &'static [&'static str];
+    /// What leads to all of it, where only some is shown without conditions.
+    const ALL: &'static str = "";
     /// What the list can be asked for besides times and the payment.
     const FIELDS: &'static [Field];
 
@@ -134,6 +136,7 @@ pub(in crate::web) struct ListPage {
     columns: &'static [&'static str],
     fields: &'static [Field],
     check: Option<&'static str>,
+    all: &'static str,
     rows: Vec<(String, Vec<Cell>)>,
     more: Option<More>,
     command: String,
@@ -159,6 +162,7 @@ pub(in crate::web) async fn list<L: Listed>(
         columns: L::COLUMNS,
         fields: L::FIELDS,
         check: L::CHECK,
+        all: L::ALL,
         more: query.more(&format!("/{}", L::PART), &filter, look, rows.len(), last),
         command: query.command_with(L::PART, L::FLAGS),
         rows,

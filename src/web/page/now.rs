@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 
+use crate::model::alert;
 use crate::model::time::Timestamp;
 use crate::ops::disk::free_bytes;
 use crate::store::hours::Counted;
@@ -20,6 +21,8 @@ pub(in crate::web) struct NowPage {
     cases: Vec<Case>,
     at_risk: Vec<String>,
     open_cases: u32,
+    untold_cases: u32,
+    alerts: Vec<Alert>,
     due: u32,
     running: u32,
     waiting: u32,
@@ -34,6 +37,16 @@ pub(in crate::web) struct NowPage {
     database: String,
     free: Option<String>,
     command: &'static str,
+}
+
+/// Something wrong with the deployment itself, or that nobody could be told of.
+struct Alert {
+    about: String,
+    summary: String,
+    since: shown::Time,
+    over: bool,
+    /// Why nobody could be told.
+    failure: Option<String>,
 }
 
 struct Case {
@@ -62,6 +75,18 @@ struct Source {
     last_hour: u32,
     last: Option<shown::Time>,
     complete_until: Option<shown::Time>,
+}
+
+impl From<alert::Alert> for Alert {
+    fn from(alert: alert::Alert) -> Self {
+        Self {
+            about: format!("{} {}", alert.condition, alert.subject),
+            summary: text(&alert.summary),
+            since: shown::time(alert.first_at),
+            over: alert.ended_at.is_some(),
+            failure: alert.failure.map(|failure| text(&failure)),
+        }
+    }
 }
 
 impl From<CaseCount> for Case {
@@ -101,11 +126,14 @@ pub(in crate::web) async fn show(State(admin): State<Admin>, identity: Identity)
         admin.store.hours(Counted::Ended, now),
     )?;
     let Status { backlog, oldest_due, sources, failing, failed, cases, at_risk, pauses, database_bytes, .. } = status;
+    let (untold_cases, alerts) = (status.untold_cases, status.alerts);
     Ok(Page(NowPage {
         shell: Shell::new(&admin, &identity, "", "Now"),
         cases: cases.into_iter().map(Case::from).collect(),
         at_risk: at_risk.iter().map(ToString::to_string).collect(),
         open_cases: backlog.open_cases,
+        untold_cases,
+        alerts: alerts.into_iter().map(Alert::from).collect(),
         due: backlog.due,
         running: backlog.running,
         waiting: backlog.waiting,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use discuno::model::alert::{Condition, Finding, Pace};
 use discuno::model::event::{Source, Via};
+use discuno::model::failure::Failure;
 use discuno::model::id::{CaseId, EventId};
+use discuno::model::run::{End, RunState};
 use discuno::store::alerts::CaseGroup;
 use discuno::store::change::Change;
 
@@ -65,6 +67,25 @@ pub(crate) async fn what_was_told_and_what_was_not_is_kept(bench: Bench) {
     let told = store.alert(id).await.unwrap();
     assert_eq!((told.delivered_at, told.failure), (Some(NOW), None));
     assert_eq!(store.levels(NOW).await.unwrap().untold_alerts, 0);
+}
+
+pub(crate) async fn a_case_whose_telling_has_failed_is_told_again_after_a_while(bench: Bench) {
+    let store = &bench.store;
+    store.ingest(plan("evt_a", vec![case("a")]), NOW).await.unwrap();
+    let claimed = bench.claim_one(NOW).await;
+    assert_eq!(claimed.run.workflow, "alert");
+    let poison = Failure::unknown("poison", "20 executors took the run and recorded nothing");
+    store.finish(claimed.lease, End::Failed(poison), NOW).await.unwrap();
+    assert_eq!(store.levels(NOW).await.unwrap().untold_cases, 1);
+    assert_eq!(store.report(Vec::new(), PACE, NOW.plus(59 * MINUTE)).await.unwrap(), None);
+    assert_eq!(store.run(claimed.run.id).await.unwrap().state, RunState::Failed, "not at once");
+    store.report(Vec::new(), PACE, NOW.plus(60 * MINUTE)).await.unwrap();
+    let again = bench.claim_one(NOW.plus(60 * MINUTE)).await;
+    assert_eq!((again.run.id, again.run.stalls), (claimed.run.id, 1), "as if nobody had taken it before");
+    store.write(again.lease, vec![Change::CaseAlerted(CaseId(1))], NOW).await.unwrap();
+    store.finish(again.lease, End::Cancelled, NOW.plus(60 * MINUTE)).await.unwrap();
+    store.report(Vec::new(), PACE, NOW.plus(180 * MINUTE)).await.unwrap();
+    assert_eq!(store.run(again.run.id).await.unwrap().state, RunState::Cancelled, "somebody was told");
 }
 
 pub(crate) async fn cases_that_follow_each_other_are_told_together_by_one(bench: Bench) {

@@ -152,3 +152,12 @@ async fn a_trail_that_was_altered_is_seen() {
     let broken = operator.post("/audit/check", "").await;
     assert!(broken.body.contains("act_1 does not follow"), "{}", broken.body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn all_cases_are_those_that_are_closed_too() {
+    let desk = Desk::of(&World::idle(), Role::Viewer);
+    for (part, all) in [("cases", "/cases?status=any"), ("payments", "/payments")] {
+        let page = desk.get(&format!("/{part}")).await.body;
+        assert!(page.contains(&format!("<a href=\"{all}\">all</a>")), "{page}");
+    }
+}

@@ -33,6 +33,7 @@ async fn a_refund_is_planned_confirmed_by_its_amount_and_made_once() {
     let money = Desk::of(&world, Role::Money);
     let plan = money.get(PATH).await;
     assert!(plan.body.contains("50.00 USD") && plan.body.contains("still stands"), "{}", plan.body);
+    assert!(!plan.body.contains(": --cancel-booking"), "a flag of the command means nothing here");
     assert!(!plan.body.contains("zoe@") && !plan.body.contains("data-live"), "{}", plan.body);
     assert!(world.story().await.refunds.is_empty(), "a plan changes nothing");
     for typed in ["", "yes", "5.00", "50.000"] {
