@@ -12,6 +12,7 @@ use crate::engine::ctx::Surroundings;
 use crate::engine::registry::Registry;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
+use crate::observe::mask;
 use crate::observe::metrics::Metrics;
 use crate::ops::desk::Desk;
 use crate::ops::exposition::Exposition;
@@ -189,6 +190,7 @@ impl App {
             access: Access::new(config.access.clone(), config.sandboxed),
             desk: Desk::new(Arc::clone(&self.store), stripe, self.understanding(), self.clock.clone()),
             metrics: self.metrics.clone(),
+            told: told(config),
             mode: config.mode.as_str(),
             db: config.db.clone(),
             log_file: config.log_file.clone(),
@@ -318,4 +320,11 @@ impl App {
                 .map(|url| AlertHook::new(gated(ProviderName::Alert, gate::Limits::NONE), url).metered(metrics())),
         })
     }
+}
+
+/// Who is told of what is wrong. Whoever knows the whole address of a webhook may post there.
+fn told(config: &Config) -> Vec<String> {
+    let email = config.mail.alert_email.as_deref().map(|to| format!("e-mail to {}", mask::email(to)));
+    let hook = config.alert_webhook_url.as_ref().and_then(|url| Some(format!("webhook at {}", url.host_str()?)));
+    email.into_iter().chain(hook).collect()
 }

@@ -37,6 +37,8 @@ pub struct Admin {
     pub desk: Desk,
     /// What this process counts.
     pub metrics: Metrics,
+    /// Who is told of cases and alerts and by which way, masked.
+    pub told: Vec<String>,
     /// `live` or `test`.
     pub mode: &'static str,
     /// The database file.
@@ -57,6 +59,8 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     let pages = Router::new()
         .route("/", get(page::now::show))
+        .route("/alerts", get(page::alerts::list))
+        .route("/alerts/test", post(page::alerts::test))
         .route("/audit", get(page::list::list::<Act>))
         .route("/bookings", get(page::list::list::<Booking>))
         .route("/cases", get(page::list::list::<Case>))

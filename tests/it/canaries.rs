@@ -1,5 +1,6 @@
 //! Secrets and people, planted in every setting and field, are nowhere to be found in what is printed, logged or answered.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -31,6 +32,10 @@ const PHONE: &str = "+15555550177";
 const STREET: &str = "77 Canary Wharf";
 const ROOM: &str = "https://meet.example/canary-room-77";
 const CARD: &str = "fingerprint0canary77";
+/// Who is told of cases.
+const ON_CALL: &str = "oncall.private@canary-oncall.example";
+/// What opens the dashboard.
+const TOKEN: &str = "canary0admin0token0a1b2c3d4";
 
 /// Finds what should not be there.
 struct Scanner {
@@ -41,7 +46,7 @@ struct Scanner {
 
 impl Scanner {
     fn new() -> Self {
-        let people = [NAME, ADDRESS, OTHER_ADDRESS, PHONE, STREET, ROOM, CARD];
+        let people = [NAME, ADDRESS, OTHER_ADDRESS, PHONE, STREET, ROOM, CARD, TOKEN];
         let secrets = SECRETS.iter().map(|(_, secret)| *secret);
         Self { canaries: secrets.chain(people).map(str::to_lowercase).collect(), found: Vec::new(), bytes: 0 }
     }
@@ -124,6 +129,8 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     for (name, value) in SECRETS {
         deployment.settings.insert(name, value.to_owned());
     }
+    deployment.settings.insert("ALERT_EMAIL", ON_CALL.to_owned());
+    deployment.settings.insert("DISCUNO_ADMIN_TOKEN", format!("money:{TOKEN}"));
     let log: PathBuf = deployment.db.with_file_name("canary.log");
     deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
     deployment.settings.insert("DISCUNO_LOG", "debug".to_owned());
@@ -164,6 +171,7 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     }
     refused(&mut scan, to, &purchases[0].body()).await;
     deployment.settled().await;
+    pages(&mut scan, to).await;
     serve.signal(rustix::process::Signal::TERM);
     assert!(serve.exits_within(crate::support::process::PATIENCE).await.success());
 
@@ -201,6 +209,32 @@ async fn refused(scan: &mut Scanner, to: SocketAddr, body: &[u8]) {
     for path in [format!("/e/{}", key.expose()), format!("/e/{}x", key.expose()), format!("/{ADDRESS}")] {
         scan.answer(&path, &post(to, &path, ("x-nothing", String::new()), person.as_bytes()).await);
     }
+}
+
+/// What the dashboard and the API show of everything that they list, and what scrapers read.
+async fn pages(scan: &mut Scanner, to: SocketAddr) {
+    let fixed = ["/", "/alerts", "/providers", "/logs", "/audit", "/metrics", "/openapi.json", "/api/v1/status"];
+    let lists = ["payments", "runs", "events", "bookings", "refunds", "cases", "audit"];
+    let all = lists.iter().flat_map(|list| [format!("/{list}?status=any"), format!("/api/v1/{list}")]);
+    let mut left: Vec<String> = fixed.iter().map(ToString::to_string).chain(all).collect();
+    let (mut seen, mut shown) = (BTreeSet::new(), 0);
+    while let Some(path) = left.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let asked = path.clone();
+        let authorization = format!("Bearer {TOKEN}");
+        let get = move || http::get_with(to, &asked, &[("authorization", authorization.as_str())]).unwrap();
+        let answer = tokio::task::spawn_blocking(get).await.unwrap();
+        scan.answer(&path, &answer);
+        shown += usize::from(answer.status == 200);
+        let page = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!page.contains(ON_CALL), "{path} shows who is on call: {page}");
+        // Whatever has a page of its own is looked at too.
+        let links = page.split("href=\"/").skip(1).filter_map(|rest| rest.split('"').next());
+        left.extend(links.filter(|link| link.contains('_') && !link.contains('?')).map(|link| format!("/{link}")));
+    }
+    assert!(shown > 40, "only {shown} pages were shown: {seen:?}");
 }
 
 /// What every command shows.

@@ -1,6 +1,7 @@
 //! The dashboard: who gets in, what is shown, what can be done from it.
 
 mod access;
+mod alerts;
 mod lists;
 mod live;
 mod logs;

@@ -13,6 +13,7 @@ use crate::web::asset;
 use crate::web::auth::Identity;
 use crate::web::problem::Problem;
 
+pub(super) mod alerts;
 pub(super) mod audit;
 mod bookings;
 pub(super) mod case;
@@ -95,7 +96,7 @@ impl Shell {
 }
 
 /// The parts of the site, as the navigation lists them.
-pub(super) const PARTS: [(&str, &str); 10] = [
+pub(super) const PARTS: [(&str, &str); 11] = [
     ("", "Now"),
     ("payments", "Payments"),
     ("runs", "Runs"),
@@ -103,6 +104,7 @@ pub(super) const PARTS: [(&str, &str); 10] = [
     ("bookings", "Bookings"),
     ("refunds", "Refunds"),
     ("cases", "Cases"),
+    ("alerts", "Alerts"),
     ("providers", "Providers"),
     ("logs", "Logs"),
     ("audit", "Audit"),

@@ -12,6 +12,7 @@ use crate::model::role::Role;
 use crate::model::run::{Run, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
+use crate::observe::mask;
 use crate::store::order::Deed;
 use crate::store::{Story, Subject};
 use crate::web::admin::Admin;
@@ -130,7 +131,7 @@ fn keys(story: &Story) -> Vec<Key> {
 impl Try {
     fn new(attempt: &Attempt, line: &Line) -> Self {
         let said = match &attempt.ending {
-            Ending::Done { output } => text(output.get()),
+            Ending::Done { output } => text(&without_people(output.get())),
             Ending::Retry { failure } | Ending::Failed { failure } => {
                 text(&format!("{} ({}): {}", failure.code, failure.kind, failure.message))
             }
@@ -240,4 +241,11 @@ pub(in crate::web) async fn cancel(
     let run: RunId = id.parse().map_err(Failure::bad)?;
     admin.desk.order(&identity.name, why.reason(), Deed::Cancel(run)).await?;
     Ok(done(&format!("/runs/{run}"), "it ends at its next step boundary"))
+}
+
+/// What a step came to, without the people in it.
+fn without_people(output: &str) -> String {
+    let Ok(mut value) = serde_json::from_str(output) else { return output.to_owned() };
+    mask::mask_people(&mut value);
+    value.to_string()
 }

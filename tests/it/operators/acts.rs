@@ -148,3 +148,20 @@ async fn a_checkout_is_not_retried_once_its_payment_is_refunded() {
     deployment.play(&[]).await;
     assert!(deployment.sandbox.ledger().cal.bookings.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_event_is_replayed_by_its_id_and_nothing_happens_twice() {
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, "")]).await;
+    let (_, runs, _) = deployment.ran(&["runs"]);
+    let (status, said, message) = deployment.ran(&["replay", "ev_1", "--reason", "the fix is out"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert!(said.contains("ev_1"), "{said}");
+    deployment.play(&[]).await;
+    assert_eq!(deployment.ran(&["runs"]).1.lines().count(), runs.lines().count());
+    assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 1);
+    let (_, audit, _) = deployment.ran(&["audit", "--json"]);
+    assert!(audit.contains("the fix is out") && audit.contains("ev_1"), "{audit}");
+    let (status, _, message) = deployment.ran(&["replay", "ev_99"]);
+    assert_eq!(status, Some(3), "{message}");
+}
