@@ -120,6 +120,50 @@ async function retriedAtOnce(desk, { site, sandbox, replay }) {
   await page.context().close();
 }
 
+/** A test alert is sent and seen to arrive. */
+async function alerted(desk, { site }) {
+  const page = await desk.tab();
+  await page.goto(`${site}/alerts`);
+  await page.getByRole("button", { name: "Send a test" }).click();
+  await told(page, ".said", "a test is on its way");
+  await page.waitForFunction(() => {
+    const row = [...document.querySelectorAll("#rows tr")].find((row) => row.textContent.includes("test"));
+    return row && row.querySelector("td:last-child time");
+  });
+  await desk.look(page);
+  await desk.picture(page, "alerts-tested");
+  await page.context().close();
+}
+
+/** One run is ended, and then all that match: what is meant is shown, and its number typed. */
+async function cancelled(desk) {
+  const { site, shell, replay } = await playground("cancelled");
+  await shell("pause", "process-checkout-side-effects", "--reason", "proof");
+  await replay(await hostile(), "--times", "5");
+  const page = await desk.tab();
+  await page.goto(`${site}/runs?workflow=process-checkout-side-effects&status=queued`);
+  await page.locator("#rows tr a").first().click();
+  const form = page.locator("form[action$='/cancel']");
+  await form.locator("input[name=reason]").fill(HOSTILE.replace("\u0000", ""));
+  await form.getByRole("button").click();
+  await told(page, ".said", "it is cancelled");
+  await told(page, "#facts", "cancelled");
+  await desk.look(page);
+  await desk.picture(page, "run-cancelled");
+  await page.goto(`${site}/runs?workflow=process-checkout-side-effects&status=queued`);
+  await page.getByRole("link", { name: "cancel…" }).click();
+  const count = await page.locator("strong").first().textContent();
+  if (count !== "4") throw new Error(`${count} runs are to be cancelled, and 4 are there`);
+  await desk.look(page);
+  await desk.picture(page, "runs-cancel-all");
+  await page.getByLabel("Type how many").fill(count);
+  await page.getByRole("button", { name: "Cancel them" }).click();
+  await told(page, ".said", `of ${count} done`);
+  await page.goto(`${site}/runs?workflow=process-checkout-side-effects&status=cancelled`);
+  if ((await page.locator("#rows tr").count()) !== 5) throw new Error("not all that were cancelled are listed");
+  await page.context().close();
+}
+
 /** A scene is played and a fault switched on and off, from the sandbox's own page. */
 async function played(desk, { site }) {
   const page = await desk.tab();
@@ -221,7 +265,8 @@ const dev = await tell(playground, "dev");
 if (dev) {
   await tell(dev.replay, join(fixtures, "stripe.json"));
   await tell(dev.replay, ...["cal", "life", "connect", "app"].map((name) => join(fixtures, `${name}.json`)));
-  for (const story of [retried, retriedAtOnce, refunded, revealed, resolved, replayed, heldBack, played, searched]) await tell(story, desk, dev);
+  for (const story of [retried, retriedAtOnce, refunded, revealed, resolved, replayed, heldBack, alerted, played, searched]) await tell(story, desk, dev);
+  await tell(cancelled, desk);
   await tell(crawl, desk, dev.site);
   await tell(loggedIn, desk);
   await tell(long, desk);

@@ -239,8 +239,10 @@ pub(in crate::web) async fn cancel(
 ) -> Result<Redirect, Failure> {
     identity.must(Role::Operator)?;
     let run: RunId = id.parse().map_err(Failure::bad)?;
-    admin.desk.order(&identity.name, why.reason(), Deed::Cancel(run)).await?;
-    Ok(done(&format!("/runs/{run}"), "it ends at its next step boundary"))
+    let performed = admin.desk.order(&identity.name, why.reason(), Deed::Cancel(run)).await?;
+    let ended = performed.after["state"] == RunState::Cancelled.as_str();
+    let said = if ended { "it is cancelled" } else { "it ends at its next step boundary" };
+    Ok(done(&format!("/runs/{run}"), said))
 }
 
 /// What a step came to, without the people in it.

@@ -111,3 +111,20 @@ async fn a_search_ends_after_some_rows_and_goes_on_from_there() {
     let page = viewer.get("/runs").await;
     assert!(!page.body.contains("looked at") && page.body.contains("Older"), "{}", page.body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_holds_is_said_to_be_cancelled_and_one_at_work_to_end_soon() {
+    let world = World::idle();
+    let operator = Desk::of(&world, Role::Operator);
+    world.send(&Event::paid("zoe@example.edu")).await;
+    let other = Event::paid("tom@example.edu").id("evt_2").session("id", "cs_2".into());
+    world.send(&other.session("payment_intent", "pi_2".into())).await;
+    let runs = world.run_ids("process-checkout-side-effects").await;
+    let now = world.app.clock.now();
+    let lease = std::time::Duration::from_secs(60);
+    world.app.store.claim_run("somebody", runs[0], now, now.plus(lease)).await.unwrap().expect("it is due");
+    for (run, said) in [(runs[0], "it+ends+at+its+next"), (runs[1], "it+is+cancelled")] {
+        let answer = operator.post(&format!("/runs/{run}/cancel"), "").await;
+        assert!(answer.header(header::LOCATION).contains(said), "{run}: {}", answer.header(header::LOCATION));
+    }
+}
