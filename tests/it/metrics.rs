@@ -143,7 +143,8 @@ async fn every_metric_of_the_dashboard_and_the_alerts_is_there() {
 async fn only_who_may_look_in_reads_them() {
     let secret = "a-token-of-some-length";
     let world = World::idle_with(|config| {
-        config.access.tokens = vec![Token { role: Role::Viewer, secret: Secret::new(secret) }];
+        config.access.tokens =
+            vec![Token { name: "scraper".to_owned(), role: Role::Viewer, secret: Secret::new(secret) }];
     });
     let ask = async |headers: &[(&'static str, &str)]| {
         let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));

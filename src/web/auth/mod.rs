@@ -93,17 +93,16 @@ impl Access {
 
     fn of_token(&self, text: &str) -> Option<Identity> {
         let token = self.config.tokens.iter().find(|token| token.secret.is(text))?;
-        Some(Identity { name: "token".to_owned(), role: token.role })
+        Some(Identity { name: token.name.clone(), role: token.role })
     }
 
     /// A session holds for as long as its user is configured, with the role that is configured now.
     fn of_session(&self, cookie: &str, now: Timestamp) -> Option<Identity> {
         let session = self.seal.open(cookie, now)?;
         let user = self.config.users.iter().find(|user| user.name == session.name);
-        match user {
-            Some(user) => Some(Identity { name: session.name, role: user.role }),
-            None => (session.name == "token").then_some(Identity { name: session.name, role: session.role }),
-        }
+        let of_token = || self.config.tokens.iter().any(|token| token.name == session.name).then_some(session.role);
+        let role = user.map(|user| user.role).or_else(of_token)?;
+        Some(Identity { name: session.name, role })
     }
 
     /// The person with this password; without a name, whoever brings a token. Takes some tens of milliseconds on purpose.
@@ -166,11 +165,12 @@ mod tests {
     use super::*;
     use crate::config::Secret;
     use crate::config::access::{Token, User};
+    use crate::web::auth::session::Session;
 
     fn access() -> Access {
         let hash = Argon2::default().hash_password(b"correct horse").unwrap().to_string();
         let users = vec![User { name: "mia".to_owned(), role: Role::Operator, hash: Secret::new(&hash) }];
-        let tokens = vec![Token { role: Role::Viewer, secret: Secret::new("0123456789abcdef") }];
+        let tokens = vec![Token { name: "ci".to_owned(), role: Role::Viewer, secret: Secret::new("0123456789abcdef") }];
         Access::new(AccessConfig { listen: None, tokens, users }, true)
     }
 
@@ -178,11 +178,22 @@ mod tests {
     fn only_the_right_password_and_the_right_token_open() {
         let access = access();
         assert_eq!(access.verify("mia", "correct horse").unwrap().role, Role::Operator);
-        assert_eq!(access.verify("", "0123456789abcdef").unwrap().role, Role::Viewer);
+        let ci = Identity { name: "ci".to_owned(), role: Role::Viewer };
+        assert_eq!(access.verify("", "0123456789abcdef").unwrap(), ci);
         for (name, password) in [("mia", "wrong"), ("mia", ""), ("eve", "correct horse"), ("", ""), ("", "0123")] {
             assert!(access.verify(name, password).is_none(), "{name} {password}");
         }
         assert!(PasswordHash::new(NOBODY).is_ok());
+    }
+
+    #[test]
+    fn who_logged_in_with_a_named_token_is_known_by_its_name_until_it_is_gone() {
+        let (access, now) = (access(), Timestamp(1_000));
+        let session = |name: &str| Session { name: name.to_owned(), role: Role::Viewer };
+        let of = |name: &str| access.of_session(&access.seal.close(&session(name), now), now);
+        assert_eq!(of("ci").unwrap(), Identity { name: "ci".to_owned(), role: Role::Viewer });
+        assert_eq!(of("mia").unwrap().role, Role::Operator);
+        assert!(of("token").is_none() && of("eve").is_none());
     }
 
     #[test]

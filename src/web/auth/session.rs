@@ -25,7 +25,8 @@ pub(super) struct Seal(Key);
 impl Seal {
     /// Made of every credential, so that every process of a deployment has the same, and a changed one ends the sessions.
     pub(super) fn of(config: &AccessConfig) -> Self {
-        let tokens = config.tokens.iter().map(|token| format!("{} {}", token.role, token.secret.expose()));
+        let tokens =
+            config.tokens.iter().map(|token| format!("{} {} {}", token.name, token.role, token.secret.expose()));
         let users = config.users.iter().map(|user| format!("{} {} {}", user.name, user.role, user.hash.expose()));
         let all: Vec<String> = tokens.chain(users).collect();
         let key = sign(&Key::new(HMAC_SHA256, b"discuno session v1"), all.join("\n").as_bytes());
@@ -33,7 +34,7 @@ impl Seal {
     }
 
     /// The value of a cookie that holds until it ends.
-    fn close(&self, session: &Session, now: Timestamp) -> String {
+    pub(super) fn close(&self, session: &Session, now: Timestamp) -> String {
         let text = format!("{}|{}|{}", now.plus(LENGTH).0, session.role, session.name);
         let mac = sign(&self.0, text.as_bytes());
         format!("{}.{}", hex::encode(&text), hex::encode(mac.as_ref()))
@@ -80,7 +81,7 @@ mod tests {
     use crate::config::access::Token;
 
     fn seal(token: &str) -> Seal {
-        let tokens = vec![Token { role: Role::Money, secret: Secret::new(token) }];
+        let tokens = vec![Token { name: "token".to_owned(), role: Role::Money, secret: Secret::new(token) }];
         Seal::of(&AccessConfig { tokens, ..AccessConfig::default() })
     }
 

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use discuno::config::Secret;
-use discuno::config::access::{AccessConfig, Token};
+use discuno::config::access::{AccessConfig, Token, UNNAMED};
 use discuno::model::role::Role;
 use discuno::web::admin;
 use discuno::web::auth::Access;
@@ -41,7 +41,10 @@ impl Desk {
     }
 
     fn beside(world: &World, sandbox: Option<axum::Router>) -> Self {
-        let tokens = TOKENS.iter().map(|(role, text)| Token { role: *role, secret: Secret::new(text) }).collect();
+        // One of them has a name.
+        let name = |role| if role == Role::Money { "mia" } else { UNNAMED }.to_owned();
+        let token = |(role, text): &(Role, &str)| Token { name: name(*role), role: *role, secret: Secret::new(text) };
+        let tokens = TOKENS.iter().map(token).collect();
         let mut with = world.app.admin_over(&world.providers());
         with.access = Access::new(AccessConfig { tokens, ..AccessConfig::default() }, false);
         with.sandbox = sandbox;
