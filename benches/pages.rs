@@ -27,7 +27,9 @@ const SEED: &str = include_str!("pages/seed.sql");
 const NOW: Timestamp = Timestamp(1_793_872_800_000);
 const ROUNDS: usize = 5;
 
-const PAGES: [&str; 36] = [
+const PAGES: [&str; 38] = [
+    "/",
+    "/alerts",
     "/payments",
     "/payments/pay_150000",
     "/payments?status=attention",
