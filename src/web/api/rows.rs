@@ -249,7 +249,7 @@ impl Row for Event {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cases {
-    /// Whether somebody still has to act.
+    /// Whether somebody still has to act; without it those are listed too in which nobody has.
     status: Option<Words<CaseStatus>>,
     /// What they are about.
     kind: Option<CaseKind>,

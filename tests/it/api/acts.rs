@@ -174,6 +174,9 @@ async fn a_case_is_closed_with_what_the_books_show_or_with_a_reason() {
         (&json!("closed"), &json!("settled_elsewhere: by bank transfer"))
     );
     assert_eq!(operator.post(resolve, settled).await.1["already"], true);
+    for (list, listed) in [("cases", 1), ("cases?status=closed", 1), ("cases?status=open", 0)] {
+        assert_eq!(operator.get(list).await["cases"].as_array().unwrap().len(), listed, "{list}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
