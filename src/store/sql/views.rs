@@ -68,12 +68,13 @@ impl<B: Backend> Views for B {
 
 pub(super) fn backlog(conn: &Connection<'_>, now: Timestamp) -> Result<Backlog, Error> {
     Ok(conn.prepare_cached(BACKLOG)?.query_row([now.0], |found| {
+        let (lapsed, held): (u32, u32) = (found.get(2)?, found.get(3)?);
         Ok(Backlog {
-            due: found.get(0)?,
-            waiting: found.get(1)?,
-            running: found.get(2)?,
-            failed: found.get(3)?,
-            open_cases: found.get(4)?,
+            due: found.get::<u32>(0)?.saturating_sub(lapsed),
+            waiting: found.get::<u32>(1)?.saturating_sub(held),
+            running: lapsed + held,
+            failed: found.get(4)?,
+            open_cases: found.get(5)?,
         })
     })?)
 }
@@ -152,10 +153,15 @@ fn summary(conn: &Connection<'_>, from: Timestamp, until: Timestamp) -> Result<S
 }
 
 const BODY: &str = "SELECT body FROM events WHERE id = ?1";
+/// Times are counted in the index alone. Whoever holds a run does so until a lease's end, which is never far from now: so
+/// those that are held are among the rows on either side of it.
 const BACKLOG: &str = "SELECT \
-     (SELECT count(*) FROM runs WHERE due_at <= ?1 AND state = 'queued'), \
-     (SELECT count(*) FROM runs WHERE due_at > ?1 AND state = 'queued'), \
-     (SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND state = 'running'), \
+     (SELECT count(*) FROM runs WHERE due_at <= ?1), \
+     (SELECT count(*) FROM runs WHERE due_at > ?1), \
+     (SELECT count(*) FROM (SELECT state FROM runs WHERE due_at <= ?1 ORDER BY due_at DESC LIMIT 20000) AS past \
+      WHERE state = 'running'), \
+     (SELECT count(*) FROM (SELECT state FROM runs WHERE due_at > ?1 ORDER BY due_at LIMIT 20000) AS coming \
+      WHERE state = 'running'), \
      (SELECT count(*) FROM runs WHERE state = 'failed'), \
      (SELECT count(*) FROM cases WHERE status = 'open')";
 
