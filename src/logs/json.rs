@@ -132,7 +132,7 @@ impl Lines {
 }
 
 /// Where the line that begins at `from` ends: at its line break, or with the text.
-pub fn end(text: &[u8], from: usize) -> usize {
+fn end(text: &[u8], from: usize) -> usize {
     memchr::memchr(b'\n', &text[from..]).map_or(text.len(), |at| from + at)
 }
 

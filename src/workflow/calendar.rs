@@ -71,7 +71,6 @@ impl Means {
             .step("compare-with-payment", Policy::DEFAULT, async |step| {
                 let read = self.payment_story(payment).await;
                 let (payment, story) = read.map_err(|error| step.store_failure(error))?;
-                let refunding = story.refunds.iter().any(|refund| refund.status.holds_money());
                 let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
                 let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
                 let last = holding.max_by_key(|refund| refund.id).map(|refund| refund.origin);
@@ -81,7 +80,7 @@ impl Means {
                     // The customer was told that the free session could not be booked.
                     PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
                     // The answer to our own request may still be on its way, or lost.
-                    PaymentStatus::Paid | PaymentStatus::Attention if standing && !refunding && !moved => {
+                    PaymentStatus::Paid | PaymentStatus::Attention if standing && last.is_none() && !moved => {
                         step.also(about(&payment));
                         step.also(Change::Learn(PaymentFact::Booked));
                     }

@@ -31,16 +31,16 @@ pub(in crate::web) struct AlertsPage {
 }
 
 /// One cause, however often it was found.
-struct Row {
+pub(super) struct Row {
     id: String,
-    about: String,
-    summary: String,
+    pub(super) about: String,
+    pub(super) summary: String,
     found: u32,
-    since: shown::Time,
+    pub(super) since: shown::Time,
     told: Option<shown::Time>,
     /// Why nobody could be told.
-    failure: Option<String>,
-    state: &'static str,
+    pub(super) failure: Option<String>,
+    pub(super) state: &'static str,
 }
 
 /// The cases of one kind that were told of together, or of which nobody was told.

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::State;
 
-use crate::model::alert;
 use crate::model::time::Timestamp;
 use crate::ops::disk::free_bytes;
 use crate::store::hours::Counted;
@@ -11,7 +10,7 @@ use crate::store::status::{CaseCount, FailingStep, SourceStatus, Status};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::chart::Chart;
-use crate::web::page::{Failure, Page, Shell, has_part, text};
+use crate::web::page::{Failure, Page, Shell, alerts, has_part, text};
 use crate::web::shown;
 
 #[derive(Template)]
@@ -22,7 +21,7 @@ pub(in crate::web) struct NowPage {
     at_risk: Vec<String>,
     open_cases: u32,
     untold_cases: u32,
-    alerts: Vec<Alert>,
+    alerts: Vec<alerts::Row>,
     due: u32,
     running: u32,
     waiting: u32,
@@ -37,16 +36,6 @@ pub(in crate::web) struct NowPage {
     database: String,
     free: Option<String>,
     command: &'static str,
-}
-
-/// Something wrong with the deployment itself, or that nobody could be told of.
-struct Alert {
-    about: String,
-    summary: String,
-    since: shown::Time,
-    over: bool,
-    /// Why nobody could be told.
-    failure: Option<String>,
 }
 
 struct Case {
@@ -75,18 +64,6 @@ struct Source {
     last_hour: u32,
     last: Option<shown::Time>,
     complete_until: Option<shown::Time>,
-}
-
-impl From<alert::Alert> for Alert {
-    fn from(alert: alert::Alert) -> Self {
-        Self {
-            about: format!("{} {}", alert.condition, alert.subject),
-            summary: text(&alert.summary),
-            since: shown::time(alert.first_at),
-            over: alert.ended_at.is_some(),
-            failure: alert.failure.map(|failure| text(&failure)),
-        }
-    }
 }
 
 impl From<CaseCount> for Case {
@@ -133,7 +110,7 @@ pub(in crate::web) async fn show(State(admin): State<Admin>, identity: Identity)
         at_risk: at_risk.iter().map(ToString::to_string).collect(),
         open_cases: backlog.open_cases,
         untold_cases,
-        alerts: alerts.into_iter().map(Alert::from).collect(),
+        alerts: alerts.into_iter().map(alerts::Row::from).collect(),
         due: backlog.due,
         running: backlog.running,
         waiting: backlog.waiting,
