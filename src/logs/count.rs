@@ -26,7 +26,7 @@ pub struct Counts {
     /// The group of the line at hand: kept, for its memory.
     group: Vec<u8>,
     /// The hour of the last time that was counted, as it is written: most times are of the same as the one before.
-    hour: Vec<u8>,
+    hour: Option<[u8; 13]>,
 }
 
 impl Counts {
@@ -58,14 +58,15 @@ impl Counts {
         }
     }
 
+    #[inline]
     fn push_time(&mut self, value: Option<Value<'_>>, length: usize) {
         let Some(text) = value.map(|value| value.text()) else { return self.group.extend_from_slice(ABSENT) };
-        if is_of_hour(&text, &self.hour) {
+        if self.hour.is_some_and(|hour| is_of_hour(&text, &hour)) {
             return self.group.extend_from_slice(&text[..length]);
         }
         // As written where that is UTC already.
         if text.ends_with(b"Z") && text.get(4) == Some(&b'-') && instant(&text).is_some() {
-            self.hour = text[..13].to_vec();
+            self.hour = text.first_chunk().copied();
             return self.group.extend_from_slice(&text[..length]);
         }
         match instant(&text) {

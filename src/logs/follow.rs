@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::logs::source::{FileBlocks, LONGEST};
+use crate::logs::source::{FileBlocks, LONGEST, end_of_lines};
 
 /// Read at a time, of what was written in the meantime.
 const MOST: u64 = 64 << 20;
@@ -77,22 +77,6 @@ impl Follow {
         let ours = self.file.as_ref().and_then(|file| file.metadata().ok());
         ours.is_none_or(|ours| (ours.dev(), ours.ino()) != (now.dev(), now.ino()))
     }
-}
-
-/// Where the last whole line ends.
-fn end_of_lines(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    let mut bytes = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(bytes.len() as u64);
-        let part = &mut bytes[..usize::try_from(end - start).unwrap_or(0)];
-        file.read_exact_at(part, start)?;
-        if let Some(at) = memchr::memrchr(b'\n', part) {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 #[cfg(test)]

@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::logs::json::{Kind, Lines};
-use crate::logs::source::{BLOCK, Block, Blocks, FileBlocks};
+use crate::logs::source::{BLOCK, Block, Blocks, FileBlocks, end_of_lines};
 use crate::logs::time::instant;
 use crate::model::time::Timestamp;
 
 /// A file below this is read whole as fast.
 pub const WORTHWHILE: u64 = 32 << 20;
-/// The lines that start in as many bytes share an entry.
+/// The lines of as many bytes share an entry.
 const PART: u64 = 64 << 10;
 /// Bytes of each place by which a file is known again, and how many such places there are besides the last.
 const MARK: u64 = 4096;
 const SAMPLES: u64 = 64;
-const MAGIC: &[u8; 8] = b"dcnlogs2";
+const MAGIC: &[u8; 8] = b"dcnlogs3";
 
 /// The span of time of each part: the first and the last instant of its lines. A part without times is empty: no line of
 /// it can be within any span.
@@ -40,7 +40,8 @@ impl Index {
         let meta = file.metadata()?;
         let kept = folder.join(format!("{}-{}.idx", meta.dev(), meta.ino()));
         let mut index = Self::read(&kept, file).unwrap_or(Self { parts: Vec::new() });
-        let full = meta.len() / PART;
+        // The last line of a part is whole: what is written of a line at a time would be read as no time at all.
+        let full = end_of_lines(file)?.saturating_sub(1) / PART;
         let known = index.parts.len() as u64;
         if known < full {
             index.parts.extend(Self::build(file, known, full)?);
@@ -151,7 +152,7 @@ fn marks(file: &File, count: u64) -> io::Result<([u8; 32], [u8; 32])> {
     Ok((hash(&text), hash(format!("{} {changed:?} {node:?}", meta.len()).as_bytes())))
 }
 
-/// The first and the last instant of the lines that start in a span of bytes.
+/// The first and the last instant of the lines of a span of bytes.
 fn times(file: &File, start: u64, end: u64) -> io::Result<(i64, i64)> {
     let blocks = FileBlocks::of(file.try_clone()?, vec![(start, end)])?;
     let (mut block, mut span) = (Block::default(), EMPTY);
@@ -192,5 +193,27 @@ mod tests {
         assert_eq!(Index::read(&kept, &file).as_ref(), Some(&index), "appended to");
         std::fs::write(&path, line(3).repeat(120)).unwrap();
         assert_eq!(Index::read(&kept, &file), None, "written anew");
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_is_not_lost_to_the_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let line =
+            |hour: u32| format!("{{\"ts\":\"2026-11-24T{hour:02}:00:00.000Z\",\"x\":\"{}\"}}\n", "x".repeat(4000));
+        // It begins in the second part, and the file ends in the third.
+        let (whole, late) = (line(1).repeat(32), line(2));
+        std::fs::write(&path, [whole.as_str(), &late[..3000]].concat()).unwrap();
+        let mut file = File::options().read(true).append(true).open(&path).unwrap();
+        Index::of(&file, dir.path()).unwrap();
+        file.write_all(&late.as_bytes()[3000..]).unwrap();
+        let size = file.metadata().unwrap().len();
+        let spans =
+            Index::of(&file, dir.path()).unwrap().spans(Some("2026-11-24T02:00:00Z".parse().unwrap()), None, size);
+        let (blocks, mut block, mut found) = (FileBlocks::of(file, spans).unwrap(), Block::default(), Vec::new());
+        while blocks.next(&mut block).unwrap() {
+            found.extend_from_slice(block.lines());
+        }
+        assert!(found.ends_with(late.as_bytes()));
     }
 }

@@ -30,6 +30,7 @@ pub enum Kind {
 
 impl<'a> Value<'a> {
     /// The text: a string decoded, anything else as written. A lone surrogate becomes U+FFFD.
+    #[inline]
     pub fn text(&self) -> Cow<'a, [u8]> {
         if self.kind == Kind::Escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }

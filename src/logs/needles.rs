@@ -6,6 +6,10 @@ use crate::logs::marks::WIDTH;
 
 /// How much of a text is counted to learn which bytes are rare.
 const SAMPLE: usize = 16 << 10;
+/// Rare bytes of which two are chosen.
+const CANDIDATES: usize = 5;
+/// Words that are looked at before any of them is looked into.
+const GROUP: usize = 4;
 
 /// Needles of which at least one is looked for.
 #[derive(Debug, Clone)]
@@ -44,61 +48,84 @@ impl Needles {
         &self.hits
     }
 
-    /// The bytes that are rare in the first text are likely to be rare in the next.
+    /// What is rare in the first text is likely to be rare in the next.
     fn rank(&mut self, sample: &[u8]) {
-        let mut counts = [0_u32; 256];
+        let mut counts = [0_usize; 256];
         for byte in sample {
             counts[usize::from(*byte)] += 1;
         }
         for needle in &mut self.pair {
-            let mut places: Vec<usize> = (0..needle.bytes.len()).collect();
-            places.sort_by_key(|place| counts[usize::from(needle.bytes[*place])]);
-            let (rarest, next) = (places[0], places.get(1).copied().unwrap_or(places[0]));
-            (needle.one, needle.other) = (rarest.min(next), rarest.max(next));
+            needle.rank(sample, &counts);
         }
         self.ranked = true;
     }
 }
 
 impl Needle {
+    /// Chooses of its rarest bytes the two that are met together least.
+    fn rank(&mut self, sample: &[u8], counts: &[usize; 256]) {
+        let mut places: Vec<usize> = (0..self.bytes.len()).collect();
+        places.sort_by_key(|place| counts[usize::from(self.bytes[*place])]);
+        places.truncate(CANDIDATES);
+        places.sort_unstable();
+        let pairs =
+            places.iter().enumerate().flat_map(|(at, one)| places[at..].iter().map(move |other| (*one, *other)));
+        let met = |&(one, other): &(usize, usize)| {
+            let later = sample.get(other - one..).unwrap_or_default();
+            let (one, other) = (self.bytes[one], self.bytes[other]);
+            sample.iter().zip(later).filter(|(here, there)| [**here, **there] == [one, other]).count()
+        };
+        if let Some((one, other)) = pairs.min_by_key(met) {
+            (self.one, self.other) = (one, other);
+        }
+    }
+
     /// Whether it stands in the text with its first chosen byte at this place.
     fn is_at(&self, text: &[u8], place: usize) -> bool {
-        place.checked_sub(self.one).is_some_and(|start| text[start..].starts_with(&self.bytes))
+        text[place] == self.bytes[self.one]
+            && place.checked_sub(self.one).is_some_and(|start| text[start..].starts_with(&self.bytes))
     }
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the vectors are those of the caller")]
 fn find<S: Simd>(simd: S, pair: &[Needle; 2], text: &[u8], hits: &mut Vec<usize>) {
-    let bytes =
-        pair.each_ref().map(|needle| [needle.one, needle.other].map(|place| u8x64::splat(simd, needle.bytes[place])));
-    let apart = pair.each_ref().map(|needle| needle.other - needle.one);
-    let mut hit = |place: usize| {
-        if pair.iter().any(|needle| needle.is_at(text, place)) {
-            hits.push(place);
-        }
-    };
+    let [needle, other] = pair.each_ref().map(|needle| {
+        let [one, other] = [needle.one, needle.other].map(|place| u8x64::splat(simd, needle.bytes[place]));
+        (one, other, needle.other - needle.one)
+    });
+    let alone = pair[0].bytes == pair[1].bytes;
     let mut at = 0;
-    while let (Some(here), Some(first), Some(second)) =
-        (chunk(text, at), chunk(text, at + apart[0]), chunk(text, at + apart[1]))
-    {
-        let [here, first, second] = [here, first, second].map(|chunk| u8x64::from_slice(simd, chunk));
-        let either = (here.simd_eq(bytes[0][0]) & first.simd_eq(bytes[0][1]))
-            | (here.simd_eq(bytes[1][0]) & second.simd_eq(bytes[1][1]));
-        let mut left = either.to_bitmask();
+    while let Some(window) = text.get(at..at + GROUP * WIDTH + needle.2.max(other.2)) {
+        let masks: [u64; GROUP] = std::array::from_fn(|word| {
+            let places = |from: usize, byte| {
+                u8x64::from_slice(simd, &window[word * WIDTH + from..][..WIDTH]).simd_eq(byte).to_bitmask()
+            };
+            let either = |(one, other, apart)| places(0, one) & places(apart, other);
+            if alone { either(needle) } else { either(needle) | either(other) }
+        });
+        if masks.iter().fold(0, |any, mask| any | mask) != 0 {
+            verify(pair, text, at, masks, hits);
+        }
+        at += GROUP * WIDTH;
+    }
+    hits.extend((at..text.len()).filter(|place| pair.iter().any(|needle| needle.is_at(text, *place))));
+}
+
+/// Takes the places that are marked, from `at` on, and hold one of the needles.
+#[cold]
+#[inline(never)]
+fn verify(pair: &[Needle; 2], text: &[u8], mut at: usize, masks: [u64; GROUP], hits: &mut Vec<usize>) {
+    for mut left in masks {
         while left != 0 {
-            hit(at + left.trailing_zeros() as usize);
+            let place = at + left.trailing_zeros() as usize;
+            if pair.iter().any(|needle| needle.is_at(text, place)) {
+                hits.push(place);
+            }
             left &= left - 1;
         }
         at += WIDTH;
     }
-    (at..text.len()).for_each(hit);
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "the vectors are those of the caller")]
-fn chunk(text: &[u8], at: usize) -> Option<&[u8; WIDTH]> {
-    text.get(at..)?.first_chunk()
 }
 
 #[cfg(test)]

@@ -8,14 +8,40 @@ pub fn instant(text: &[u8]) -> Option<Timestamp> {
 }
 
 /// Whether a text is an instant as we write them, of an hour that is known to be one: `2026-11-24T17`.
-pub fn is_of_hour(text: &[u8], hour: &[u8]) -> bool {
-    let rest = text.strip_prefix(hour).filter(|rest| hour.len() == 13 && rest.len() == 11);
-    let fits = |(byte, form): (&u8, &u8)| match form {
-        b'5' => (b'0'..=b'5').contains(byte),
-        b'9' => byte.is_ascii_digit(),
-        form => byte == form,
-    };
-    rest.is_some_and(|rest| rest.iter().zip(b":59:59.999Z").all(fits))
+#[inline]
+pub fn is_of_hour(text: &[u8], hour: &[u8; 13]) -> bool {
+    const BEGINNING: Form = Form::of(*b":59:59.9");
+    const ENDING: Form = Form::of(*b":59.999Z");
+    let Ok(text) = <&[u8; 24]>::try_from(text) else { return false };
+    let fits = |form: Form, from| text[from..].first_chunk().is_some_and(|bytes| form.fits(*bytes));
+    text.first_chunk() == Some(hour) && fits(BEGINNING, 13) && fits(ENDING, 16)
+}
+
+/// What eight bytes have to be: a digit up to 5 or to 9, or the byte itself.
+#[derive(Clone, Copy)]
+struct Form {
+    mask: u64,
+    wanted: u64,
+    /// Added to a digit, it changes the upper half of the byte where the digit is too great.
+    room: u64,
+}
+
+impl Form {
+    const fn of(form: [u8; 8]) -> Self {
+        let (mut mask, mut wanted, mut room, mut place) = ([0xff; 8], form, [0; 8], 0);
+        while place < 8 {
+            if matches!(form[place], b'5' | b'9') {
+                (mask[place], wanted[place], room[place]) = (0xf0, 0x30, 0x3f - form[place]);
+            }
+            place += 1;
+        }
+        Self { mask: u64::from_le_bytes(mask), wanted: u64::from_le_bytes(wanted), room: u64::from_le_bytes(room) }
+    }
+
+    fn fits(self, bytes: [u8; 8]) -> bool {
+        let bytes = u64::from_le_bytes(bytes);
+        bytes & self.mask == self.wanted && bytes.wrapping_add(self.room) & self.mask == self.wanted
+    }
 }
 
 fn ours(text: &[u8]) -> Option<Timestamp> {
@@ -72,9 +98,10 @@ mod tests {
         #[test]
         fn an_instant_of_a_known_hour_is_one(millis in 0_i64..86_400_000, rest in "[0-9:.Z]{11}") {
             let text = Timestamp(millis).to_string();
-            prop_assert!(is_of_hour(text.as_bytes(), &text.as_bytes()[..13]));
+            let hour = text.as_bytes().first_chunk().unwrap();
+            prop_assert!(is_of_hour(text.as_bytes(), hour));
             let other = format!("{}{rest}", &text[..13]);
-            prop_assert_eq!(is_of_hour(other.as_bytes(), &text.as_bytes()[..13]), ours(other.as_bytes()).is_some());
+            prop_assert_eq!(is_of_hour(other.as_bytes(), hour), ours(other.as_bytes()).is_some());
         }
 
         #[test]

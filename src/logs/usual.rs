@@ -81,11 +81,18 @@ impl Usual {
 
 /// The value at the beginning of a usual line's rest.
 #[inline(always)]
-fn value(rest: &[u8]) -> Value<'_> {
+fn value<S: Simd>(simd: S, rest: &[u8]) -> Value<'_> {
     let Some((b'"', rest)) = rest.split_first() else {
         let end = rest.iter().position(|byte| !byte.is_ascii_digit());
         return Value { raw: &rest[..end.unwrap_or(rest.len())], kind: Kind::Other };
     };
+    if let Some(chunk) = rest.first_chunk::<WIDTH>() {
+        let bytes = u8x64::from_slice(simd, chunk);
+        let [quote, backslash] = [b'"', b'\\'].map(|byte| bytes.simd_eq(u8x64::splat(simd, byte)).to_bitmask());
+        if quote != 0 && first(quote).wrapping_sub(1) & backslash == 0 {
+            return Value { raw: &rest[..quote.trailing_zeros() as usize], kind: Kind::Plain };
+        }
+    }
     let (mut end, mut kind) = (0, Kind::Plain);
     while let Some(at) = memchr::memchr2(b'"', b'\\', &rest[end..]) {
         end += at;
@@ -127,9 +134,13 @@ fn each<'a, S: Simd>(
         let string = parity(quote) ^ in_string;
         let outside = !(string | quote);
         let is = |byte| bytes.simd_eq(splat(byte)).to_bitmask() & outside;
-        let (colon, comma, open, close, end) = (is(b':'), is(b','), is(b'{'), is(b'}'), is(b'\n'));
+        let (colon, comma) = (is(b':'), is(b','));
         let digit = (bytes - splat(b'0')).simd_lt(splat(10)).to_bitmask() & outside;
-        let controls = bytes.simd_lt(splat(b' ')).to_bitmask();
+        // A control character is taken for the end of a line, and what begins and closes one for its braces, until it has been read.
+        let end = bytes.simd_lt(splat(b' ')).to_bitmask();
+        let open = end << 1 | begins;
+        let braces = outside & !(colon | comma | digit | end);
+        let close = braces & !open;
         let (after_comma, after_colon) = ((comma | open) << 1, colon << 1);
         let (opening, closing, number) = (quote & string, quote & !string, digit & !(digit << 1));
         // Added to the first bit of a run of ones, a one comes out behind its last: so are ends of keys told from those of texts.
@@ -137,9 +148,8 @@ fn each<'a, S: Simd>(
         let sum = string.wrapping_add(key | in_key);
         let (key_end, text_end) = (closing & sum, closing & !sum);
 
-        let wrong = (outside & !(colon | comma | open | close | digit | end))
-            | (controls ^ end)
-            | (open ^ (end << 1 | begins))
+        let wrong = (end & string)
+            | (open & !braces)
             | (close << 1 ^ end)
             | ((opening | number) ^ (after_comma | after_colon))
             | (after_comma & number)
@@ -152,18 +162,24 @@ fn each<'a, S: Simd>(
         beyond |= high;
 
         let mut key_ends = key_end & fresh;
-        let mut ends = end & fresh & first(wrong).wrapping_sub(1);
+        // Where lines end is known before it is known that nothing is wrong: the processor need not wait for it.
+        let mut ends = end & fresh;
+        if wrong != 0 {
+            std::hint::cold_path();
+            ends &= first(wrong).wrapping_sub(1);
+        }
         // Where a key of this length that began here or in the word before would end.
         let at_length = |length: u32| key.wrapping_shl(length) | keys_before.wrapping_shr(STEP.wrapping_sub(length));
         while ends != 0 {
             let before = first(ends) - 1;
             meet(keys, text, at, key_ends & before, at_length);
             let end = at + ends.trailing_zeros() as usize;
-            if beyond != 0 && std::str::from_utf8(&text[from..end]).is_err() {
+            let is_line = matches!(&text[from..=end], [b'{', .., b'}', b'\n']);
+            if !is_line || beyond != 0 && std::str::from_utf8(&text[from..end]).is_err() {
                 return from;
             }
             for (key, place) in keys.iter_mut().zip(found.iter_mut()) {
-                *place = if key.value == 0 { None } else { Some(value(&text[key.value..end])) };
+                *place = if key.value == 0 { None } else { Some(value(simd, &text[key.value..])) };
                 key.value = 0;
             }
             let go_on = visit(from, end, found);
