@@ -25,7 +25,7 @@ CREATE TABLE payments (
   CHECK (payment_intent IS NOT NULL OR status NOT IN ('refunding', 'refunded'))
 ) STRICT;
 
--- What came in, once for each id of its sender.
+-- What came in, once for each id of its sender, with those headers of its request that are no secret.
 CREATE TABLE events (
   id          INTEGER PRIMARY KEY,
   source      TEXT    NOT NULL CHECK (source IN ('stripe', 'stripe_connect', 'cal', 'app')),
@@ -43,6 +43,7 @@ CREATE TABLE events (
   waits_for   TEXT    CHECK (waits_for IS NULL OR payment_id IS NULL),
   body_sha256 BLOB    NOT NULL CHECK (length(body_sha256) = 32),
   body        BLOB,
+  headers     TEXT CHECK (headers IS NULL OR json_valid(headers)),
   UNIQUE (external_id, source)
 ) STRICT;
 CREATE INDEX events_payment ON events (payment_id) WHERE payment_id IS NOT NULL;
@@ -288,7 +289,8 @@ CREATE TABLE acts (
   at         INTEGER NOT NULL,
   actor      TEXT    NOT NULL,
   verb       TEXT    NOT NULL CHECK (verb IN
-               ('refund', 'retry', 'cancel', 'resolve', 'open', 'pause', 'resume', 'reveal', 'prune', 'restore')),
+               ('refund', 'retry', 'cancel', 'resolve', 'open', 'pause', 'resume', 'reveal', 'prune', 'restore',
+                'replay', 'silence')),
   subject    TEXT    NOT NULL,
   reason     TEXT,
   payment_id INTEGER REFERENCES payments (id),

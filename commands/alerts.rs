@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use discuno::app::{App, Parts};
 use discuno::model::alert::Alert;
+use discuno::model::id::AlertId;
 use discuno::model::step::Ending;
 use discuno::ops;
 use discuno::store::Subject;
+use discuno::store::order::{Deed, Order};
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::lists::{or_dash, time};
 use crate::output::{self, Table};
-use crate::runtime::{Overrides, actor};
+use crate::runtime::{Overrides, actor, span};
 
 /// How long the ways to tell somebody are given.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  discuno alerts\n  discuno alerts --all --json\n  discuno alerts test"
+    after_help = "Examples:\n  discuno alerts\n  discuno alerts --all --json\n  discuno alerts silence alert_7 --for 4h\n  discuno alerts test"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -45,6 +47,30 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Test(TestArgs),
+    Silence(SilenceArgs),
+}
+
+/// Have an alert not told again for a while, however long it goes on
+///
+/// After that it is told again if it still goes on, and once when it is over. Cases cannot be silenced: `discuno resolve`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  discuno alerts silence alert_7 --for 4h --reason \"cal.com is working on it\"\n  discuno alerts silence alert_7 --for 0s"
+)]
+struct SilenceArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Which: alert_7
+    alert: String,
+    /// For how long, a week at the most; 0s ends it
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
+    span: Duration,
+    /// Why, for the audit trail
+    #[arg(long)]
+    reason: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// Send a test alert every way that is configured, and say which arrived
@@ -58,15 +84,18 @@ struct TestArgs {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    if let Some(Command::Test(args)) = args.command {
-        return test(args).await;
+    match args.command {
+        Some(Command::Test(args)) => return test(args).await,
+        Some(Command::Silence(args)) => return silence(args).await,
+        None => {}
     }
     let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
     let alerts = app.store.alerts(args.all, args.limit).await?;
     if args.json {
         output::document(&json!({ "alerts": alerts }))?;
     } else {
-        let mut table = Table::new(["alert", "condition", "subject", "found", "since", "told", "over", "summary"]);
+        let mut table =
+            Table::new(["alert", "condition", "subject", "found", "since", "told", "silent until", "over", "summary"]);
         for alert in &alerts {
             table.row(cells(alert));
         }
@@ -78,11 +107,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn cells(alert: &Alert) -> [String; 8] {
+fn cells(alert: &Alert) -> [String; 9] {
     let told = match (&alert.failure, alert.delivered_at) {
         (Some(failure), _) => format!("NOT: {failure}"),
         (None, told) => or_dash(told.map(time)),
     };
+    let silent = alert.silenced_until.filter(|_| alert.ended_at.is_none());
     [
         alert.id.to_string(),
         alert.condition.to_string(),
@@ -90,9 +120,24 @@ fn cells(alert: &Alert) -> [String; 8] {
         alert.count.to_string(),
         time(alert.first_at),
         told,
+        or_dash(silent.map(time)),
         or_dash(alert.ended_at.map(time)),
         alert.summary.clone(),
     ]
+}
+
+async fn silence(args: SilenceArgs) -> anyhow::Result<Exit> {
+    let alert: AlertId = args.alert.parse().map_err(|error| Usage(format!("{error}")))?;
+    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let now = app.clock.now();
+    let until = now.plus(args.span);
+    let deed = Deed::Silence { alert, until };
+    let performed = app.store.operate(Order { actor: actor(), reason: args.reason, deed }, now).await?;
+    let said = if args.span.is_zero() { "is told again".to_owned() } else { format!("is silent until {until}") };
+    let document =
+        json!({ "alert": alert, "act": performed.act, "before": performed.before, "after": performed.after });
+    output::outcome(args.json, [&alert.to_string(), &said], &document)?;
+    Ok(Exit::Done)
 }
 
 async fn test(args: TestArgs) -> anyhow::Result<Exit> {

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::confirm::Confirm;
 use crate::exit::{Exit, Usage};
 use crate::output::{self, Table};
-use crate::runtime::{Overrides, actor, start_log};
+use crate::runtime::{Overrides, actor, span, start_log};
 
 /// Pay a payment back, in full or in part
 ///
@@ -56,11 +56,6 @@ pub(crate) struct Args {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-}
-
-fn span(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| span.try_into().ok());
-    span.ok_or_else(|| "a span looks like 30s or 5m".to_owned())
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use discuno::clock::Clock;
-use discuno::config::Config;
+use discuno::config::{Config, duration};
 use discuno::model::time::Timestamp;
 use discuno::observe;
 use tokio::net::TcpListener;
@@ -60,6 +61,11 @@ impl Overrides {
         }
         Ok(Config::from_environment(&flags)?)
     }
+}
+
+/// Reads how long something is to last.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "a span looks like 30s, 10m or 2h".to_owned())
 }
 
 /// The time of day.

@@ -9,6 +9,7 @@ use discuno::sim::{Campaign, Tally, Violation, crash, excessive, missing, play, 
 
 use crate::exit::Exit;
 use crate::output;
+use crate::runtime::span;
 
 /// Go through histories in which everything goes wrong
 ///
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT")]
     seeds: Option<u64>,
     /// Go on for so long, such as 60s or 1h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
     time: Option<Duration>,
     /// How many sessions are paid for in each
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
@@ -193,8 +194,4 @@ fn broken(args: &Args, scope: &Scope, seed: u64, violation: &Violation) -> anyho
         args.payments, args.hours
     ))?;
     Ok(Exit::Broken)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    discuno::config::duration(text).ok_or_else(|| "a time such as 60s, 10m or 1h".to_owned())
 }

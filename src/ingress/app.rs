@@ -86,6 +86,7 @@ pub fn plan(raw: &RawValue, given: &str, counted: &[String], live: bool, now: Ti
         via: Via::Webhook,
         disposition,
         reason,
+        headers: None,
         body_sha256: sha256(&body),
         body,
     };

@@ -65,6 +65,7 @@ pub fn plan(body: Bytes, via: Via, live: bool, now: Timestamp) -> Result<Plan, R
         via,
         disposition,
         reason,
+        headers: None,
         body_sha256: hash,
         body,
     };

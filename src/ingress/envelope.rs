@@ -66,6 +66,7 @@ pub(super) fn read(
         via,
         disposition,
         reason,
+        headers: None,
         body_sha256: sha256(&body),
         body,
     };

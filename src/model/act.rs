@@ -13,8 +13,10 @@ words! {
     Verb, "act" {
         /// Ordered a refund.
         Refund => "refund",
-        /// Had a run go on after its end, or an event understood anew.
+        /// Had a run go on after its end.
         Retry => "retry",
+        /// Had an event understood anew.
+        Replay => "replay",
         /// Ended a run.
         Cancel => "cancel",
         /// Closed a case.
@@ -25,6 +27,8 @@ words! {
         Pause => "pause",
         /// Let it go on.
         Resume => "resume",
+        /// Had an alert not told for a while.
+        Silence => "silence",
         /// Looked at people's names and addresses.
         Reveal => "reveal",
         /// Took away what was no longer needed.

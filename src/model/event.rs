@@ -1,5 +1,7 @@
 //! Events: what came in, kept once, with its raw bytes.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,4 +71,10 @@ pub struct Event {
     pub reason: Option<String>,
     /// The payment it is about.
     pub payment: Option<PaymentId>,
+    /// Headers of the request it came with, those that are no secret; none where it was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Headers>,
 }
+
+/// Headers by their names in lower case.
+pub type Headers = BTreeMap<String, String>;

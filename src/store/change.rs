@@ -8,7 +8,7 @@ use crate::model::capture::Capture;
 use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
 use crate::model::dispute::Dispute;
-use crate::model::event::{Disposition, Source, Via};
+use crate::model::event::{Disposition, Headers, Source, Via};
 use crate::model::failure::Failure;
 use crate::model::id::{AlertId, CaseId, MailId, RefundId, TransferId};
 use crate::model::mail::NewMail;
@@ -45,6 +45,8 @@ pub struct NewEvent {
     pub disposition: Disposition,
     /// Why, where that needs saying.
     pub reason: Option<String>,
+    /// Headers of the request it came with, those that are no secret.
+    pub headers: Option<Headers>,
     /// The raw bytes.
     pub body: Bytes,
     /// Their SHA-256, by which a different body under the same id is noticed.

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::model::case::{NewCase, Resolution};
-use crate::model::id::{ActId, CaseId, EventId, PaymentId, RefundId, RunId};
+use crate::model::id::{ActId, AlertId, CaseId, EventId, PaymentId, RefundId, RunId};
 use crate::model::money::Money;
 use crate::model::pause::Pausable;
+use crate::model::time::Timestamp;
 use crate::store::change::Plan;
 
 /// A deed, who orders it, and why.
@@ -58,6 +59,13 @@ pub enum Deed {
     Pause(Pausable),
     /// Let it go on.
     Resume(Pausable),
+    /// Do not tell of an alert again before then, however long it goes on. (That of a case cannot be silenced.)
+    Silence {
+        /// Which.
+        alert: AlertId,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Look at people's names and addresses.
     Reveal {
         /// What is looked at.

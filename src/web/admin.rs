@@ -61,6 +61,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/", get(page::now::show))
         .route("/alerts", get(page::alerts::list))
         .route("/alerts/test", post(page::alerts::test))
+        .route("/alerts/silence", post(page::alerts::silence))
         .route("/audit", get(page::list::list::<Act>))
         .route("/bookings", get(page::list::list::<Booking>))
         .route("/cases", get(page::list::list::<Case>))

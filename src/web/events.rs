@@ -18,6 +18,7 @@ use crate::ingress::app;
 use crate::model::event::Source;
 use crate::model::time::Timestamp;
 use crate::web::Web;
+use crate::web::headers::kept_headers;
 
 /// The most events in one request.
 const MOST_EVENTS: usize = 5000;
@@ -70,12 +71,16 @@ async fn take(web: &Web, key: &str, headers: &HeaderMap, body: Result<Bytes, Byt
     };
     let seed = headers.get("x-inngest-event-id-seed").and_then(|value| value.to_str().ok());
     let ids = Ids::new(seed, now, &web.entropy);
+    let told = kept_headers(headers);
 
     let (mut plans, mut refused) = (Vec::new(), None);
     for (index, raw) in events.iter().enumerate() {
         let id = ids.at(index).to_string();
         match app::plan(raw, &id, &web.counted, web.live, now) {
-            Ok(plan) => plans.push((id, plan)),
+            Ok(mut plan) => {
+                plan.event.headers.clone_from(&told);
+                plans.push((id, plan));
+            }
             Err(error) => {
                 refused = Some(format!("event {}: {error}", index + 1));
                 break;

@@ -28,6 +28,7 @@ mod asset;
 pub mod auth;
 mod events;
 mod framing;
+mod headers;
 mod health;
 pub mod live;
 mod metrics;

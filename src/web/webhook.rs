@@ -18,6 +18,7 @@ use crate::store::Ingested;
 use crate::store::change::{Change, Plan};
 use crate::store::error::Error;
 use crate::web::Web;
+use crate::web::headers::kept_headers;
 use crate::web::problem::Problem;
 
 /// How long a client may take for its body.
@@ -86,10 +87,11 @@ async fn take(
 ) -> Result<(Json<Value>, &'static str), Problem> {
     let headers = request.headers().clone();
     let body = read(request).await?;
-    let plan = accept(&headers, body).map_err(|rejected| {
+    let mut plan = accept(&headers, body).map_err(|rejected| {
         tracing::warn!(tag, event = "webhook_rejected", code = rejected.code(), error = %rejected);
         Problem::new(StatusCode::BAD_REQUEST, rejected.code(), rejected.to_string())
     })?;
+    plan.event.headers = kept_headers(&headers);
 
     let note = Note::of(tag, &plan);
     let (body, source, made_at) = (plan.event.body.clone(), plan.event.source, plan.event.created_at);

@@ -142,6 +142,7 @@ on_every_store! {
         a_second_live_booking_of_one_payment_is_left_to_a_person;
     alerts:
         one_cause_is_one_alert_and_is_told_by_one_run
+        one_that_is_silenced_is_told_again_when_that_ends_and_never_later_than_it_is_over
         only_what_is_still_found_is_told_again
         what_nobody_finds_any_more_is_over_and_told
         what_was_told_and_what_was_not_is_kept

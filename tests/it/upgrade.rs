@@ -19,7 +19,7 @@ use crate::support::process::Deployment;
 use crate::support::{World, money, newest, scratch};
 
 /// A database that a program of each version left when it was killed at work. With a new version comes a new one.
-const VERSIONS: [u32; 4] = [1, 2, 3, 4];
+const VERSIONS: [u32; 5] = [1, 2, 3, 4, 5];
 
 fn unpack(version: u32, to: &Path) {
     let name = format!("tests/fixtures/databases/v{version}.db.gz");
@@ -178,12 +178,9 @@ async fn what_reads_an_older_database_names_the_command_that_upgrades_it() {
     assert_eq!(deployment.ran(&["payments"]).0, Some(0));
 }
 
-/// A PostgreSQL database that a program of the first version made.
-const POSTGRES: &str = concat!(
-    "CREATE SCHEMA discuno; SET search_path = discuno;",
-    include_str!("../fixtures/databases/postgres-v1.sql"),
-    "INSERT INTO meta VALUES ('schema', '1'), ('mode', 'test');"
-);
+/// The schemas that programs of each version made on PostgreSQL.
+const POSTGRES: [&str; 2] =
+    [include_str!("../fixtures/databases/postgres-v1.sql"), include_str!("../fixtures/databases/postgres-v2.sql")];
 
 fn name_of(address: &str) -> &str {
     address.rsplit('/').next().unwrap()
@@ -192,29 +189,35 @@ fn name_of(address: &str) -> &str {
 #[test]
 fn an_older_postgres_schema_is_brought_up_while_others_are_at_work_in_it() {
     let Some(cluster) = Cluster::shared() else { return };
-    let address = cluster.fresh();
-    let name = name_of(&address);
-    cluster.run(name, POSTGRES).unwrap();
-    let place: Address = address.parse().unwrap();
-    let too_old = Postgres::existing(&place, postgres::Mode::Inline).err().map(|error| error.to_string());
-    assert!(too_old.as_ref().is_some_and(|error| error.contains("`discuno serve` brings it there")), "{too_old:?}");
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| drop(Postgres::open(&place, postgres::Mode::Inline, "test").unwrap()));
-        }
-    });
-    assert_eq!(postgres::check::check(&place).unwrap(), Vec::<String>::new());
-    let fresh = cluster.fresh();
-    drop(Postgres::open(&fresh.parse().unwrap(), postgres::Mode::Inline, "test").unwrap());
-    let made = |name: &str| {
-        let options =
-            "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'discuno'::regnamespace ORDER BY 1";
-        (
-            cluster.run(name, options).unwrap(),
-            cluster.run(name, "SELECT value FROM discuno.meta WHERE key = 'schema'").unwrap(),
-        )
-    };
-    assert_eq!(made(name), made(name_of(&fresh)));
+    for (version, schema) in POSTGRES.iter().enumerate() {
+        let address = cluster.fresh();
+        let name = name_of(&address);
+        let made = format!(
+            "CREATE SCHEMA discuno; SET search_path = discuno; {schema} INSERT INTO meta VALUES ('schema', '{}'), ('mode', 'test')",
+            version + 1
+        );
+        cluster.run(name, &made).unwrap();
+        let place: Address = address.parse().unwrap();
+        let too_old = Postgres::existing(&place, postgres::Mode::Inline).err().map(|error| error.to_string());
+        assert!(too_old.as_ref().is_some_and(|error| error.contains("`discuno serve` brings it there")), "{too_old:?}");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| drop(Postgres::open(&place, postgres::Mode::Inline, "test").unwrap()));
+            }
+        });
+        assert_eq!(postgres::check::check(&place).unwrap(), Vec::<String>::new());
+        let fresh = cluster.fresh();
+        drop(Postgres::open(&fresh.parse().unwrap(), postgres::Mode::Inline, "test").unwrap());
+        let made = |name: &str| {
+            let options =
+                "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'discuno'::regnamespace ORDER BY 1";
+            (
+                cluster.run(name, options).unwrap(),
+                cluster.run(name, "SELECT value FROM discuno.meta WHERE key = 'schema'").unwrap(),
+            )
+        };
+        assert_eq!(made(name), made(name_of(&fresh)));
+    }
 }
 
 #[test]

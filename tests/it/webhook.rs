@@ -1,10 +1,14 @@
 //! What the webhook route takes, refuses and answers.
 
-use discuno::config::Secret;
+use discuno::config::{SANDBOX_STRIPE_SECRET, Secret};
+use discuno::model::id::EventId;
 use discuno::model::payment::PaymentStatus;
+use discuno::model::role::Role;
 use discuno::signature::sign_stripe;
+use discuno::store::Subject;
 use serde_json::json;
 
+use crate::support::desk::Desk;
 use crate::support::{Event, World};
 
 #[tokio::test(start_paused = true)]
@@ -28,7 +32,7 @@ async fn a_body_over_one_mebibyte_is_413_and_a_signed_non_event_400() {
     let world = World::idle();
     let (status, answer) = world.post(&vec![b' '; 1024 * 1024 + 1], None).await;
     assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")));
-    let secret = Secret::new(discuno::config::SANDBOX_STRIPE_SECRET);
+    let secret = Secret::new(SANDBOX_STRIPE_SECRET);
     for body in ["", "[]", "nonsense", "{\"id\":7}", "{\"id\":\"\",\"type\":\"t\",\"created\":1}"] {
         let signature = sign_stripe(body.as_bytes(), &secret, world.app.clock.now());
         let (status, answer) = world.post(body.as_bytes(), Some(&signature)).await;
@@ -156,4 +160,20 @@ async fn a_known_id_with_another_body_has_no_effect() {
     assert_eq!((status, &answer["duplicate"]), (200, &json!(true)));
     world.settle().await;
     assert_eq!(world.payments().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_keeps_the_headers_of_its_request_and_nothing_that_proves_its_sender() {
+    let world = World::idle();
+    let event = Event::paid("zoe@example.edu");
+    let signature = sign_stripe(&event.body(), &Secret::new(SANDBOX_STRIPE_SECRET), world.app.clock.now());
+    let (time, proof) = signature.split_once(",v1=").unwrap();
+    let headers = [("stripe-signature", signature.as_str()), ("user-agent", "Stripe/1.0"), ("cookie", "token=1")];
+    world.post_to("webhooks/stripe", &event.body(), &headers).await;
+    let page = Desk::of(&world, Role::Viewer).get("/events/ev_1").await.body;
+    assert!(page.contains("<dt>user-agent</dt><dd><code>Stripe/1.0</code>"), "{page}");
+    assert!(page.contains(&format!("<code>{time},v1=…</code>")), "{page}");
+    let kept = world.app.store.story(Subject::Event(EventId(1))).await.unwrap();
+    let kept = serde_json::to_string(&kept.events).unwrap();
+    assert!(!kept.contains(proof) && !kept.contains("token=1"), "{kept}");
 }

@@ -16,10 +16,11 @@ struct Delta {
 
 /// The first one starts at version 1. Whoever changes `schema.postgres.sql` adds one, and keeps the schema of the version before
 /// in `tests/fixtures/databases`.
-const DELTAS: [Delta; 1] = [Delta { sql: include_str!("deltas/2.sql"), least: 1 }];
+const DELTAS: [Delta; 2] =
+    [Delta { sql: include_str!("deltas/2.sql"), least: 1 }, Delta { sql: include_str!("deltas/3.sql"), least: 1 }];
 
 /// The version of `schema.postgres.sql`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How often a lock that somebody holds is waited for, 3 s each time: who waits for it behind us waits as long.
 const TRIES: usize = 10;

@@ -71,13 +71,7 @@ impl<B: Backend> Alerts for B {
     }
 
     async fn alert(&self, id: AlertId) -> Result<Alert, Error> {
-        self.in_snapshot(move |conn| {
-            let sql = format!("{ALERT} WHERE id = ?1");
-            let mut found = conn.prepare_cached(&sql)?;
-            let mut found = found.query_map([id.0], read)?;
-            found.next().transpose()?.ok_or_else(|| Error::NotFound(id.to_string()))
-        })
-        .await
+        self.in_snapshot(move |conn| read_alert(conn, id)).await
     }
 
     async fn alerts(&self, all: bool, limit: u32) -> Result<Vec<Alert>, Error> {
@@ -91,6 +85,18 @@ impl<B: Backend> Alerts for B {
     async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
         self.in_snapshot(move |conn| case_group(conn, case, span, now)).await
     }
+}
+
+pub(super) fn read_alert(conn: &Connection<'_>, id: AlertId) -> Result<Alert, Error> {
+    let sql = format!("{ALERT} WHERE id = ?1");
+    let mut found = conn.prepare_cached(&sql)?;
+    let mut found = found.query_map([id.0], read)?;
+    found.next().transpose()?.ok_or_else(|| Error::NotFound(id.to_string()))
+}
+
+/// Until then it is not told again.
+pub(super) fn silence(conn: &Connection<'_>, id: AlertId, until: Timestamp) -> Result<(), Error> {
+    Ok(conn.prepare_cached(SILENCE)?.execute([id.0, until.0]).map(drop)?)
 }
 
 /// What is open, or what was ever.
@@ -143,7 +149,7 @@ fn report(conn: &Connection<'_>, found: &[Finding], pace: Pace, now: Timestamp) 
     }
     let (due, over) = (ids(conn, DUE, now)?, ids(conn, OVER, now.minus(pace.rest))?);
     for id in &due {
-        conn.prepare_cached(SILENCE)?.execute([*id, now.plus(pace.repeat).0])?;
+        silence(conn, AlertId(*id), now.plus(pace.repeat))?;
     }
     for id in &over {
         conn.prepare_cached(END)?.execute([*id, now.0])?;

@@ -7,15 +7,15 @@ use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::Plan;
 use crate::store::error::Error;
-use crate::store::sql::Backend;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::{Backend, row};
 use crate::store::{Inbox, Ingested};
 
 const FIND: &str = "SELECT id, payment_id, body_sha256, via FROM events WHERE external_id = ?1 AND source = ?2";
 const INSERT: &str = "INSERT INTO events (source, external_id, type, livemode, created_at, received_at, disposition, reason, \
-     payment_id, body_sha256, body, via) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+     payment_id, body_sha256, body, via, headers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
      ON CONFLICT (external_id, source) DO NOTHING RETURNING id";
 
 #[async_trait]
@@ -37,6 +37,7 @@ pub(super) fn ingest(conn: &Connection<'_>, plan: &Plan, now: Timestamp) -> Resu
     let Plan { event, changes } = plan;
     let mut scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
     scope.find_subject(conn, changes.first())?;
+    let headers = event.headers.as_ref().map(row::to_json).transpose()?;
     let row = params![
         event.source.as_str(),
         event.external_id,
@@ -49,7 +50,8 @@ pub(super) fn ingest(conn: &Connection<'_>, plan: &Plan, now: Timestamp) -> Resu
         scope.payment.map(|id| id.0),
         event.body_sha256,
         event.body.as_ref(),
-        event.via.as_str()
+        event.via.as_str(),
+        headers
     ];
     let Some(id) = conn.prepare_cached(INSERT)?.query_row(row, |made| made.get(0).map(EventId)).optional()? else {
         // It arrived elsewhere at the same time, and is committed by now.

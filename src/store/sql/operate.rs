@@ -1,11 +1,13 @@
 //! What operators do: each deed with its row in the audit trail, in one transaction.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
 use crate::model::case::{CaseStatus, NewCase, Resolution};
-use crate::model::id::{ActId, CaseId, EventId, PaymentId, RunId};
+use crate::model::id::{ActId, AlertId, CaseId, EventId, PaymentId, RunId};
 use crate::model::pause::{Pausable, Pause};
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
@@ -18,7 +20,7 @@ use crate::store::order::{Deed, Order, Performed, RefundOrder};
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::{Backend, acts, inbox, ledger, queue, row};
+use crate::store::sql::{Backend, acts, alerts, inbox, ledger, queue, row};
 use crate::store::{Ingested, Operations};
 
 #[async_trait]
@@ -67,6 +69,7 @@ pub(in crate::store) fn operate(conn: &Connection<'_>, order: &Order, now: Times
         Deed::OpenCase { payment, case } => open_case(conn, payment, case, now)?,
         Deed::Pause(what) => pause(conn, &what, &actor, reason.as_deref(), now)?,
         Deed::Resume(what) => resume(conn, &what)?,
+        Deed::Silence { alert, until } => silence(conn, alert, until, now)?,
         Deed::Reveal { subject, payment } => Done { payment, ..Done::new(Verb::Reveal, subject, json!({}), json!({})) },
         Deed::Note { verb, subject, after } => Done::new(verb, subject, json!({}), after),
     };
@@ -285,7 +288,7 @@ fn replay(conn: &Connection<'_>, id: EventId, plan: Plan, now: Timestamp) -> Res
         .prepare_cached(STARTED)?
         .query_map([newest, id.0], |found| found.get(0).map(RunId))?
         .collect::<Result<_, _>>()?;
-    let done = Done::new(Verb::Retry, id, json!({}), json!({ "started": started }));
+    let done = Done::new(Verb::Replay, id, json!({}), json!({ "started": started }));
     Ok(Done { payment: payment.map(PaymentId), ..done })
 }
 
@@ -365,6 +368,9 @@ fn open_case(conn: &Connection<'_>, payment: PaymentId, case: NewCase, now: Time
     Ok(Done { payment: Some(payment), already, ..done })
 }
 
+/// What is silenced for longer is forgotten.
+const MOST_SILENT: Duration = Duration::from_secs(7 * 86_400);
+
 const PAUSES: &str = "SELECT kind, name, since, actor, reason FROM pauses ORDER BY kind, name";
 const PAUSED: &str = "SELECT 1 FROM pauses WHERE kind = ?1 AND name = ?2";
 const PAUSE: &str = "INSERT INTO pauses (kind, name, since, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -399,4 +405,20 @@ fn resume(conn: &Connection<'_>, what: &Pausable) -> Result<Done, Error> {
     done.already = conn.prepare_cached(RESUME)?.execute(params![what.kind.as_str(), what.name])? == 0;
     conn.wake();
     Ok(done)
+}
+
+fn silence(conn: &Connection<'_>, id: AlertId, until: Timestamp, now: Timestamp) -> Result<Done, Error> {
+    let alert = alerts::read_alert(conn, id)?;
+    if let Some(ended) = alert.ended_at {
+        return Err(Error::Illegal(format!("{id} is over since {ended}: there is nothing to silence")));
+    }
+    if until.since(now) > MOST_SILENT {
+        return Err(Error::Illegal(format!(
+            "an alert is silenced for {} days at the most",
+            MOST_SILENT.as_secs() / 86_400
+        )));
+    }
+    alerts::silence(conn, id, until)?;
+    let silenced = |until: Option<Timestamp>| json!({ "silenced_until": until });
+    Ok(Done::new(Verb::Silence, id, silenced(alert.silenced_until), silenced(Some(until))))
 }

@@ -41,7 +41,7 @@ const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0
 const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
 /// What has waited for its payment as long will not meet it any more.
-const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, waits_for = NULL WHERE id IN \
+const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, headers = NULL, waits_for = NULL WHERE id IN \
      (SELECT id FROM events WHERE received_at < ?1 AND body IS NOT NULL LIMIT ?2)";
 const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN (SELECT a.run_id FROM attempts a JOIN runs r ON r.id = a.run_id \
      WHERE r.state = 'succeeded' AND r.finished_at < ?1 LIMIT ?2)";

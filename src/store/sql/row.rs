@@ -76,7 +76,7 @@ pub(super) fn payment(row: &Row<'_>) -> Read<Payment> {
 }
 
 pub(super) const EVENT: &str = "e.id, e.source, e.external_id, e.type, e.livemode, e.created_at, e.received_at, \
-     e.disposition, e.reason, e.payment_id";
+     e.disposition, e.reason, e.payment_id, e.headers";
 
 pub(super) fn event(row: &Row<'_>) -> Read<Event> {
     Ok(Event {
@@ -90,6 +90,7 @@ pub(super) fn event(row: &Row<'_>) -> Read<Event> {
         disposition: word(row, 7)?,
         reason: row.get(8)?,
         payment: row.get::<Option<i64>>(9)?.map(PaymentId),
+        headers: json(row, 10)?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Brings a database to the schema of this program, and keeps what it was made for.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::store::error::Error;
 
@@ -8,15 +8,16 @@ const SCHEMA: &str = include_str!("../../../schema.sql");
 
 /// What brings a database of each older version to the next; the first one starts at version 1. Whoever changes
 /// `schema.sql` adds one, and keeps a database of the version before in `tests/fixtures/databases`.
-const DELTAS: [&str; 4] = [
+const DELTAS: [&str; 5] = [
     include_str!("deltas/2.sql"),
     include_str!("deltas/3.sql"),
     include_str!("deltas/4.sql"),
     include_str!("deltas/5.sql"),
+    include_str!("deltas/6.sql"),
 ];
 
 /// The `user_version` of `schema.sql`.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Makes the schema in an empty file, or brings an older one to it, in one transaction. `keep` is told the older version
 /// before anything is changed, when nobody else can write. Refuses a file of a newer program, or one that is not ours.
@@ -112,13 +113,17 @@ pub(super) fn lost(conn: &Connection) -> Result<Vec<String>, Error> {
     Ok(lost.collect::<Result<_, _>>()?)
 }
 
-/// Everything that a schema is made of: its name, and the statement that made it.
+/// Everything that a schema is made of: its name, and the statement that made it, its words apart by one space each.
 type Objects = Vec<(String, String)>;
 
 fn objects(conn: &Connection) -> Result<Objects, Error> {
     let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let mut statement = conn.prepare(sql)?;
-    Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+    let object = |row: &Row<'_>| {
+        let sql: String = row.get(1)?;
+        Ok((row.get(0)?, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+    };
+    Ok(statement.query_map([], object)?.collect::<Result<_, _>>()?)
 }
 
 fn fresh() -> Result<Objects, Error> {

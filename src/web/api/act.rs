@@ -40,7 +40,7 @@ pub(super) struct Acted {
     after: Value,
 }
 
-async fn act(
+pub(super) async fn act(
     admin: &Admin,
     identity: &Identity,
     reason: Option<String>,
@@ -62,7 +62,7 @@ async fn act(
     Answer::new(&acted, People::Masked)
 }
 
-fn own<I: FromStr>(id: &str, what: &str) -> Result<I, Problem> {
+pub(super) fn own<I: FromStr>(id: &str, what: &str) -> Result<I, Problem> {
     id.parse().map_err(|_| missing(&format!("{id} is no {what}")))
 }
 

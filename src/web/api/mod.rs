@@ -28,6 +28,7 @@ use crate::web::auth::Identity;
 use crate::web::problem::{self, Problem};
 
 mod act;
+mod alerts;
 mod answer;
 mod document;
 mod input;
@@ -88,6 +89,8 @@ fn api() -> Api {
         .get("cases", "cases", "Cases, open and closed, the newest first", list::<Case>)
         .get("cases/{id}", "case", "A case", one::<Case>)
         .post("cases/{id}/resolve", "resolve", "Close a case", act::resolve)
+        .get("alerts", "alerts", "What is wrong with the deployment itself, the newest first", alerts::alerts)
+        .post("alerts/{id}/silence", "silence", "Have an alert not told for a while", alerts::silence)
         .get("audit", "audit", "What operators did, the newest first", list::<Act>)
         .get("audit/{id}", "act", "One act of an operator", one::<Act>)
         .get("pauses", "pauses", "What is paused", act::pauses)

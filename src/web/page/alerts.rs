@@ -1,18 +1,24 @@
 //! What people were told of, and what nobody could be told of.
 
+use std::time::Duration;
+
 use askama::Template;
+use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::Redirect;
+use serde::Deserialize;
 
 use crate::model::alert::{Alert, Condition};
 use crate::model::case::{Case, CaseStatus};
+use crate::model::id::AlertId;
 use crate::model::role::Role;
 use crate::model::time::Timestamp;
 use crate::ops;
 use crate::store::filter::Filter;
+use crate::store::order::Deed;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
-use crate::web::page::{Failure, Page, Said, Shell, done, text};
+use crate::web::page::{Failure, Page, Said, Shell, done, given, text};
 use crate::web::shown;
 
 /// So many of the newest are shown.
@@ -26,6 +32,8 @@ pub(in crate::web) struct AlertsPage {
     /// Who is told, and by which way.
     ways: Vec<String>,
     rows: Vec<Row>,
+    /// Those that can be silenced: id, and what they are about.
+    open: Vec<(String, String)>,
     messages: Vec<Message>,
     command: &'static str,
 }
@@ -38,6 +46,8 @@ pub(super) struct Row {
     found: u32,
     pub(super) since: shown::Time,
     told: Option<shown::Time>,
+    /// Until when it is not told again.
+    silent: Option<shown::Time>,
     /// Why nobody could be told.
     pub(super) failure: Option<String>,
     pub(super) state: &'static str,
@@ -65,6 +75,7 @@ impl From<Alert> for Row {
             found: alert.count,
             since: shown::time(alert.first_at),
             told: alert.delivered_at.map(shown::time),
+            silent: alert.silenced_until.filter(|_| state == "open").map(shown::time),
             failure: alert.failure.map(|failure| text(&failure)),
             state,
         }
@@ -98,11 +109,14 @@ pub(in crate::web) async fn list(
     Query(Said { said }): Query<Said>,
 ) -> Result<Page<AlertsPage>, Failure> {
     let (alerts, cases) = tokio::try_join!(admin.store.alerts(true, MOST), admin.store.cases(Filter::newest(MOST)))?;
+    let rows: Vec<Row> = alerts.into_iter().map(Row::from).collect();
+    let open = rows.iter().filter(|row| row.state == "open").map(|row| (row.id.clone(), row.about.clone()));
     Ok(Page(AlertsPage {
         shell: Shell::new(&admin, &identity, "alerts", "Alerts"),
         said,
         ways: admin.told.clone(),
-        rows: alerts.into_iter().map(Row::from).collect(),
+        open: open.collect(),
+        rows,
         messages: messages(&cases),
         command: "discuno alerts --all",
     }))
@@ -113,4 +127,27 @@ pub(in crate::web) async fn test(State(admin): State<Admin>, identity: Identity)
     identity.must(Role::Operator)?;
     let run = ops::alert::test(&admin.store, &identity.name, admin.clock.now()).await?;
     Ok(done("/alerts", &format!("a test is on its way: {run} tries every way")))
+}
+
+/// Which alert is to be silent for how long, and why.
+#[derive(Deserialize)]
+pub(in crate::web) struct Silence {
+    alert: String,
+    hours: u64,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /alerts/silence`
+pub(in crate::web) async fn silence(
+    State(admin): State<Admin>,
+    identity: Identity,
+    Form(Silence { alert, hours, reason }): Form<Silence>,
+) -> Result<Redirect, Failure> {
+    identity.must(Role::Operator)?;
+    let alert: AlertId = alert.parse().map_err(Failure::bad)?;
+    let until = admin.clock.now().plus(Duration::from_secs(hours.saturating_mul(3600)));
+    admin.desk.order(&identity.name, given(&reason), Deed::Silence { alert, until }).await?;
+    let said = if hours == 0 { "is told again".to_owned() } else { format!("is silent until {until}") };
+    Ok(done("/alerts", &format!("{alert} {said}")))
 }

@@ -62,6 +62,9 @@ fn page(
     let id = event.id.to_string();
     (event.kind, event.external_id) = (text(&event.kind), text(&event.external_id));
     event.reason = event.reason.as_deref().map(text);
+    for value in event.headers.iter_mut().flat_map(|headers| headers.values_mut()) {
+        *value = text(value);
+    }
     Page(EventPage {
         shell: Shell::new(admin, identity, "events", id.clone()),
         said,

@@ -1,5 +1,6 @@
 //! Acts: who may, what comes of them, and what is the same when it is asked for twice.
 
+use discuno::model::alert::{Condition, Finding, Pace};
 use discuno::model::role::Role;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
@@ -28,6 +29,7 @@ async fn each_act_takes_its_role() {
         ("runs/run_1/cancel", json!({})),
         ("cases/case_1/resolve", json!({ "resolution": "refunded" })),
         ("events/ev_1/replay", json!({})),
+        ("alerts/alert_1/silence", json!({ "seconds": 3600 })),
         ("pause", json!({ "name": "cal" })),
         ("resume", json!({ "name": "cal" })),
         ("payments/pay_1/refund", json!({})),
@@ -192,4 +194,26 @@ async fn a_provider_is_held_back_and_goes_on() {
     assert_eq!(operator.get("pauses").await["pauses"], json!([]));
     let (status, refusal) = operator.post("pause", json!({ "name": "everything" })).await;
     assert!(status == 404 && refusal["detail"].as_str().unwrap().contains("send-email"), "{refusal}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_listed_and_silenced() {
+    let world = World::new();
+    let (viewer, operator) = (Client::of(&world, Role::Viewer), Client::of(&world, Role::Operator));
+    let summary = "it has been failing for 1 min and is left alone".to_owned();
+    let finding = Finding { condition: Condition::BreakerOpen, subject: "cal".to_owned(), summary };
+    let hour = std::time::Duration::from_secs(3600);
+    let pace = Pace { repeat: hour, rest: hour };
+    world.app.store.report(vec![finding], pace, world.app.clock.now()).await.unwrap();
+    let alerts = viewer.get("alerts").await;
+    assert_eq!(
+        (&alerts["alerts"][0]["id"], &alerts["alerts"][0]["condition"]),
+        (&json!("alert_1"), &json!("breaker_open"))
+    );
+    let (status, acted) =
+        operator.post("alerts/alert_1/silence", json!({ "seconds": 7200, "reason": "they know" })).await;
+    assert_eq!((status, &acted["act"]), (200, &json!("act_1")), "{acted}");
+    assert_eq!(viewer.get("alerts").await["alerts"][0]["silenced_until"], acted["after"]["silenced_until"]);
+    let (status, refusal) = operator.post("alerts/alert_1/silence", json!({ "seconds": 700_000 })).await;
+    assert!(status == 409 && refusal["detail"].as_str().unwrap().contains("7 days"), "{status} {refusal}");
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use discuno::model::act::Verb;
 use discuno::model::alert::{Condition, Finding, Pace};
 use discuno::model::event::{Source, Via};
 use discuno::model::failure::Failure;
-use discuno::model::id::{CaseId, EventId};
+use discuno::model::id::{AlertId, CaseId, EventId};
 use discuno::model::run::{End, RunState};
+use discuno::model::time::Timestamp;
 use discuno::store::alerts::CaseGroup;
 use discuno::store::change::Change;
+use discuno::store::filter::Filter;
+use discuno::store::order::{Deed, Order};
 
 use crate::conformance::subjects::{case, plan, task};
 use crate::conformance::{Bench, NOW};
@@ -40,6 +44,29 @@ pub(crate) async fn only_what_is_still_found_is_told_again(bench: Bench) {
     assert!(store.report(vec![down("stripe")], PACE, later).await.unwrap().is_some());
     let cal = &store.alerts(false, 10).await.unwrap()[1];
     assert_eq!(cal.silenced_until, Some(NOW.plus(60 * MINUTE)), "nobody has found it for two minutes");
+}
+
+pub(crate) async fn one_that_is_silenced_is_told_again_when_that_ends_and_never_later_than_it_is_over(bench: Bench) {
+    let store = &bench.store;
+    let silence = |alert: AlertId, until: Timestamp| Order {
+        actor: "ada".to_owned(),
+        reason: Some("they know".to_owned()),
+        deed: Deed::Silence { alert, until },
+    };
+    store.report(vec![down("cal")], PACE, NOW).await.unwrap();
+    let id = store.alerts(false, 10).await.unwrap()[0].id;
+    let act = store.operate(silence(id, NOW.plus(240 * MINUTE)), NOW).await.unwrap().act.expect("an act");
+    let acts = store.acts(Filter::newest(9)).await.unwrap();
+    assert_eq!((acts[0].id, acts[0].verb, acts[0].subject.as_str()), (act, Verb::Silence, "alert_1"));
+    assert_eq!(store.report(vec![down("cal")], PACE, NOW.plus(239 * MINUTE)).await.unwrap(), None);
+    assert!(store.report(vec![down("cal")], PACE, NOW.plus(240 * MINUTE)).await.unwrap().is_some(), "it goes on");
+    let week = NOW.plus(8 * 24 * 60 * MINUTE);
+    assert!(store.operate(silence(id, week), NOW).await.unwrap_err().to_string().contains("7 days at the most"));
+    store.operate(silence(id, NOW.plus(600 * MINUTE)), NOW.plus(241 * MINUTE)).await.unwrap();
+    assert!(store.report(Vec::new(), PACE, NOW.plus(244 * MINUTE)).await.unwrap().is_some(), "that it is over is told");
+    let refused = store.operate(silence(id, week), NOW.plus(245 * MINUTE)).await.unwrap_err().to_string();
+    assert!(refused.contains("is over since"), "{refused}");
+    assert!(store.operate(silence(AlertId(9), NOW), NOW).await.is_err());
 }
 
 pub(crate) async fn what_nobody_finds_any_more_is_over_and_told(bench: Bench) {

@@ -25,6 +25,7 @@ pub(crate) fn event(id: &str) -> NewEvent {
         disposition: Disposition::Accepted,
         reason: None,
         body: Bytes::from(format!("body of {id}")),
+        headers: None,
         body_sha256: [u8::try_from(id.len()).unwrap(); 32],
     }
 }

@@ -59,3 +59,23 @@ async fn what_nobody_could_be_told_of_is_shown_there_and_on_the_first_page() {
     );
     assert!(first.contains("Nobody could be told of <a href"), "{first}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_silences_what_is_known_and_it_says_until_when() {
+    let world = World::new();
+    let finding =
+        Finding { condition: Condition::DiskLow, subject: "database".to_owned(), summary: "9 MiB".to_owned() };
+    let pace = Pace { repeat: std::time::Duration::from_secs(3600), rest: REST };
+    world.app.store.report(vec![finding], pace, world.app.clock.now()).await.unwrap();
+    let silence = "alert=alert_1&hours=24&reason=ordered+a+larger+one";
+    assert_eq!(Desk::of(&world, Role::Viewer).post("/alerts/silence", silence).await.status, StatusCode::FORBIDDEN);
+    let operator = Desk::of(&world, Role::Operator);
+    assert!(
+        operator.get("/alerts").await.body.contains("<option value=\"alert_1\">alert_1: disk_low database</option>")
+    );
+    let sent = operator.post("/alerts/silence", silence).await;
+    assert!(sent.header(header::LOCATION).starts_with("/alerts?said=alert_1+is+silent+until+"), "{}", sent.body);
+    assert!(operator.get("/alerts").await.body.contains("not again before"));
+    let audit = operator.get("/audit").await.body;
+    assert!(audit.contains("silence") && audit.contains("ordered a larger one"), "{audit}");
+}

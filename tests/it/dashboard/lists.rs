@@ -122,7 +122,7 @@ async fn an_event_that_is_replayed_starts_only_what_is_missing() {
     world.settle().await;
     assert_eq!((world.story().await.runs.len(), world.ledger().cal.bookings.len()), (before, calls));
     let act = world.story().await.acts.remove(0);
-    assert_eq!((act.subject.as_str(), act.reason.as_deref()), ("ev_1", Some("to be sure")));
+    assert_eq!((act.verb, act.subject.as_str(), act.reason.as_deref()), (Verb::Replay, "ev_1", Some("to be sure")));
 }
 
 #[tokio::test(start_paused = true)]
