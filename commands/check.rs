@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use discuno::app::{App, Parts};
 use discuno::config::{Config, Problem};
+use discuno::observe::trace;
 use discuno::ops::probe::{self, Probe};
 use discuno::ops::readiness;
 use discuno::transport::http::Http;
@@ -50,7 +51,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Ok(config) => {
             settings.clone_from(&config.settings);
             problems = [config.missing_for_serve(), config.missing_for_worker()].concat();
-            probes = probe_all(config, args.offline).await?;
+            probes = Box::pin(probe_all(config, args.offline)).await?;
         }
         Err(found) => problems.extend(found.0),
     }
@@ -89,7 +90,12 @@ async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> 
         ("cal", Some(config.cal.api_url.clone())),
         ("posthog", config.posthog.key.as_ref().map(|_| config.posthog.host.clone())),
         ("resend", config.mail.resend_key.as_ref().map(|_| config.mail.resend_base.clone())),
+        ("traces", config.traces.as_ref().filter(|_| trace::BUILT_IN).map(|traces| traces.endpoint.clone())),
     ];
+    if config.traces.is_some() && !trace::BUILT_IN {
+        let said = "not sent: this program was built without the feature otlp".to_owned();
+        probes.push(Probe { what: "traces".to_owned(), ok: true, said });
+    }
     let app = if config.server.is_some() || config.db.exists() {
         match App::existing(config.clone(), Parts::system()) {
             Ok(app) => Some(app),

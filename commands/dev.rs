@@ -8,6 +8,7 @@ use discuno::app::{App, Parts};
 use discuno::clock::Clock;
 use discuno::config::{Config, SANDBOX_STRIPE_SECRET};
 use discuno::entropy::Entropy;
+use discuno::observe::trace::Settings;
 use discuno::sandbox::Sandbox;
 use discuno::web;
 use discuno::web::admin::{self, Admin};
@@ -38,9 +39,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
     let log_file = std::env::var_os("DISCUNO_LOG_FILE").map(PathBuf::from);
-    let adjust = |config: &mut Config| config.log_file = log_file;
-    let playground = Playground::open(args.db, args.listen, args.sandbox, adjust).await?;
+    let traces = Settings::from_environment()?;
+    let adjust = |config: &mut Config| (config.log_file, config.traces) = (log_file, traces);
+    let mut playground = Playground::open(args.db, args.listen, args.sandbox, adjust).await?;
     start_log(&playground.app.config, true)?;
+    playground.app.begin_traces()?;
     playground.app.begin_schedules().await?;
     output::note(&format!(
         "dashboard http://{}/\nwebhooks  http://{}/webhooks/stripe (secret {SANDBOX_STRIPE_SECRET})\nsandbox   http://{}/sandbox/ledger\n\
@@ -104,6 +107,7 @@ impl Playground {
         // The providers go last: what is in flight may still need them.
         providers_stop.cancel();
         providers.await?;
+        self.app.traces.close().await;
         Ok(())
     }
 }

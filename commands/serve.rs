@@ -43,7 +43,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         return Err(Problems(missing).into());
     }
     let stop = stop_signal()?;
-    let app = App::open(config, Parts::system())?;
+    let mut app = App::open(config, Parts::system())?;
+    app.begin_traces()?;
     let listener = bind(app.config.listen).await?;
     let admin = Admin { stop: stop.clone(), ..app.admin()? };
     let mut routes = web::router(app.web());
@@ -77,6 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     };
     tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working, keep_told(stop.clone()));
+    app.traces.close().await;
     tracing::info!(tag = "Process", event = "stopped");
     Ok(Exit::Done)
 }

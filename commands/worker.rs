@@ -35,7 +35,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         return Err(Problems(missing).into());
     }
     let stop = stop_signal()?;
-    let app = App::open(config, Parts::system())?;
+    let mut app = App::open(config, Parts::system())?;
+    app.begin_traces()?;
     app.begin_schedules().await?;
     let admin = Admin { stop: stop.clone(), ..app.admin()? };
     let desk = match args.admin_listen {
@@ -53,5 +54,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let (worker, watch) = (app.worker()?, app.watch());
     tokio::join!(worker.run(stop.clone()), watch.run(stop.clone()), operated, keep_told(stop.clone()));
+    app.traces.close().await;
     Ok(Exit::Done)
 }

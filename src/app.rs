@@ -14,6 +14,7 @@ use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
 use crate::observe::mask;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::Traces;
 use crate::ops::desk::Desk;
 use crate::ops::exposition::Exposition;
 use crate::ops::replay::Understanding;
@@ -52,6 +53,8 @@ pub struct App {
     pub config: Config,
     /// What this process counts.
     pub metrics: Metrics,
+    /// Where it is traced; nowhere unless somebody says so.
+    pub traces: Traces,
     entropy: Entropy,
 }
 
@@ -82,7 +85,7 @@ impl App {
 
     /// On a store that is open already.
     pub fn on(store: Shared, config: Config, clock: Clock, entropy: Entropy) -> Self {
-        Self { store, clock, config, metrics: Metrics::default(), entropy }
+        Self { store, clock, config, metrics: Metrics::default(), traces: Traces::default(), entropy }
     }
 
     /// Opens a store that is there, for commands that look at it.
@@ -98,7 +101,15 @@ impl App {
             (Clock::System, Some(server)) => Clock::Shared(Arc::clone(server.clock())),
             (clock, _) => clock,
         };
-        Ok(Self { store: Arc::new(store), clock, config, metrics, entropy: parts.entropy })
+        Ok(Self { store: Arc::new(store), clock, config, metrics, traces: Traces::default(), entropy: parts.entropy })
+    }
+
+    /// Has what happens from now on traced, if a collector is named.
+    pub fn begin_traces(&mut self) -> anyhow::Result<()> {
+        if let Some(settings) = &self.config.traces {
+            self.traces = Traces::start(settings, &self.entropy)?;
+        }
+        Ok(())
     }
 
     /// Whether real money moves.
@@ -121,6 +132,7 @@ impl App {
             counted: self.config.counted_events.clone().into(),
             entropy: self.entropy.clone(),
             metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
             witness: None,
         }
     }
@@ -157,6 +169,7 @@ impl App {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
             retry_base: self.config.retry_base,
             lease: self.config.lease,
             longest_wait: LONGEST_WAIT,

@@ -11,6 +11,7 @@ use crate::config::access::AccessConfig;
 use crate::config::alerts::AlertConfig;
 use crate::config::env::Reader;
 use crate::model::policy::Policies;
+use crate::observe::trace;
 use crate::store::place::Place;
 use crate::store::postgres::Address;
 
@@ -18,6 +19,7 @@ pub mod access;
 pub mod alerts;
 mod env;
 mod secret;
+mod traces;
 
 pub use crate::config::secret::Secret;
 
@@ -176,6 +178,8 @@ pub struct Config {
     pub concurrency: usize,
     /// `DISCUNO_SIGNATURE_TOLERANCE`
     pub signature_tolerance: Duration,
+    /// Where traces go, if anywhere.
+    pub traces: Option<trace::Settings>,
     /// Whether the providers are the sandbox, which has no limits.
     pub sandboxed: bool,
     /// Every setting as it is shown to people, in a fixed order.
@@ -275,6 +279,7 @@ impl Config {
         let dispute_period = span(&mut read, "DISCUNO_DISPUTE_PERIOD", "72h");
         let retention = span(&mut read, "DISCUNO_RETENTION", "2160h");
         let tolerance = span(&mut read, "DISCUNO_SIGNATURE_TOLERANCE", "300s");
+        let traces = traces::read(&mut read);
 
         let mut wrong = |name: &str, message: &str| {
             read.problems.push(Problem { name: name.to_owned(), message: message.to_owned() });
@@ -346,6 +351,7 @@ impl Config {
                 retention: retention?,
                 concurrency: concurrency?,
                 signature_tolerance: tolerance?,
+                traces,
                 sandboxed: false,
                 settings,
             })

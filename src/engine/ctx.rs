@@ -23,6 +23,7 @@ use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::{Span, Traces};
 use crate::store::change::Change;
 use crate::store::error::Error;
 use crate::store::{Claimed, Onward, Shared};
@@ -92,6 +93,8 @@ pub struct Surroundings {
     pub entropy: Entropy,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where it is traced.
+    pub traces: Traces,
     /// The base of every backoff.
     pub retry_base: Duration,
     /// How long a lease lasts.
@@ -208,7 +211,9 @@ impl Ctx {
         let fresh = tried == 0 && self.lease.token == 1;
         let step = Arc::new(Step { ctx: self, fresh, number: tried + 1, changes: Mutex::new(Vec::new()) });
         let (started_at, start) = (self.clock.now(), Instant::now());
-        let result = guarded(work(Arc::clone(&step))).await;
+        let span = Span::step(&name, tried + 1);
+        let result = span.cover(guarded(work(Arc::clone(&step)))).await;
+        span.end(result.as_ref().map(drop).map_err(|failure| failure.code.as_str()));
         let (ended_at, took) = (self.clock.now(), start.elapsed());
         let counted_as = |outcome| self.metrics.step(&self.run.workflow, kind, outcome, took);
         let changes = std::mem::take(&mut *step.changes.lock().unwrap_or_else(PoisonError::into_inner));

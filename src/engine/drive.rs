@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::engine::ctx::{Ctx, Stop, Surroundings, panic_message};
 use crate::engine::registry::Registry;
+use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::run::{End, Run};
 use crate::store::Claimed;
@@ -29,6 +30,26 @@ pub async fn drive(
     claimed: Claimed,
     deadline: Arc<Mutex<Instant>>,
 ) -> Result<(), Error> {
+    let event = traced_event(surroundings, &claimed.run).await;
+    let span = surroundings.traces.run(&claimed.run, event.as_ref(), surroundings.clock.now());
+    let outcome = span.cover(advance(surroundings, registry, claimed, deadline)).await;
+    span.end_run(outcome.as_ref().map(Option::as_ref).map_err(Error::code));
+    outcome.map(drop)
+}
+
+/// The event whose trace the run belongs to. One that cannot be read is missing there, and nowhere else.
+async fn traced_event(surroundings: &Surroundings, run: &Run) -> Option<Event> {
+    let event = run.event.filter(|_| surroundings.traces.are_sent())?;
+    surroundings.store.event(event).await.ok()
+}
+
+/// How the run ended, if it did.
+async fn advance(
+    surroundings: &Surroundings,
+    registry: &Registry,
+    claimed: Claimed,
+    deadline: Arc<Mutex<Instant>>,
+) -> Result<Option<End>, Error> {
     let (lease, run, input) = (claimed.lease, claimed.run.clone(), claimed.input.clone());
     let (store, clock) = (&surroundings.store, &surroundings.clock);
     let ctx = Ctx::new(surroundings, claimed, deadline);
@@ -53,17 +74,19 @@ pub async fn drive(
                     tag = "SideEffects", event = "workflow_panicked", runId = %run.id, workflow = run.workflow,
                     error = panic_message(&panic),
                 );
-                return store.suspend(lease, None, clock.now().plus(PANIC_PAUSE), clock.now()).await;
+                return store.suspend(lease, None, clock.now().plus(PANIC_PAUSE), clock.now()).await.map(|()| None);
             }
             None => match ctx.take_stop() {
                 // It sleeps. Whoever wakes it too early, a clock that jumped back for one, has not stalled it.
                 Some(Stop::Suspend { attempt: None, due_at }) => {
-                    return store.put_back(lease, due_at, clock.now()).await;
+                    return store.put_back(lease, due_at, clock.now()).await.map(|()| None);
                 }
                 Some(Stop::Suspend { attempt, due_at }) => {
-                    return store.suspend(lease, attempt, due_at, clock.now()).await;
+                    return store.suspend(lease, attempt, due_at, clock.now()).await.map(|()| None);
                 }
-                Some(Stop::PutBack { due_at }) => return store.put_back(lease, due_at, clock.now()).await,
+                Some(Stop::PutBack { due_at }) => {
+                    return store.put_back(lease, due_at, clock.now()).await.map(|()| None);
+                }
                 Some(Stop::Cancelled) => End::Cancelled,
                 Some(Stop::Nondeterministic(message)) => End::Failed(Failure::unknown("nondeterminism", message)),
                 Some(Stop::Store(error)) => return Err(error),
@@ -77,7 +100,7 @@ pub async fn drive(
     store.finish(lease, end.clone(), clock.now()).await?;
     surroundings.metrics.run_ended(&run.workflow, end.state().as_str());
     log_end(&run, &end);
-    Ok(())
+    Ok(Some(end))
 }
 
 fn log_end(run: &Run, end: &End) {

@@ -17,6 +17,7 @@ mod line;
 pub mod mask;
 pub mod metrics;
 mod rotate;
+pub mod trace;
 
 /// Where the log goes.
 #[derive(Debug, Clone)]

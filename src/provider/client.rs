@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::model::failure::FailureKind;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::Span;
 use crate::provider::error::{Call, Error};
 use crate::provider::verdict::verdict;
 use crate::transport::{Request, Response, Transport};
@@ -75,6 +76,7 @@ impl Client {
             return Err(call.failed(FailureKind::Transient, "credentials", &why, &[]));
         }
         let start = Instant::now();
+        let mut span = Span::call(call.provider.as_str(), call.operation, Some((&method, &url)));
         let request = Request { method, url, headers, body: body.into(), timeout: self.timeout };
         let outcome = self.transport.send(request).await;
         let elapsed = start.elapsed();
@@ -87,7 +89,11 @@ impl Client {
             status,
             elapsedMs = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         );
+        if let Ok(answer) = &outcome {
+            span.answered(answer.status);
+        }
         let judged = verdict(call, outcome, private);
+        span.end(judged.as_ref().map(drop).map_err(Error::code));
         if let Some(metrics) = &self.metrics {
             count(metrics, call, judged.as_ref().err(), elapsed);
         }

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::model::capture::Capture;
 use crate::model::failure::FailureKind;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::Span;
 use crate::provider::ProviderName;
 use crate::provider::client::Client;
 use crate::provider::error::{Call, Error};
@@ -66,8 +67,12 @@ impl PostHog {
             // On its own: whoever asked may give up, and others wait for it.
             tokio::spawn(self.clone().send_waiting());
         }
-        let lost = || Call::change(ProviderName::Posthog, "capture").unreadable("the sender is gone");
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        let call = Call::change(ProviderName::Posthog, "capture");
+        // The request may be several steps': each has waited for it.
+        let span = Span::call(call.provider.as_str(), call.operation, None);
+        let outcome = answered.await.unwrap_or_else(|_| Err(call.unreadable("the sender is gone")));
+        span.end(outcome.as_ref().map(drop).map_err(Error::code));
+        outcome
     }
 
     async fn send_waiting(self) {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::model::failure::FailureKind;
 use crate::model::mail::NewMail;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::Span;
 use crate::provider::ProviderName;
 use crate::provider::client;
 use crate::provider::error::{Call, Error};
@@ -40,7 +41,9 @@ impl Smtp {
 
     pub(crate) async fn send(&self, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {
         let (call, start) = (Call::change(ProviderName::Smtp, "emails.send"), Instant::now());
+        let span = Span::call(call.provider.as_str(), call.operation, None);
         let outcome = self.hand_over(call, from, letter).await;
+        span.end(outcome.as_ref().map(drop).map_err(Error::code));
         if let Some(metrics) = &self.metrics {
             client::count(metrics, call, outcome.as_ref().err(), start.elapsed());
         }

@@ -307,6 +307,9 @@ impl<W: Watch> Ledger for Watched<W> {
     async fn run(&self, id: RunId) -> Result<Run, Error> {
         self.read(self.inner.run(id)).await
     }
+    async fn event(&self, id: EventId) -> Result<StoredEvent, Error> {
+        self.read(self.inner.event(id)).await
+    }
     async fn case(&self, id: CaseId) -> Result<Case, Error> {
         self.read(self.inner.case(id)).await
     }

@@ -73,6 +73,16 @@ pub enum Ingested {
     },
 }
 
+impl Ingested {
+    /// The row, and whether it is new.
+    pub const fn told(&self) -> (EventId, bool) {
+        match self {
+            Self::New { event, .. } => (*event, true),
+            Self::Duplicate { event, .. } => (*event, false),
+        }
+    }
+}
+
 /// A run together with the right to move it.
 #[derive(Debug)]
 pub struct Claimed {
@@ -199,6 +209,9 @@ pub trait Ledger: Send + Sync {
 
     /// A run.
     async fn run(&self, id: RunId) -> Result<Run, Error>;
+
+    /// An event.
+    async fn event(&self, id: EventId) -> Result<Event, Error>;
 
     /// A case.
     async fn case(&self, id: CaseId) -> Result<Case, Error>;

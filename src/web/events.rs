@@ -17,6 +17,8 @@ use crate::entropy::Entropy;
 use crate::ingress::app;
 use crate::model::event::Source;
 use crate::model::time::Timestamp;
+use crate::store::Ingested;
+use crate::store::error::Error;
 use crate::web::Web;
 use crate::web::headers::kept_headers;
 
@@ -37,7 +39,7 @@ pub(super) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let start = Instant::now();
-    let (taken, answer) = take(&web, &key, &headers, body).await;
+    let (taken, answer) = take(&web, &key, &headers, body, start).await;
     let source = Source::App.as_str();
     web.metrics.answered(source, start.elapsed());
     web.metrics.arrived(source, "accepted", taken);
@@ -51,7 +53,13 @@ pub(super) async fn receive(
 }
 
 /// How many events are kept now, and the answer.
-async fn take(web: &Web, key: &str, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> (usize, Answer) {
+async fn take(
+    web: &Web,
+    key: &str,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    start: Instant,
+) -> (usize, Answer) {
     if !web.any_event_key && web.event_keys.is_empty() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, &[], Some("no event key is configured: set INNGEST_EVENT_KEY"));
     }
@@ -90,7 +98,12 @@ async fn take(web: &Web, key: &str, headers: &HeaderMap, body: Result<Bytes, Byt
     // All at once, so that they share commits.
     let ingested = plans.into_iter().map(|(id, plan)| {
         let web = &web;
-        async move { web.store.ingest(plan, now).await.map(|_| id) }
+        async move {
+            let arrival = web.arrival(&plan.event, start);
+            let outcome = web.store.ingest(plan, now).await;
+            arrival.end(outcome.as_ref().map(Ingested::told).map_err(Error::code), web.clock.now());
+            outcome.map(|_| id)
+        }
     });
     let mut kept = Vec::new();
     for outcome in futures_util::future::join_all(ingested).await {

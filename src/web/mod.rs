@@ -13,6 +13,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -20,7 +21,9 @@ use crate::config::Secret;
 use crate::entropy::Entropy;
 use crate::model::event::Source;
 use crate::observe::metrics::Metrics;
+use crate::observe::trace::{Arrival, Traces};
 use crate::store::Shared;
+use crate::store::change::NewEvent;
 
 pub mod admin;
 mod api;
@@ -78,8 +81,27 @@ pub struct Web {
     pub entropy: Entropy,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where it is traced.
+    pub traces: Traces,
     /// Told of every event that is taken: how `dev` lets the sandbox know what was paid.
     pub witness: Option<Witness>,
+}
+
+impl Web {
+    /// This event has been on its way in since `start`.
+    fn arrival(&self, event: &NewEvent, start: Instant) -> Arrival {
+        self.traces.arrival(event.source, &event.external_id, &event.kind, Some(route(event.source)), start)
+    }
+}
+
+/// Where the events of a source are taken.
+const fn route(source: Source) -> &'static str {
+    match source {
+        Source::Stripe => "/webhooks/stripe",
+        Source::StripeConnect => "/webhooks/stripe-connect",
+        Source::Cal => "/webhooks/cal",
+        Source::App => "/e/{key}",
+    }
 }
 
 /// Every route.
@@ -91,10 +113,10 @@ pub fn router(web: Web) -> Router {
         }
     }
     Router::new()
-        .route("/webhooks/stripe", post(webhook::stripe))
-        .route("/webhooks/stripe-connect", post(webhook::connect))
-        .route("/webhooks/cal", post(webhook::cal))
-        .route("/e/{key}", post(events::receive).layer(DefaultBodyLimit::max(events::MOST_BYTES)))
+        .route(route(Source::Stripe), post(webhook::stripe))
+        .route(route(Source::StripeConnect), post(webhook::connect))
+        .route(route(Source::Cal), post(webhook::cal))
+        .route(route(Source::App), post(events::receive).layer(DefaultBodyLimit::max(events::MOST_BYTES)))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(problem::not_found)

@@ -68,7 +68,7 @@ async fn receive(
     accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
 ) -> Result<Json<Value>, Problem> {
     let start = Instant::now();
-    let outcome = take(web, request, tag, accept).await;
+    let outcome = take(web, request, tag, start, accept).await;
     let result = match &outcome {
         Ok((_, result)) => result,
         // Codes of refusals are a closed set.
@@ -83,6 +83,7 @@ async fn take(
     web: &Web,
     request: Request<Body>,
     tag: &'static str,
+    start: Instant,
     accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
 ) -> Result<(Json<Value>, &'static str), Problem> {
     let headers = request.headers().clone();
@@ -94,6 +95,7 @@ async fn take(
     plan.event.headers = kept_headers(&headers);
 
     let note = Note::of(tag, &plan);
+    let arrival = web.arrival(&plan.event, start);
     let (body, source, made_at) = (plan.event.body.clone(), plan.event.source, plan.event.created_at);
     let (now, disposition) = (web.clock.now(), plan.event.disposition);
     let (plan, later) = apart(plan);
@@ -106,6 +108,7 @@ async fn take(
                 web.store.ingest(later, web.clock.now()).await.map_err(|error| not_committed(&note, &error))?;
             }
             note.log(&ingested);
+            arrival.end(Ok(ingested.told()), web.clock.now());
             let duplicate = matches!(ingested, Ingested::Duplicate { .. });
             if !duplicate {
                 web.metrics.lagged(source.as_str(), now.since(made_at));
@@ -114,7 +117,10 @@ async fn take(
             Ok((Json(json!({ "received": true, "duplicate": duplicate })), result))
         }
         Err(_) if is_out(Mutant::Commit) => Ok((Json(json!({ "received": true })), "accepted")),
-        Err(error) => Err(not_committed(&note, &error)),
+        Err(error) => {
+            arrival.end(Err(error.code()), web.clock.now());
+            Err(not_committed(&note, &error))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
@@ -15,8 +16,8 @@ use crate::model::booking::BookingStatus;
 use crate::model::event::{Source, Via};
 use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
+use crate::observe::trace::Traces;
 use crate::provider::stripe::EventQuery;
-use crate::store::Ingested;
 use crate::store::change::{Change, Plan};
 use crate::store::error::Error;
 use crate::workflow::Means;
@@ -76,8 +77,13 @@ impl Means {
                 Err(error) => Err(failed(error)),
             };
         }
-        let ingested = self.store.ingest(plan, now).await.map_err(failed)?;
-        Ok(matches!(ingested, Ingested::New { .. }))
+        let event = &plan.event;
+        let arrival = Traces::of_task().arrival(event.source, &event.external_id, &event.kind, None, Instant::now());
+        let (row, is_new) = self.store.ingest(plan, now).await.map_err(failed)?.told();
+        if is_new {
+            arrival.end(Ok((row, true)), now);
+        }
+        Ok(is_new)
     }
 
     /// Fetches one page of Cal.com's bookings, and keeps what differs from what is known.

@@ -13,7 +13,7 @@ use crate::support::http::{self, Answer};
 use crate::support::process::{Deployment, checkout};
 use crate::support::{CalEvent, Event};
 
-const SECRETS: [(&str, &str); 8] = [
+const SECRETS: [(&str, &str); 9] = [
     ("STRIPE_SECRET_KEY", "sk_test_canary0stripe0key0a1b2c3"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_canary0webhook0a1b2c3d4e5"),
     ("STRIPE_CONNECT_WEBHOOK_SECRET", "whsec_canary0connect0a1b2c3d4e5"),
@@ -22,6 +22,7 @@ const SECRETS: [(&str, &str); 8] = [
     ("POSTHOG_KEY", "phc_canary0posthog0a1b2c3d4"),
     ("RESEND_API_KEY", "re_canary0resend0a1b2c3d4e5"),
     ("INNGEST_EVENT_KEY", "canary0event0key0a1b2c3d4"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=canary0otlp0key0a1b2c3d4"),
 ];
 
 /// What is planted of people.

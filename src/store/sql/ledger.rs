@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use crate::model::account::Account;
 use crate::model::booking::Booking;
 use crate::model::case::Case;
-use crate::model::event::Source;
-use crate::model::id::{CaseId, MailId, PaymentId, RefundId, RunId, TransferId};
+use crate::model::event::{Event, Source};
+use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
@@ -77,6 +77,15 @@ impl<B: Backend> Ledger for B {
 
     async fn run(&self, id: RunId) -> Result<Run, Error> {
         self.in_snapshot(move |conn| read_run(conn, id)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Event, Error> {
+        self.in_snapshot(move |conn| {
+            one(conn, &format!("SELECT {} FROM events e WHERE e.id = ?1", row::EVENT), id.0, row::event, || {
+                id.to_string()
+            })
+        })
+        .await
     }
 
     async fn case(&self, id: CaseId) -> Result<Case, Error> {

@@ -14,7 +14,11 @@ use crate::support::newest;
 
 pub(crate) async fn an_arrival_is_kept_with_all_that_it_starts(bench: Bench) {
     let ingested = bench.store.ingest(paid("1"), NOW).await.unwrap();
-    let Ingested::New { payment: Some(payment), payment_created: true, .. } = ingested else { panic!("{ingested:?}") };
+    let Ingested::New { event, payment: Some(payment), payment_created: true } = ingested else {
+        panic!("{ingested:?}")
+    };
+    let kept = bench.store.event(event).await.unwrap();
+    assert_eq!((kept.external_id.as_str(), kept.received_at, kept.payment), ("evt_1", NOW, Some(payment)));
     let story = bench.store.story(Subject::Payment(payment)).await.unwrap();
     assert_eq!((story.events.len(), story.runs.len()), (1, 1));
     assert_eq!(story.payment.unwrap().status, PaymentStatus::Paid);
