@@ -50,6 +50,15 @@ impl Many {
     }
 }
 
+/// The runs that are meant by a list, the newest first, and at most one more than may be acted on. All pages of the list are
+/// meant, as they were when `newest` was the newest.
+pub async fn meant(store: &Shared, many: Many, filter: Filter, newest: Option<RunId>) -> Result<Vec<Run>, Error> {
+    let Some(mut filter) = many.among(filter) else { return Ok(Vec::new()) };
+    filter.before = newest.map(|newest| newest.0.saturating_add(1));
+    filter.limit = MOST + 1;
+    Ok(store.runs(filter).await?.into_iter().map(|line| line.run).collect())
+}
+
 /// What became of one run.
 #[derive(Debug)]
 pub enum Became {

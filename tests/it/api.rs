@@ -8,6 +8,7 @@ use crate::support::{Event, World};
 
 mod acts;
 mod lists;
+mod many;
 mod refusals;
 mod same;
 

@@ -28,6 +28,9 @@ impl Input for Identity {}
 
 /// What a handler answers.
 pub(super) trait Output {
+    /// How the body of an answer with status 200 is written.
+    const CONTENT: &'static str = "application/json";
+
     /// The body of an answer with status 200.
     fn schema(generator: &mut SchemaGenerator) -> Schema;
 }
@@ -42,6 +45,7 @@ impl<T: JsonSchema> Output for Result<Answer<T>, Problem> {
 pub(super) trait Described<I> {
     fn inputs(operation: &mut Operation<'_>);
     fn output(generator: &mut SchemaGenerator) -> Schema;
+    fn content() -> &'static str;
 }
 
 macro_rules! described {
@@ -58,6 +62,10 @@ macro_rules! described {
 
             fn output(generator: &mut SchemaGenerator) -> Schema {
                 R::Output::schema(generator)
+            }
+
+            fn content() -> &'static str {
+                R::Output::CONTENT
             }
         }
     };
@@ -160,7 +168,7 @@ impl Document {
         let mut responses = Map::new();
         responses.insert(
             "200".to_owned(),
-            json!({ "description": "As asked", "content": { "application/json": { "schema": answer } } }),
+            json!({ "description": "As asked", "content": { H::content(): { "schema": answer } } }),
         );
         for status in REFUSALS.iter().chain(OF_BODIES.iter().filter(|_| body.is_some())) {
             responses.insert(status.to_string(), json!({ "$ref": "#/components/responses/Problem" }));

@@ -161,6 +161,11 @@ impl<R: Row> JsonSchema for Listing<R> {
     }
 }
 
+/// Which rows are meant.
+pub(super) async fn filter<R: Row>(store: &Shared, asked: Asked<R>, now: Timestamp) -> Result<Filter, Problem> {
+    Ok(R::narrow(asked.common.filter(store, now).await?, asked.own, now.minus(STUCK)))
+}
+
 /// `GET /payments`, `/refunds`, …
 pub(super) async fn list<R: Row>(
     State(admin): State<Admin>,
@@ -169,11 +174,10 @@ pub(super) async fn list<R: Row>(
 ) -> Result<Answer<Listing<R>>, Problem> {
     let now = admin.clock.now();
     let (reveal, limit) = (asked.common.reveal, asked.common.limit);
-    let filter = asked.common.filter(&admin.store, now).await?;
+    let filter = filter(&admin.store, asked, now).await?;
     let people = People::seen_by(&identity, &admin, reveal, R::LIST.to_owned(), filter.payment).await?;
     // One more tells whether there is a next page.
-    let filter = R::narrow(Filter { limit: limit + 1, ..filter }, asked.own, now.minus(STUCK));
-    let mut rows = R::fetch(&admin.store, filter).await?;
+    let mut rows = R::fetch(&admin.store, Filter { limit: limit + 1, ..filter }).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| last.id().to_string());
@@ -196,9 +200,16 @@ pub(super) async fn one<R: Row>(
     At(id): At,
     Ask(look): Ask<Look>,
 ) -> Result<Answer<R>, Problem> {
+    let row: R = find(&admin, &id).await?;
+    let people = People::seen_by(&identity, &admin, look.reveal, id, row.payment()).await?;
+    Answer::new(&row, people)
+}
+
+/// The one that is known by this id, ours or a provider's.
+pub(super) async fn find<R: Row>(admin: &Admin, id: &str) -> Result<R, Problem> {
     let known = match id.parse::<R::Id>() {
         Ok(own) => Some(own),
-        Err(_) => R::known_as(&admin.store, &id).await?,
+        Err(_) => R::known_as(&admin.store, id).await?,
     };
     let mut rows = Vec::new();
     if let Some(number) = known.map(Into::<i64>::into) {
@@ -206,7 +217,5 @@ pub(super) async fn one<R: Row>(
         rows = R::fetch(&admin.store, Filter { before, ..Filter::newest(1) }).await?;
         rows.retain(|row| Into::<i64>::into(row.id()) == number);
     }
-    let Some(row) = rows.pop() else { return Err(missing(&format!("no {id} among the {}", R::LIST))) };
-    let people = People::seen_by(&identity, &admin, look.reveal, id, row.payment()).await?;
-    Answer::new(&row, people)
+    rows.pop().ok_or_else(|| missing(&format!("no {id} among the {}", R::LIST)))
 }

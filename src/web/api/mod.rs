@@ -33,6 +33,8 @@ mod answer;
 mod document;
 mod input;
 mod list;
+mod many;
+mod raw;
 mod rows;
 
 /// What every address of the API begins with.
@@ -81,10 +83,13 @@ fn api() -> Api {
         .get("bookings/{id}", "booking", "A booking", one::<Booking>)
         .get("runs", "runs", "Runs, the newest first", list::<RunLine>)
         .get("runs/{id}", "run", "A run", one::<RunLine>)
+        .post("runs/retry", "retry_many", "Have every failed or cancelled run go on that the list shows", many::retry)
+        .post("runs/cancel", "cancel_many", "End every run that the list shows", many::cancel)
         .post("runs/{id}/retry", "retry", "Have a failed or cancelled run go on", act::retry)
         .post("runs/{id}/cancel", "cancel", "End a run at its next step", act::cancel)
         .get("events", "events", "Events, the newest first", list::<Event>)
         .get("events/{id}", "event", "An event", one::<Event>)
+        .get("events/{id}/raw", "raw", "The bytes of an event as they came; goes into the audit trail", raw::raw)
         .post("events/{id}/replay", "replay", "Have an event understood anew", act::replay)
         .get("cases", "cases", "Cases, open and closed, the newest first", list::<Case>)
         .get("cases/{id}", "case", "A case", one::<Case>)

@@ -7,9 +7,10 @@ use axum::extract::{Query as Address, State};
 use axum::response::Redirect;
 use serde::Deserialize;
 
+use crate::model::id::RunId;
 use crate::model::role::Role;
 use crate::model::run::{Run, RunState};
-use crate::ops::batch::{Became, MOST, Many};
+use crate::ops::batch::{Became, MOST, Many, meant};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::query::Query;
@@ -60,16 +61,6 @@ pub(in crate::web) struct Deed {
     deed: String,
 }
 
-/// The runs that are meant, the newest first, and at most one more than may be acted on.
-async fn meant(admin: &Admin, many: Many, query: &Query, newest: Option<i64>) -> Result<Vec<Run>, Failure> {
-    let filter = query.filter(&admin.store, admin.clock.now()).await?;
-    let Some(mut filter) = many.among(filter) else { return Ok(Vec::new()) };
-    // All pages of the list are meant, as they were when they were shown.
-    filter.before = newest.map(|newest| newest + 1);
-    filter.limit = MOST + 1;
-    Ok(admin.store.runs(filter).await?.into_iter().map(|line| line.run).collect())
-}
-
 /// The command that does the same, where one has all the conditions.
 fn command(many: Many, query: &Query) -> Option<String> {
     let mut command = format!("discuno {many} --all");
@@ -93,7 +84,8 @@ pub(in crate::web) async fn ask(
 ) -> Result<Page<ManyPage>, Failure> {
     let (Address(query), Address(Deed { deed })) = (query?, deed?);
     let many: Many = deed.parse().map_err(Failure::bad)?;
-    let runs = meant(&admin, many, &query, None).await?;
+    let filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let runs = meant(&admin.store, many, filter, None).await?;
     Ok(Page(ManyPage {
         shell: Shell::new(&admin, &identity, "runs", format!("{many} runs")),
         many,
@@ -126,8 +118,9 @@ pub(in crate::web) async fn act(
     identity.must(Role::Operator)?;
     let Form(Typed { query, deed, newest, count, reason }) = typed.map_err(|error| Failure::bad(error.body_text()))?;
     let many: Many = deed.parse().map_err(Failure::bad)?;
-    let newest = newest.parse().map_err(|_| Failure::bad("newest takes the number of a run"))?;
-    let mut runs = meant(&admin, many, &query, Some(newest)).await?;
+    let newest = newest.parse().map(RunId).map_err(|_| Failure::bad("newest takes the number of a run"))?;
+    let filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let mut runs = meant(&admin.store, many, filter, Some(newest)).await?;
     if runs.len() > MOST as usize {
         return Err(Failure::bad(format!("more than {MOST} runs are meant: nothing was done; narrow the conditions")));
     }

@@ -1,0 +1,121 @@
+//! The same act on every run that a list shows: first how many are meant, then that many.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::RunId;
+use crate::model::role::Role;
+use crate::ops::batch::{Became, MOST, Many, meant};
+use crate::store::error::Error;
+use crate::store::filter::RunLine;
+use crate::web::admin::Admin;
+use crate::web::api::answer::{Answer, People};
+use crate::web::api::input::{Asked, Count, Given, Whole};
+use crate::web::api::list::filter;
+use crate::web::auth::Identity;
+use crate::web::problem::Problem;
+
+/// What a dry run has answered, so that no others are meant than somebody has seen.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seen {
+    /// How many are meant; needed unless it is a dry run.
+    count: Option<Count>,
+    /// The newest of them: what was made since is not meant. Needed unless it is a dry run.
+    newest: Option<RunId>,
+    /// Why, for the audit trail.
+    reason: Option<String>,
+    /// Nothing is done.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What was done to many runs.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Done {
+    /// How many are meant.
+    count: usize,
+    /// The newest of them.
+    newest: Option<RunId>,
+    /// Those it was done to, the oldest first; in a dry run those it would be tried on.
+    runs: Vec<RunId>,
+    /// Those to which it had been done before.
+    already: Vec<RunId>,
+    /// Those to which it was not done.
+    refused: Vec<Refused>,
+}
+
+/// A run that an act is not allowed on.
+#[derive(Serialize, JsonSchema)]
+struct Refused {
+    run: RunId,
+    /// Why, and what to do.
+    detail: String,
+}
+
+/// `POST /runs/retry?workflow=…`
+pub(super) async fn retry(
+    State(admin): State<Admin>,
+    identity: Identity,
+    asked: Asked<RunLine>,
+    Given(seen): Given<Seen>,
+) -> Result<Answer<Done>, Problem> {
+    many(&admin, identity, asked, seen, Many::Retry).await
+}
+
+/// `POST /runs/cancel?workflow=…`
+pub(super) async fn cancel(
+    State(admin): State<Admin>,
+    identity: Identity,
+    asked: Asked<RunLine>,
+    Given(seen): Given<Seen>,
+) -> Result<Answer<Done>, Problem> {
+    many(&admin, identity, asked, seen, Many::Cancel).await
+}
+
+async fn many(
+    admin: &Admin,
+    identity: Identity,
+    asked: Asked<RunLine>,
+    seen: Seen,
+    many: Many,
+) -> Result<Answer<Done>, Problem> {
+    identity.must(Role::Operator)?;
+    let Seen { count, newest, reason, dry_run } = seen;
+    let filter = filter(&admin.store, asked, admin.clock.now()).await?;
+    let mut runs = meant(&admin.store, many, filter, newest).await?;
+    if runs.len() > MOST as usize {
+        return Err(Error::Illegal(format!("more than {MOST} runs are meant: narrow the conditions")).into());
+    }
+    let found = runs.first().map(|run| run.id);
+    // The oldest first, and to the end even if nobody waits for it.
+    runs.reverse();
+    let mut done =
+        Done { count: runs.len(), newest: found, runs: Vec::new(), already: Vec::new(), refused: Vec::new() };
+    if dry_run {
+        done.runs = runs.iter().map(|run| run.id).collect();
+        return Answer::new(&done, People::Masked);
+    }
+    let (Some(Whole(count)), Some(_)) = (count, newest) else {
+        return Err(Problem::invalid("count", "count and newest take what the same with \"dry_run\":true answers"));
+    };
+    if usize::try_from(count) != Ok(runs.len()) {
+        let now = runs.len();
+        return Err(Error::Illegal(format!("{now} runs are meant, and not {count}: nothing was done")).into());
+    }
+    let (desk, name, ids) = (admin.desk.clone(), identity.name, runs.iter().map(|run| run.id).collect::<Vec<_>>());
+    let work = tokio::spawn(async move { desk.order_each(&name, reason, &runs, many).await });
+    let broken = |error: tokio::task::JoinError| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer_failed", format!("some may be done: {error}"))
+    };
+    for (run, became) in ids.into_iter().zip(work.await.map_err(broken)?) {
+        match became {
+            Became::Done => done.runs.push(run),
+            Became::AlreadySo => done.already.push(run),
+            Became::Refused(error) => done.refused.push(Refused { run, detail: error.to_string() }),
+        }
+    }
+    Answer::new(&done, People::Masked)
+}

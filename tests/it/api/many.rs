@@ -1,0 +1,90 @@
+//! Acts on every run that a list shows, and the bytes of an event.
+
+use discuno::model::role::Role;
+use http::header;
+use serde_json::{Value, json};
+
+use crate::api::{Client, ids};
+use crate::support::{Event, World};
+
+/// Purchases whose e-mails cannot be sent.
+async fn failed() -> World {
+    let world = World::new();
+    for number in 1..=2 {
+        let event = Event::paid(&format!("zoe{number}+mail-down@example.edu")).id(&format!("evt_{number}"));
+        let event = event.session("id", json!(format!("cs_{number}")));
+        world.send(&event.session("payment_intent", json!(format!("pi_{number}")))).await;
+    }
+    world.settle().await;
+    world
+}
+
+const FAILED: &str = "workflow=send-email&status=failed";
+
+#[tokio::test(start_paused = true)]
+async fn runs_go_on_only_as_many_as_were_seen_and_each_act_is_noted() {
+    let world = failed().await;
+    let (viewer, operator) = (Client::of(&world, Role::Viewer), Client::of(&world, Role::Operator));
+    let list = ids(&viewer.get(&format!("runs?{FAILED}")).await, "runs");
+    assert!(list.len() >= 2, "{list:?}");
+    let path = format!("runs/retry?{FAILED}");
+    assert_eq!(viewer.post(&path, json!({ "dry_run": true })).await.0, 403);
+    let (status, seen) = operator.post(&path, json!({ "dry_run": true })).await;
+    assert_eq!((status, &seen["count"], &seen["newest"]), (200, &json!(list.len()), &json!(list[0])), "{seen}");
+    for with in [json!({}), json!({ "count": list.len() }), json!({ "newest": list[0] })] {
+        let (status, refusal) = operator.post(&path, with).await;
+        assert_eq!((status, &refusal["field"]), (400, &json!("count")), "{refusal}");
+    }
+    let (status, refusal) = operator.post(&path, json!({ "count": 99, "newest": list[0] })).await;
+    assert_eq!((status, &refusal["code"]), (409, &json!("illegal")), "{refusal}");
+    let (status, refusal) = operator.post("runs/retry?colour=red", json!({ "dry_run": true })).await;
+    assert_eq!((status, &refusal["field"]), (400, &json!("colour")), "{refusal}");
+    assert_eq!(operator.get("audit").await["acts"], json!([]), "nothing was done");
+
+    let (status, done) =
+        operator.post(&path, json!({ "count": list.len(), "newest": list[0], "reason": "mail is back" })).await;
+    assert_eq!((status, done["runs"].as_array().map(Vec::len)), (200, Some(list.len())), "{done}");
+    assert_eq!((&done["already"], &done["refused"]), (&json!([]), &json!([])));
+    let acts = operator.get("audit").await;
+    let acts: Vec<(&Value, &Value)> =
+        acts["acts"].as_array().unwrap().iter().map(|act| (&act["verb"], &act["reason"])).collect();
+    assert_eq!(acts, vec![(&json!("retry"), &json!("mail is back")); list.len()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_paid_session_whose_run_is_ended_with_many_is_a_case_or_paid_back() {
+    let world = World::new();
+    let operator = Client::of(&world, Role::Operator);
+    operator.post("pause", json!({ "name": "cal" })).await;
+    for number in 1..=3 {
+        world.send(&crate::api::purchase(number)).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let path = "runs/cancel?workflow=process-checkout-side-effects";
+    let (_, seen) = operator.post(path, json!({ "dry_run": true })).await;
+    let (status, done) = operator.post(path, json!({ "count": seen["count"], "newest": seen["newest"] })).await;
+    assert_eq!((status, &done["refused"]), (200, &json!([])), "{done}");
+    assert_eq!(done["count"], json!(3), "{done}");
+    operator.post("resume", json!({ "name": "cal" })).await;
+    world.settle().await;
+    world.assert_money_is_right("cancelled with many").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_an_event_come_as_they_came_and_who_had_them_is_noted() {
+    let world = World::new();
+    let event = crate::api::purchase(1);
+    world.send(&event).await;
+    assert_eq!(Client::of(&world, Role::Viewer).refused("events/ev_1/raw").await.0, 403);
+    let operator = Client::of(&world, Role::Operator);
+    for id in ["ev_1", "evt_1"] {
+        let answer = operator.0.get(&format!("/api/v1/events/{id}/raw")).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_bytes()), (200, event.body().as_slice()));
+        assert_eq!(answer.header(header::CONTENT_TYPE), "application/octet-stream");
+        assert_eq!(answer.header(header::CONTENT_DISPOSITION), "attachment; filename=\"ev_1.json\"");
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+    }
+    let acts = operator.get("audit").await;
+    assert_eq!((&acts["acts"][0]["verb"], &acts["acts"][0]["subject"]), (&json!("reveal"), &json!("ev_1")));
+    assert_eq!(operator.refused("events/ev_404/raw").await.0, 404);
+}
