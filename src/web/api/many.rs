@@ -99,7 +99,8 @@ async fn many(
         return Answer::new(&done, People::Masked);
     }
     let (Some(Whole(count)), Some(_)) = (count, newest) else {
-        return Err(Problem::invalid("count", "count and newest take what the same with \"dry_run\":true answers"));
+        let first = "ask with \"dry_run\":true first: count and newest take what it answers; nothing was done";
+        return Err(Error::Illegal(first.to_owned()).into());
     };
     if usize::try_from(count) != Ok(runs.len()) {
         let now = runs.len();

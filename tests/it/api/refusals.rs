@@ -170,7 +170,7 @@ async fn every_operation_tells_its_answer_its_refusals_and_has_a_name_of_its_own
         names.push(operation["operationId"].as_str().unwrap());
         let responses = &operation["responses"];
         let contents = responses["200"]["content"].as_object().unwrap();
-        assert!(contents.len() == 1 && contents.values().all(|content| content["schema"].is_object()), "{operation}");
+        assert!(contents.len() == 1 && contents.values().all(|content| !content["schema"].is_null()), "{operation}");
         assert_eq!(responses["404"]["$ref"], "#/components/responses/Problem");
         assert_eq!(responses["415"].is_object(), operation["requestBody"].is_object());
         assert!(!operation["parameters"].to_string().contains("null"), "{operation}");
