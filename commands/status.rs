@@ -118,7 +118,7 @@ fn arrivals(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resu
     for source in &status.sources {
         table.row([
             source.source.to_string(),
-            source.last_hour.to_string(),
+            source.within_the_hour(),
             source.last.map_or_else(|| "never".to_owned(), |last| format!("{} ago", ago(last, now))),
             source.complete_until.map_or_else(|| "-".to_owned(), |until| format!("{} ago", ago(until, now))),
         ]);

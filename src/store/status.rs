@@ -51,10 +51,19 @@ pub struct SourceStatus {
     pub source: Source,
     /// How much within the last hour, of the newest four thousand arrivals of all.
     pub last_hour: u32,
+    /// Whether more than those came within it.
+    pub at_least: bool,
     /// The newest arrival, if it is one of them.
     pub last: Option<Timestamp>,
     /// Up to when everything is known to have come in, where the sender can be asked.
     pub complete_until: Option<Timestamp>,
+}
+
+impl SourceStatus {
+    /// How much came within the hour, as it is shown: `4000+` where there was more.
+    pub fn within_the_hour(&self) -> String {
+        format!("{}{}", self.last_hour, if self.at_least { "+" } else { "" })
+    }
 }
 
 /// A step that fails for now.

@@ -154,7 +154,8 @@ on_every_store! {
         an_ambiguous_or_unknown_id_is_an_error
         the_newest_payments_come_first
         the_backlog_counts_what_stands_where
-        the_bytes_of_an_event_are_kept_as_they_came;
+        the_bytes_of_an_event_are_kept_as_they_came
+        what_came_within_the_hour_is_counted_or_said_to_be_more;
     many:
         refunds_wanted_by_two_processes_at_once_stay_within_what_was_paid
         what_waits_for_a_payment_is_found_by_whoever_makes_it_at_the_same_time

@@ -15,8 +15,10 @@ const MODE: &str = "SELECT value FROM meta WHERE key = 'mode'";
 const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND workflow NOT IN \
      (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
 /// A row has its bytes beside it: each costs a page of the file.
-const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at) \
+const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at), count(*) \
      FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 4000) AS newest GROUP BY source";
+/// So many are looked at.
+const NEWEST: u32 = 4000;
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) AS newest \
      WHERE finished_at > ?1 GROUP BY state ORDER BY state";
@@ -87,9 +89,12 @@ fn counts(conn: &Connection<'_>, sql: &str, since: i64) -> Result<Vec<(String, u
 
 fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error> {
     let mut statement = conn.prepare_cached(ARRIVED)?;
-    let arrived: Vec<(String, u32, i64)> = statement
-        .query_map([since], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))?
+    let arrived: Vec<(String, u32, i64, u32)> = statement
+        .query_map([since], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?, found.get(3)?)))?
         .collect::<Result<_, _>>()?;
+    // Where all that were looked at came within the hour, there were others.
+    let others = arrived.iter().map(|(.., all)| all).sum::<u32>() >= NEWEST
+        && arrived.iter().all(|(_, within, _, all)| within == all);
     let mut all = Vec::new();
     for &source in Source::ALL {
         let known = arrived.iter().find(|(name, ..)| name == source.as_str());
@@ -97,8 +102,9 @@ fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error
             conn.prepare_cached(COMPLETE)?.query_row(params![source.as_str()], |found| found.get(0)).optional()?;
         all.push(SourceStatus {
             source,
-            last_hour: known.map_or(0, |(_, count, _)| *count),
-            last: known.map(|(.., last)| Timestamp(*last)),
+            last_hour: known.map_or(0, |(_, count, ..)| *count),
+            at_least: others,
+            last: known.map(|(_, _, last, _)| Timestamp(*last)),
             complete_until: complete.map(Timestamp),
         });
     }

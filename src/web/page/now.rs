@@ -61,7 +61,7 @@ struct Paused {
 
 struct Source {
     name: &'static str,
-    last_hour: u32,
+    last_hour: String,
     last: Option<shown::Time>,
     complete_until: Option<shown::Time>,
 }
@@ -83,7 +83,7 @@ impl From<SourceStatus> for Source {
     fn from(source: SourceStatus) -> Self {
         Self {
             name: source.source.as_str(),
-            last_hour: source.last_hour,
+            last_hour: source.within_the_hour(),
             last: source.last.map(shown::time),
             complete_until: source.complete_until.map(shown::time),
         }

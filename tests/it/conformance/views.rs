@@ -8,6 +8,8 @@ use discuno::model::run::End;
 use discuno::store::Subject;
 use discuno::store::error::Error;
 use discuno::store::levels::Standing;
+use discuno::store::status::SourceStatus;
+use futures_util::future::join_all;
 
 use crate::conformance::subjects::{case, done, paid, plan, task};
 use crate::conformance::{Bench, NOW};
@@ -96,4 +98,20 @@ pub(crate) async fn the_bytes_of_an_event_are_kept_as_they_came(bench: Bench) {
     bench.store.ingest(odd, NOW).await.unwrap();
     let Subject::Event(event) = bench.store.resolve("evt_odd").await.unwrap() else { panic!("no event") };
     assert_eq!(bench.store.body(event).await.unwrap(), sent);
+}
+
+pub(crate) async fn what_came_within_the_hour_is_counted_or_said_to_be_more(bench: Bench) {
+    let store = &bench.store;
+    let send = |from: usize, to: usize| {
+        let all = (from..to).map(|number| store.ingest(plan(&format!("evt_{number}"), Vec::new()), NOW));
+        async move { assert!(join_all(all).await.iter().all(Result::is_ok)) }
+    };
+    let told = || async {
+        let now = NOW.plus(Duration::from_secs(60));
+        store.status(now).await.unwrap().sources.iter().map(SourceStatus::within_the_hour).collect::<Vec<_>>()
+    };
+    send(0, 3999).await;
+    assert_eq!(told().await[0], "3999");
+    send(3999, 4001).await;
+    assert_eq!(told().await[0], "4000+");
 }
