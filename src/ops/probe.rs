@@ -52,8 +52,8 @@ impl Probe {
     }
 }
 
-/// What the keys may do: of Stripe, of Cal.com, and of Resend if e-mails go that way. PostHog takes what it is sent and tells nothing of
-/// its key; a mail server is not asked.
+/// What the keys may do: of Stripe, of Cal.com, and of Resend or a mail server, by which e-mails go. PostHog takes what it is sent and
+/// tells nothing of its key.
 pub async fn keys(providers: &Providers, now: Timestamp) -> Vec<Probe> {
     let (stripe, cal) = (&providers.stripe, &providers.cal);
     let (name, email, time_zone) = (NOBODY.to_owned(), String::new(), "UTC".to_owned());
@@ -86,17 +86,21 @@ pub async fn keys(providers: &Providers, now: Timestamp) -> Vec<Probe> {
         Probe::of("cal bookings.cancel", cal.cancel_booking(NOBODY, "a check")),
     );
     let mut found = Vec::from(<[Probe; 8]>::from(found));
-    if let Some(Mailer::Resend(resend)) = &providers.mail {
+    match &providers.mail {
+        None => {}
         // Without a recipient there is nothing to send.
-        let nothing = NewMail {
-            key,
-            kind: "check".to_owned(),
-            to: String::new(),
-            subject: String::new(),
-            html: String::new(),
-            text: String::new(),
-        };
-        found.push(Probe::of("resend emails.send", resend.send(NOBODY, &nothing)).await);
+        Some(Mailer::Resend(resend)) => {
+            let nothing = NewMail {
+                key,
+                kind: "check".to_owned(),
+                to: String::new(),
+                subject: String::new(),
+                html: String::new(),
+                text: String::new(),
+            };
+            found.push(Probe::of("resend emails.send", resend.send(NOBODY, &nothing)).await);
+        }
+        Some(Mailer::Smtp(smtp)) => found.push(Probe::of("smtp login", smtp.greet()).await),
     }
     found
 }

@@ -54,23 +54,36 @@ impl Smtp {
         let message = compose(from, letter).map_err(|why| call.invalid("unsendable_mail", &why))?;
         match self.transport.send(message).await {
             Ok(_) => Ok(None),
-            Err(error) => {
-                let (kind, code) = if error.is_permanent() {
-                    let auth = error.status().is_some_and(|status| status.to_string() == "535");
-                    if auth { (FailureKind::Transient, "credentials") } else { (FailureKind::Permanent, "refused") }
-                } else if error.is_transient() {
-                    (FailureKind::Transient, "refused_for_now")
-                } else if error.to_string().starts_with("Connection error") {
-                    // No name, no connection or no TLS: lettre has no predicate for it, and nothing was said yet.
-                    (FailureKind::Transient, "no_connection")
-                } else {
-                    // Lost somewhere between the greeting and the answer to the last dot.
-                    (FailureKind::Unknown, "connection_lost")
-                };
-                Err(call.failed(kind, code, &format!("{call}: {error}"), &[letter.to.as_str()]))
-            }
+            Err(error) => Err(failed(call, &error, &[letter.to.as_str()])),
         }
     }
+
+    /// Whether the server lets us in. Nothing is sent.
+    pub async fn greet(&self) -> Result<(), Error> {
+        let call = Call::read(ProviderName::Smtp, "noop");
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(call.failed(FailureKind::Transient, "no_connection", "the server hung up", &[])),
+            Err(error) => Err(failed(call, &error, &[])),
+        }
+    }
+}
+
+/// What went wrong; `private` is not told.
+fn failed(call: Call, error: &lettre::transport::smtp::Error, private: &[&str]) -> Error {
+    let (kind, code) = if error.is_permanent() {
+        let auth = error.status().is_some_and(|status| status.to_string() == "535");
+        if auth { (FailureKind::Transient, "credentials") } else { (FailureKind::Permanent, "refused") }
+    } else if error.is_transient() {
+        (FailureKind::Transient, "refused_for_now")
+    } else if error.to_string().starts_with("Connection error") {
+        // No name, no connection or no TLS: lettre has no predicate for it, and nothing was said yet.
+        (FailureKind::Transient, "no_connection")
+    } else {
+        // Lost somewhere between the greeting and the answer to the last dot.
+        (FailureKind::Unknown, "connection_lost")
+    };
+    call.failed(kind, code, &format!("{call}: {error}"), private)
 }
 
 fn compose(from: &str, letter: &NewMail) -> Result<Message, String> {

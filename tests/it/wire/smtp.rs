@@ -17,6 +17,7 @@ enum Script {
     RefuseRecipient(&'static str),
     RefuseLetter(&'static str),
     CutAfterTheDot,
+    LetIn(&'static str),
 }
 
 fn letter() -> NewMail {
@@ -47,7 +48,11 @@ fn converse(mut stream: TcpStream, script: Script) -> String {
     stream.write_all(b"220 trial\r\n").unwrap();
     while let Some(Ok(line)) = lines.next() {
         let answer = match line.split([' ', ':']).next().unwrap_or_default() {
-            "EHLO" => "250-trial\r\n250 8BITMIME\r\n",
+            "EHLO" => "250-trial\r\n250-AUTH PLAIN\r\n250 8BITMIME\r\n",
+            "AUTH" => match script {
+                Script::LetIn(answer) => answer,
+                _ => "502 no\r\n",
+            },
             "RCPT" => match script {
                 Script::RefuseRecipient(answer) => answer,
                 _ => "250 ok\r\n",
@@ -129,4 +134,22 @@ async fn a_line_break_in_an_address_or_subject_never_becomes_a_header() {
     }
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "nobody was even called");
+}
+
+#[tokio::test]
+async fn a_server_is_asked_whether_it_lets_us_in_and_sent_nothing() {
+    let greeted = async |user: &str, answer: &'static str| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("smtp://{user}{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || converse(listener.accept().unwrap().0, Script::LetIn(answer)));
+        let smtp = Smtp::new(&url.into()).unwrap();
+        let outcome = smtp.greet().await.map_err(|error| error.to_string());
+        drop(smtp);
+        assert_eq!(server.join().unwrap(), "", "nothing is sent");
+        outcome
+    };
+    assert_eq!(greeted("", "").await, Ok(()));
+    assert_eq!(greeted("discuno:right@", "235 welcome\r\n").await, Ok(()));
+    let refused = greeted("discuno:geheim@", "535 who are you?\r\n").await.unwrap_err();
+    assert!(refused.contains("535") && !refused.contains("geheim"), "{refused}");
 }
