@@ -7,9 +7,11 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# `--build-arg FEATURES=otlp` for traces.
+ARG FEATURES=
 RUN target="$(uname -m)-unknown-linux-musl" \
  && rustup target add "$target" \
- && cargo build --release --locked --bin discuno --target "$target" \
+ && cargo build --release --locked --bin discuno --features "$FEATURES" --target "$target" \
  && install -D "target/$target/release/discuno" /image/discuno \
  && install -D /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
  && install -d -o 65532 -g 65532 -m 0700 /image/data

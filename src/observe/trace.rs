@@ -11,15 +11,21 @@ use url::Url;
 
 #[cfg(feature = "otlp")]
 mod collector;
+#[cfg(feature = "otlp")]
+mod id;
 #[cfg(not(feature = "otlp"))]
 mod off;
 #[cfg(feature = "otlp")]
 mod span;
+#[cfg(feature = "otlp")]
+mod traces;
 
 #[cfg(not(feature = "otlp"))]
 pub use crate::observe::trace::off::{Arrival, Span, Traces};
 #[cfg(feature = "otlp")]
-pub use crate::observe::trace::span::{Arrival, Span, Traces};
+pub use crate::observe::trace::span::Span;
+#[cfg(feature = "otlp")]
+pub use crate::observe::trace::traces::{Arrival, Traces};
 
 /// Whether this program can send traces at all.
 pub const BUILT_IN: bool = cfg!(feature = "otlp");
