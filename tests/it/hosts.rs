@@ -2,24 +2,19 @@
 //!
 //! `DISCUNO_TEST_HOSTS=1 cargo test --test it hosts` plays it, as root, where namespaces and PostgreSQL are to be had.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::support::cluster::binaries;
+use crate::support::cluster::{binaries, left_out};
 use crate::support::is_busy;
 use crate::support::network::{HERE, Host, Network, Server};
 use crate::support::process::{Deployment, PATIENCE, Process, WAITS_ON_PURPOSE, checkout, session, until};
 
 const CHECKOUTS: usize = 120;
 const TAGS: [&str; 4] = ["", "+cal-refused", "", "+booking-answer-lost"];
-
-fn left_out(why: &str) {
-    let _ = writeln!(std::io::stderr(), "LEFT OUT: hosts: {why}");
-}
 
 async fn on(deployment: &Deployment, host: &Host, args: &[&str]) -> Process {
     let process = Process::start(deployment.command_under(&host.wrapper(), args));

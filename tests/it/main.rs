@@ -21,6 +21,7 @@ mod refund_model;
 mod samples;
 mod scenarios;
 mod schedules;
+mod server;
 mod shares;
 mod sim;
 mod soak;

@@ -7,10 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::{MakeTlsConnect, NoTlsStream};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
@@ -20,12 +16,20 @@ use url::Url;
 use crate::clock::Anchor;
 use crate::store::error::Error;
 use crate::store::postgres::session::fault;
+use crate::store::postgres::tls;
 
 /// How long a server may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long what is sent may go unacknowledged before the connection counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// What the client says when the server asks for a password and there is none.
+const MISSING: &str = "password missing";
+
+/// Where a password is looked for.
+pub(super) const WHERE: &str =
+    "it stands in the address, in DISCUNO_DB_PASSWORD or in the file DISCUNO_DB_PASSWORD_FILE";
 
 /// `postgres://…`, which may hold a password: it is shown without.
 #[derive(Clone)]
@@ -63,6 +67,9 @@ impl Address {
         let plain = matches!(self.config.get_ssl_mode(), tokio_postgres::config::SslMode::Disable)
             || self.config.get_hosts().iter().all(|host| matches!(host, tokio_postgres::config::Host::Unix(_)));
         let refused = |error: tokio_postgres::Error| match fault(&error) {
+            Error::Backend(said) if said.ends_with(MISSING) => {
+                Error::Illegal(format!("the server wants a password: {WHERE}"))
+            }
             Error::Backend(said) => Error::Unreachable(said),
             other => other,
         };
@@ -70,26 +77,12 @@ impl Address {
             let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
             return Ok((client, Line::Plain(Box::new(connection))));
         }
-        let tls = MakeRustlsConnect::new(self.tls()?);
-        let (client, connection) = self.config.connect(tls).await.map_err(refused)?;
+        let roots = self.roots.as_deref();
+        let tls = MakeRustlsConnect::new(tls::client(roots)?);
+        let distrusted = |error: &tokio_postgres::Error| tls::refusal(error, roots).map(Error::Unreachable);
+        let connected = self.config.connect(tls).await;
+        let (client, connection) = connected.map_err(|error| distrusted(&error).unwrap_or_else(|| refused(error)))?;
         Ok((client, Line::Tls(Box::new(connection))))
-    }
-
-    fn tls(&self) -> Result<ClientConfig, Error> {
-        let wrong = |error: &dyn fmt::Display| Error::Illegal(format!("tls to the database: {error}"));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(&error))?;
-        let Some(path) = &self.roots else {
-            return Ok(builder.with_platform_verifier().map_err(|error| wrong(&error))?.with_no_client_auth());
-        };
-        let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-        for certificate in certificates {
-            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-        }
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
     }
 }
 
@@ -144,7 +137,10 @@ impl FromStr for Address {
         if !kept.is_empty() {
             url.query_pairs_mut().extend_pairs(&kept);
         }
-        let mut config: Config = url.as_str().replace('+', "%20").parse().map_err(|error: tokio_postgres::Error| {
+        // A space among parameters. Elsewhere, as in a password, it stands for itself.
+        let query = url.query().map(|query| query.replace('+', "%20"));
+        url.set_query(query.as_deref());
+        let mut config: Config = url.as_str().parse().map_err(|error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("cannot be used: {error}{cause}")
         })?;
@@ -194,6 +190,13 @@ mod tests {
         let address: Address = "postgres://mia:geheim@db.example/discuno?sslmode=verify-full".parse().unwrap();
         assert!(!format!("{address} {address:?}").contains("geheim"));
         assert!("postgres://mia@db.example/discuno?password=geheim".parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn a_plus_is_a_space_among_parameters_and_itself_in_a_password() {
+        let address: Address = "postgres://mia:a+b%2Bc@db.example/d?application_name=one+two%2Bthree".parse().unwrap();
+        assert_eq!(address.config.get_password(), Some("a+b+c".as_bytes()));
+        assert_eq!(address.config.get_application_name(), Some("one two+three"));
     }
 
     #[test]

@@ -144,7 +144,12 @@ fn look(address: &Address, session: &mut Option<Session>, job: &mut Box<dyn Job>
 
 fn connected<'a>(address: &Address, session: &'a mut Option<Session>) -> Result<&'a Session, Error> {
     if session.is_none() {
-        *session = Some(Session::open(address)?);
+        // The store is open, so we were let in before: it is the server that is not to be had, and not what is asked.
+        let opened = Session::open(address).map_err(|error| match error {
+            Error::Illegal(said) => Error::Unreachable(said),
+            other => other,
+        });
+        *session = Some(opened?);
     }
     let session = session.as_ref().ok_or(Error::Closed)?;
     session.keep_time()?;

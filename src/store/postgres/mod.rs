@@ -18,6 +18,7 @@ mod executor;
 mod listen;
 mod migrate;
 pub(in crate::store) mod session;
+mod tls;
 
 pub use crate::store::postgres::address::Address;
 pub use crate::store::postgres::session::Session;

@@ -20,7 +20,7 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::clock::Anchor;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::postgres::address::Address;
+use crate::store::postgres::address::{Address, WHERE};
 use crate::store::sql::{Column, Fault};
 
 /// How long an answer is waited for; the server gives up on a statement before that.
@@ -263,6 +263,7 @@ pub(super) fn fault(error: &tokio_postgres::Error) -> Error {
         text if text.starts_with("08") || text.starts_with("57P") || text == "25006" || text == "25P03" => {
             Error::Unreachable(said)
         }
+        "28P01" => Error::Illegal(format!("the server does not take the password: {said}; {WHERE}")),
         text if text.starts_with("28") => Error::Illegal(format!("the server lets nobody in by this name: {said}")),
         "53300" => Error::Unreachable(said),
         text if text.starts_with("53") || text.starts_with("58") => Error::Full(said),

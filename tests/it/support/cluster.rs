@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,15 +19,16 @@ const LOOKS: u32 = 1200;
 /// A server that goes when its standard input is closed, which the end of this process does.
 const SERVER: &str = r#"
 "$1/initdb" -D "$2/data" -U discuno -A trust -E UTF8 --no-sync >"$2/log" 2>&1 || exit 1
-"$1/postgres" -D "$2/data" -k "$2" -p 5432 -c listen_addresses= -c max_connections=300 -c log_min_messages=warning \
-  -c shared_buffers=64MB $3 >>"$2/log" 2>&1 &
+"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses="$4" -c max_connections=300 -c log_min_messages=warning \
+  -c shared_buffers=64MB >>"$2/log" 2>&1 &
 read -r _
 kill -INT $! && wait
 rm -rf "$2/data"
 "#;
 
 pub(crate) struct Cluster {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) port: u16,
     _server: Child,
 }
 
@@ -42,7 +44,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     all.pop()
 }
 
-fn start() -> Option<Cluster> {
+fn start(port: u16, listen: &str) -> Option<Cluster> {
     let binaries = binaries()?;
     let dir = super::scratch().keep();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
@@ -54,9 +56,9 @@ fn start() -> Option<Cluster> {
     } else {
         Command::new("sh")
     };
-    command.args(["-c", SERVER, "cluster"]).arg(&binaries).arg(&dir).arg("");
+    command.args(["-c", SERVER, "cluster"]).arg(&binaries).arg(&dir).args([&port.to_string(), listen]);
     let server = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let cluster = Cluster { dir, _server: server };
+    let cluster = Cluster { dir, port, _server: server };
     let answers = (0..LOOKS).any(|_| {
         std::thread::sleep(LOOK);
         cluster.answers()
@@ -65,17 +67,35 @@ fn start() -> Option<Cluster> {
     Some(cluster)
 }
 
+/// Says so, not through the macro, whose words nobody sees when a test passes.
+pub(crate) fn left_out(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}");
+}
+
+fn or_left_out<T>(cluster: Option<T>) -> Option<T> {
+    if cluster.is_none() {
+        left_out("PostgreSQL is not installed here");
+    }
+    cluster
+}
+
 impl Cluster {
     /// The server, started by the first test that asks for it; none where there is no PostgreSQL, which is said.
     pub(crate) fn shared() -> Option<&'static Self> {
         static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-        let cluster = CLUSTER.get_or_init(start).as_ref();
-        if cluster.is_none() {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Not through the macro, whose words nobody sees when a test passes.
-            let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: PostgreSQL is not installed here");
-        }
-        cluster
+        or_left_out(CLUSTER.get_or_init(|| start(5432, "")).as_ref())
+    }
+
+    /// A server of the caller's own, to be reached at 127.0.0.1 too.
+    pub(crate) fn own() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        or_left_out(start(port, "127.0.0.1"))
+    }
+
+    /// Where it is reached without a network.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join(format!(".s.PGSQL.{}", self.port))
     }
 
     fn answers(&self) -> bool {
@@ -92,7 +112,7 @@ impl Cluster {
                 "-h",
                 &host,
                 "-p",
-                "5432",
+                &self.port.to_string(),
                 "-U",
                 "discuno",
                 "-d",
@@ -128,7 +148,7 @@ impl Cluster {
 
     fn address(&self, name: &str) -> String {
         let host: String = url::form_urlencoded::byte_serialize(self.dir.to_string_lossy().as_bytes()).collect();
-        format!("postgres://discuno@{host}:5432/{name}")
+        format!("postgres://discuno@{host}:{}/{name}", self.port)
     }
 }
 

@@ -1,0 +1,67 @@
+//! Whether whoever answers is the server that is meant.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::store::error::Error;
+
+/// What the client says of a server that answers a wish for TLS with no.
+const NONE: &str = "server does not support TLS";
+
+/// Trusts the certificates in the file `roots`; without one, whom the machine trusts.
+pub(super) fn client(roots: Option<&str>) -> Result<ClientConfig, Error> {
+    let wrong = |error: &dyn fmt::Display| Error::Illegal(format!("tls to the database: {error}"));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error))?;
+    let Some(path) = roots else {
+        let bare = |error: rustls::Error| wrong(&format!("{error}; sslrootcert=/path names the server's CA"));
+        return Ok(builder.with_platform_verifier().map_err(bare)?.with_no_client_auth());
+    };
+    let unread = |error: &dyn fmt::Display| Error::Illegal(format!("sslrootcert: {path} cannot be used: {error}"));
+    let mut trusted = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unread(&error))? {
+        trusted.add(certificate.map_err(|error| unread(&error))?).map_err(|error| unread(&error))?;
+    }
+    if trusted.is_empty() {
+        return Err(unread(&"it holds no certificate"));
+    }
+    Ok(builder.with_root_certificates(trusted).with_no_client_auth())
+}
+
+/// Why the server was not trusted, and what to do; none where it was not a matter of trust.
+pub(super) fn refusal(error: &tokio_postgres::Error, roots: Option<&str>) -> Option<String> {
+    let cause = error.source()?;
+    if cause.to_string() == NONE {
+        return Some(
+            "sslmode=require asks for tls, and the server has none: set `ssl = on` there; sslmode=disable does without"
+                .to_owned(),
+        );
+    }
+    let said = cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(wrong) = said else { return Some(format!("tls with the server: {said}")) };
+    let advice = match wrong {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => match roots {
+            Some(path) => format!("no certificate in {path} vouches for it: sslrootcert has to name the server's CA"),
+            None => "this machine does not trust its issuer: sslrootcert=/path names the server's CA".to_owned(),
+        },
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "connect by a name that it holds, with hostaddr=… where that name cannot be looked up".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "renew it at the server".to_owned(),
+        // What the manual's recipe for one that signs itself makes.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is that of a CA: have that CA issue one for the server".to_owned()
+        }
+        _ => return Some(format!("the server's certificate was refused: {wrong}")),
+    };
+    Some(format!("the server's certificate was refused: {wrong}; {advice}"))
+}
