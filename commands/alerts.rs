@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         output::document(&json!({ "alerts": alerts }))?;
     } else {
         let mut table =
-            Table::new(["alert", "condition", "subject", "found", "since", "told", "silent until", "over", "summary"]);
+            Table::new(["alert", "condition", "subject", "summary", "since", "told", "silent until", "over", "found"]);
         for alert in &alerts {
             table.row(cells(alert));
         }
@@ -117,12 +117,12 @@ fn cells(alert: &Alert) -> [String; 9] {
         alert.id.to_string(),
         alert.condition.to_string(),
         alert.subject.clone(),
-        alert.count.to_string(),
+        alert.summary.clone(),
         time(alert.first_at),
         told,
         or_dash(silent.map(time)),
         or_dash(alert.ended_at.map(time)),
-        alert.summary.clone(),
+        alert.count.to_string(),
     ]
 }
 
