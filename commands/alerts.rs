@@ -6,6 +6,7 @@ use discuno::app::{App, Parts};
 use discuno::model::alert::Alert;
 use discuno::model::id::AlertId;
 use discuno::model::step::Ending;
+use discuno::model::time::Timestamp;
 use discuno::ops;
 use discuno::store::Subject;
 use discuno::store::order::{Deed, Order};
@@ -133,7 +134,8 @@ async fn silence(args: SilenceArgs) -> anyhow::Result<Exit> {
     let until = now.plus(args.span);
     let deed = Deed::Silence { alert, until };
     let performed = app.store.operate(Order { actor: actor(), reason: args.reason, deed }, now).await?;
-    let said = if args.span.is_zero() { "is told again".to_owned() } else { format!("is silent until {until}") };
+    let silent = performed.after["silenced_until"].as_i64().map(Timestamp).filter(|until| *until > now);
+    let said = silent.map_or_else(|| "is told again".to_owned(), |until| format!("is silent until {until}"));
     let document =
         json!({ "alert": alert, "act": performed.act, "before": performed.before, "after": performed.after });
     output::outcome(args.json, [&alert.to_string(), &said], &document)?;

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         let detail = if args.reveal { detail } else { output::without_addresses(&detail) };
         table.row([at.to_string(), format!("{about} {what}"), detail]);
     }
-    table.print()?;
+    table.print_whole()?;
     Ok(Exit::Done)
 }
 

@@ -30,7 +30,7 @@ mod render;
 /// Search the log files, fast and by what the lines mean
 ///
 /// Conditions are joined by and; a comma means or. A line matches when it is one whole JSON object whose top-level keys have the
-/// values. Without a file the one of DISCUNO_LOG_FILE is read, with those it was rotated to.
+/// values; one of more than 8 MiB is searched up to there. Without a file the one of DISCUNO_LOG_FILE is read, with those it was rotated to.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  discuno logs --level error+ --since 2h\n  discuno logs event=refund_failed code!=timeout\n  \

@@ -53,6 +53,24 @@ impl Table {
         Ok(())
     }
 
+    /// The same where no column may be left out: on a terminal that has no room for all, the last is told below the others.
+    pub(crate) fn print_whole(&self) -> std::io::Result<()> {
+        if !is_terminal() || self.fitting(terminal_width()) == self.columns.len() {
+            return self.print();
+        }
+        let mut out = std::io::stdout().lock();
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
+            if let Some((last, others)) = cells.split_last() {
+                writeln!(out, "{}", others.join("  "))?;
+                if !last.is_empty() {
+                    writeln!(out, "    {last}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// As it looks on this terminal, with as many columns from the first on as fit.
     pub(crate) fn fitted(&self) -> String {
         let width = terminal_width();

@@ -471,10 +471,10 @@ fn names(text: Option<&str>) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// A span as people write it: `250ms`, `1s`, `5m`, `72h`.
+/// A span as people write it: `250ms`, `1s`, `5m`, `72h`, `3d`.
 pub fn duration(text: &str) -> Option<Duration> {
-    let span: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(span).ok()
+    let span: jiff::Span = text.parse().ok()?;
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

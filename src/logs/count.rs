@@ -65,7 +65,7 @@ impl Counts {
             return self.group.extend_from_slice(&text[..length]);
         }
         // As written where that is UTC already.
-        if text.ends_with(b"Z") && text.get(4) == Some(&b'-') && instant(&text).is_some() {
+        if matches!(*text, [_, _, _, _, b'-', _, _, b'-', _, _, b'T', .., b'Z']) && instant(&text).is_some() {
             self.hour = text.first_chunk().copied();
             return self.group.extend_from_slice(&text[..length]);
         }
@@ -88,5 +88,25 @@ impl Counts {
         let mut all: Vec<_> = self.groups.iter().map(|(group, count)| (text(group), *count)).collect();
         all.sort_unstable();
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_times_are_of_one_group_however_they_are_written() {
+        let mut counts = Counts::default();
+        for text in [
+            "2026-11-24T17:00:00.000Z",
+            "2026-11-24 17:30:00.000Z",
+            "2026-11-24t17:30:00Z",
+            "2026-11-24T18:30:00+01:00",
+        ] {
+            let found = [Some(Value { raw: text.as_bytes(), kind: Kind::Plain })];
+            counts.add(&[By::Hour], 0, &found);
+        }
+        assert_eq!(counts.sorted(), [("2026-11-24T17".to_owned(), 4)]);
     }
 }

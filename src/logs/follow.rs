@@ -64,8 +64,9 @@ impl Follow {
     fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         if file.metadata()?.len() < self.at {
-            // It was emptied in place.
+            // It was emptied in place, with the rest of a line that had begun.
             self.at = 0;
+            into.clear();
         }
         file.seek(SeekFrom::Start(self.at))?;
         self.at += file.take(MOST).read_to_end(into)? as u64;
@@ -124,5 +125,18 @@ mod tests {
         assert_eq!(follow.poll().unwrap(), b"");
         append(&path, "seven\n");
         assert_eq!(follow.poll().unwrap(), b"seven\n");
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_takes_the_rest_of_a_line_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        append(&path, "one\n");
+        let mut follow = Follow::from_end(&path).unwrap();
+        append(&path, "half of a line that is");
+        assert_eq!(follow.poll().unwrap(), b"");
+        File::create(&path).unwrap();
+        append(&path, "two\n");
+        assert_eq!(follow.poll().unwrap(), b"two\n");
     }
 }

@@ -1,5 +1,6 @@
 //! What spans of time the parts of a large file hold, kept in the cache folder so that a question about an hour reads
-//! no month. A file that was changed other than by appending to it is indexed anew.
+//! no month. A file that was changed other than by appending to it is indexed anew, as far as samples of it tell: of one that was
+//! edited in place and appended to, `--no-index` is sure.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -127,8 +128,10 @@ impl Index {
         }
         std::fs::create_dir_all(kept.parent().unwrap_or(Path::new(".")))?;
         let unfinished = kept.with_extension(format!("{}", std::process::id()));
-        File::create(&unfinished)?.write_all(&bytes)?;
-        std::fs::rename(unfinished, kept)
+        let written = File::create(&unfinished).and_then(|mut file| file.write_all(&bytes));
+        written
+            .and_then(|()| std::fs::rename(&unfinished, kept))
+            .inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
     }
 }
 
@@ -193,6 +196,11 @@ mod tests {
         assert_eq!(Index::read(&kept, &file).as_ref(), Some(&index), "appended to");
         std::fs::write(&path, line(3).repeat(120)).unwrap();
         assert_eq!(Index::read(&kept, &file), None, "written anew");
+        let taken = dir.path().join("taken");
+        std::fs::create_dir_all(taken.join("by a folder")).unwrap();
+        assert!(index.write(&taken, &file).is_err());
+        let files = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(files, 3, "what could not be finished is gone");
     }
 
     #[test]

@@ -3,6 +3,10 @@
 use std::fmt::{Display, Formatter};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Clock;
 use crate::model::id::RunId;
 use crate::model::run::{Run, RunState};
@@ -50,13 +54,41 @@ impl Many {
     }
 }
 
+/// Which runs somebody was shown: the newest of them, and a digest of all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Seen(String);
+
+impl Seen {
+    /// Of these, the newest first; none of none.
+    pub fn of(runs: &[Run]) -> Option<Self> {
+        let newest = runs.first()?.id;
+        let all: Vec<u8> = runs.iter().flat_map(|run| run.id.0.to_be_bytes()).collect();
+        Some(Self(format!("{newest}.{}", hex::encode(&digest(&SHA256, &all).as_ref()[..8]))))
+    }
+
+    fn newest(&self) -> Option<RunId> {
+        self.0.split_once('.')?.0.parse().ok()
+    }
+}
+
+impl Display for Seen {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The runs that are meant by a list, the newest first, and at most one more than may be acted on. All pages of the list are
-/// meant, as they were when `newest` was the newest.
-pub async fn meant(store: &Shared, many: Many, filter: Filter, newest: Option<RunId>) -> Result<Vec<Run>, Error> {
+/// meant, as they were when they were seen: those that came since are not, and where any other has come or gone nothing may be done.
+pub async fn meant(store: &Shared, many: Many, filter: Filter, seen: Option<&Seen>) -> Result<Vec<Run>, Error> {
     let Some(mut filter) = many.among(filter) else { return Ok(Vec::new()) };
-    filter.before = newest.map(|newest| newest.0.saturating_add(1));
+    filter.before = seen.and_then(Seen::newest).map(|newest| newest.0.saturating_add(1));
     filter.limit = MOST + 1;
-    Ok(store.runs(filter).await?.into_iter().map(|line| line.run).collect())
+    let runs: Vec<Run> = store.runs(filter).await?.into_iter().map(|line| line.run).collect();
+    if seen.is_some_and(|seen| Seen::of(&runs).as_ref() != Some(seen)) {
+        return Err(Error::Illegal("others are meant by now than were seen: nothing was done; look again".to_owned()));
+    }
+    Ok(runs)
 }
 
 /// What became of one run.

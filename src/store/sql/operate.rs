@@ -418,7 +418,13 @@ fn silence(conn: &Connection<'_>, id: AlertId, until: Timestamp, now: Timestamp)
             MOST_SILENT.as_secs() / 86_400
         )));
     }
-    alerts::silence(conn, id, until)?;
+    // It may be silent for longer already: by somebody, or because it was told a moment ago.
+    let until = if until > now { alert.silenced_until.map_or(until, |known| known.max(until)) } else { now };
     let silenced = |until: Option<Timestamp>| json!({ "silenced_until": until });
-    Ok(Done::new(Verb::Silence, id, silenced(alert.silenced_until), silenced(Some(until))))
+    let mut done = Done::new(Verb::Silence, id, silenced(alert.silenced_until), silenced(Some(until)));
+    done.already = alert.silenced_until == Some(until) || until == now && alert.silenced_until <= Some(now);
+    if !done.already {
+        alerts::silence(conn, id, until)?;
+    }
+    Ok(done)
 }

@@ -107,6 +107,11 @@ impl Operation<'_> {
         }
     }
 
+    /// These fields cannot be asked for here.
+    pub(super) fn without(&mut self, names: &[&str]) {
+        self.parameters.retain(|parameter| !names.iter().any(|name| parameter["name"] == *name));
+    }
+
     /// A JSON body.
     pub(super) fn in_body<B: JsonSchema>(&mut self) {
         let schema = self.asked.subschema_for::<B>();

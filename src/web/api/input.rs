@@ -77,6 +77,31 @@ impl<R: Row> Input for Asked<R> {
     }
 }
 
+/// The conditions of a list without what is of its pages: all of them are meant.
+pub(super) struct Meant<R: Row>(pub(super) Asked<R>);
+
+/// What only a page can be asked for.
+const OF_PAGES: [&str; 3] = ["before", "limit", "reveal"];
+
+impl<R: Row, S: Sync> FromRequestParts<S> for Meant<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        if let Some((name, _)) = pairs.into_iter().find(|(name, _)| OF_PAGES.contains(&&**name)) {
+            return Err(Problem::invalid(&*name, format!("{name} is of a page: all that the list shows is meant")));
+        }
+        Asked::from_request_parts(parts, state).await.map(Self)
+    }
+}
+
+impl<R: Row> Input for Meant<R> {
+    fn describe(operation: &mut Operation<'_>) {
+        Asked::<R>::describe(operation);
+        operation.without(&OF_PAGES);
+    }
+}
+
 fn query<Q: DeserializeOwned>(text: &str) -> Result<Q, Problem> {
     let mut names = BTreeSet::new();
     for (name, _) in form_urlencoded::parse(text.as_bytes()) {

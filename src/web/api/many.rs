@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::id::RunId;
 use crate::model::role::Role;
-use crate::ops::batch::{Became, MOST, Many, meant};
+use crate::ops::batch::{Became, MOST, Many, Seen, meant};
 use crate::store::error::Error;
 use crate::store::filter::RunLine;
 use crate::web::admin::Admin;
 use crate::web::api::answer::{Answer, People};
-use crate::web::api::input::{Asked, Count, Given, Whole};
+use crate::web::api::input::{Asked, Given, Meant};
 use crate::web::api::list::filter;
 use crate::web::auth::Identity;
 use crate::web::problem::Problem;
@@ -20,11 +20,9 @@ use crate::web::problem::Problem;
 /// What a dry run has answered, so that no others are meant than somebody has seen.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Seen {
-    /// How many are meant; needed unless it is a dry run.
-    count: Option<Count>,
-    /// The newest of them: what was made since is not meant. Needed unless it is a dry run.
-    newest: Option<RunId>,
+pub(super) struct Confirmed {
+    /// The `seen` of a dry run; needed unless it is one.
+    seen: Option<Seen>,
     /// Why, for the audit trail.
     reason: Option<String>,
     /// Nothing is done.
@@ -37,8 +35,8 @@ pub(super) struct Seen {
 pub(super) struct Done {
     /// How many are meant.
     count: usize,
-    /// The newest of them.
-    newest: Option<RunId>,
+    /// Which they are, to be given back; null of none.
+    seen: Option<Seen>,
     /// Those it was done to, the oldest first; in a dry run those it would be tried on.
     runs: Vec<RunId>,
     /// Those to which it had been done before.
@@ -59,52 +57,47 @@ struct Refused {
 pub(super) async fn retry(
     State(admin): State<Admin>,
     identity: Identity,
-    asked: Asked<RunLine>,
-    Given(seen): Given<Seen>,
+    Meant(asked): Meant<RunLine>,
+    Given(confirmed): Given<Confirmed>,
 ) -> Result<Answer<Done>, Problem> {
-    many(&admin, identity, asked, seen, Many::Retry).await
+    many(&admin, identity, asked, confirmed, Many::Retry).await
 }
 
 /// `POST /runs/cancel?workflow=…`
 pub(super) async fn cancel(
     State(admin): State<Admin>,
     identity: Identity,
-    asked: Asked<RunLine>,
-    Given(seen): Given<Seen>,
+    Meant(asked): Meant<RunLine>,
+    Given(confirmed): Given<Confirmed>,
 ) -> Result<Answer<Done>, Problem> {
-    many(&admin, identity, asked, seen, Many::Cancel).await
+    many(&admin, identity, asked, confirmed, Many::Cancel).await
 }
 
 async fn many(
     admin: &Admin,
     identity: Identity,
     asked: Asked<RunLine>,
-    seen: Seen,
+    confirmed: Confirmed,
     many: Many,
 ) -> Result<Answer<Done>, Problem> {
     identity.must(Role::Operator)?;
-    let Seen { count, newest, reason, dry_run } = seen;
+    let Confirmed { seen, reason, dry_run } = confirmed;
+    if seen.is_none() && !dry_run {
+        let first = "ask with \"dry_run\":true first: seen takes what it answers; nothing was done";
+        return Err(Error::Illegal(first.to_owned()).into());
+    }
     let filter = filter(&admin.store, asked, admin.clock.now()).await?;
-    let mut runs = meant(&admin.store, many, filter, newest).await?;
+    let mut runs = meant(&admin.store, many, filter, seen.as_ref()).await?;
     if runs.len() > MOST as usize {
         return Err(Error::Illegal(format!("more than {MOST} runs are meant: narrow the conditions")).into());
     }
-    let found = runs.first().map(|run| run.id);
+    let (count, seen) = (runs.len(), Seen::of(&runs));
     // The oldest first, and to the end even if nobody waits for it.
     runs.reverse();
-    let mut done =
-        Done { count: runs.len(), newest: found, runs: Vec::new(), already: Vec::new(), refused: Vec::new() };
+    let mut done = Done { count, seen, runs: Vec::new(), already: Vec::new(), refused: Vec::new() };
     if dry_run {
         done.runs = runs.iter().map(|run| run.id).collect();
         return Answer::new(&done, People::Masked);
-    }
-    let (Some(Whole(count)), Some(_)) = (count, newest) else {
-        let first = "ask with \"dry_run\":true first: count and newest take what it answers; nothing was done";
-        return Err(Error::Illegal(first.to_owned()).into());
-    };
-    if usize::try_from(count) != Ok(runs.len()) {
-        let now = runs.len();
-        return Err(Error::Illegal(format!("{now} runs are meant, and not {count}: nothing was done")).into());
     }
     let (desk, name, ids) = (admin.desk.clone(), identity.name, runs.iter().map(|run| run.id).collect::<Vec<_>>());
     let work = tokio::spawn(async move { desk.order_each(&name, reason, &runs, many).await });

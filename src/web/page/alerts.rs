@@ -146,8 +146,10 @@ pub(in crate::web) async fn silence(
 ) -> Result<Redirect, Failure> {
     identity.must(Role::Operator)?;
     let alert: AlertId = alert.parse().map_err(Failure::bad)?;
-    let until = admin.clock.now().plus(Duration::from_secs(hours.saturating_mul(3600)));
-    admin.desk.order(&identity.name, given(&reason), Deed::Silence { alert, until }).await?;
-    let said = if hours == 0 { "is told again".to_owned() } else { format!("is silent until {until}") };
+    let now = admin.clock.now();
+    let until = now.plus(Duration::from_secs(hours.saturating_mul(3600)));
+    let performed = admin.desk.order(&identity.name, given(&reason), Deed::Silence { alert, until }).await?;
+    let silent = performed.after["silenced_until"].as_i64().map(Timestamp).filter(|until| *until > now);
+    let said = silent.map_or_else(|| "is told again".to_owned(), |until| format!("is silent until {until}"));
     Ok(done("/alerts", &format!("{alert} {said}")))
 }

@@ -7,10 +7,9 @@ use axum::extract::{Query as Address, State};
 use axum::response::Redirect;
 use serde::Deserialize;
 
-use crate::model::id::RunId;
 use crate::model::role::Role;
 use crate::model::run::{Run, RunState};
-use crate::ops::batch::{Became, MOST, Many, meant};
+use crate::ops::batch::{Became, MOST, Many, Seen, meant};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::query::Query;
@@ -30,8 +29,8 @@ pub(in crate::web) struct ManyPage {
     count: usize,
     /// Whether there are more than may be acted on at once.
     too_many: bool,
-    /// The newest that is meant: what comes later is not.
-    newest: String,
+    /// Which are shown: others that come are not meant.
+    seen: String,
     command: Option<String>,
 }
 
@@ -92,7 +91,7 @@ pub(in crate::web) async fn ask(
         sample: runs.iter().take(SAMPLE).map(Row::from).collect(),
         count: runs.len(),
         too_many: runs.len() > MOST as usize,
-        newest: runs.first().map(|run| run.id.0.to_string()).unwrap_or_default(),
+        seen: Seen::of(&runs).map(|seen| seen.to_string()).unwrap_or_default(),
         command: command(many, &query),
         query,
     }))
@@ -104,7 +103,7 @@ pub(in crate::web) struct Typed {
     #[serde(flatten)]
     query: Query,
     deed: String,
-    newest: String,
+    seen: Seen,
     count: String,
     #[serde(default)]
     reason: String,
@@ -116,11 +115,10 @@ pub(in crate::web) async fn act(
     typed: Result<Form<Typed>, FormRejection>,
 ) -> Result<Redirect, Failure> {
     identity.must(Role::Operator)?;
-    let Form(Typed { query, deed, newest, count, reason }) = typed.map_err(|error| Failure::bad(error.body_text()))?;
+    let Form(Typed { query, deed, seen, count, reason }) = typed.map_err(|error| Failure::bad(error.body_text()))?;
     let many: Many = deed.parse().map_err(Failure::bad)?;
-    let newest = newest.parse().map(RunId).map_err(|_| Failure::bad("newest takes the number of a run"))?;
     let filter = query.filter(&admin.store, admin.clock.now()).await?;
-    let mut runs = meant(&admin.store, many, filter, Some(newest)).await?;
+    let mut runs = meant(&admin.store, many, filter, Some(&seen)).await?;
     if runs.len() > MOST as usize {
         return Err(Failure::bad(format!("more than {MOST} runs are meant: nothing was done; narrow the conditions")));
     }

@@ -30,25 +30,37 @@ async fn runs_go_on_only_as_many_as_were_seen_and_each_act_is_noted() {
     let path = format!("runs/retry?{FAILED}");
     assert_eq!(viewer.post(&path, json!({ "dry_run": true })).await.0, 403);
     let (status, seen) = operator.post(&path, json!({ "dry_run": true })).await;
-    assert_eq!((status, &seen["count"], &seen["newest"]), (200, &json!(list.len()), &json!(list[0])), "{seen}");
-    for with in [json!({}), json!({ "count": list.len() }), json!({ "newest": list[0] })] {
+    assert_eq!((status, &seen["count"]), (200, &json!(list.len())), "{seen}");
+    for with in [json!({}), json!({ "seen": "run_1.0000000000000000" }), json!({ "seen": "nonsense" })] {
         let (status, refusal) = operator.post(&path, with).await;
-        assert!(status == 409 && refusal["detail"].as_str().unwrap().contains("dry_run"), "{refusal}");
+        assert!(status == 409 && refusal["detail"].as_str().unwrap().contains("nothing was done"), "{refusal}");
     }
-    let (status, refusal) = operator.post(&path, json!({ "count": 99, "newest": list[0] })).await;
-    assert_eq!((status, &refusal["code"]), (409, &json!("illegal")), "{refusal}");
-    let (status, refusal) = operator.post("runs/retry?colour=red", json!({ "dry_run": true })).await;
-    assert_eq!((status, &refusal["field"]), (400, &json!("colour")), "{refusal}");
+    for wrong in ["colour=red", "limit=1", "before=run_9", "reveal=true"] {
+        let (status, refusal) = operator.post(&format!("runs/retry?{wrong}"), json!({ "dry_run": true })).await;
+        assert_eq!((status, &refusal["field"]), (400, &json!(wrong.split_once('=').unwrap().0)), "{refusal}");
+    }
     assert_eq!(operator.get("audit").await["acts"], json!([]), "nothing was done");
 
-    let (status, done) =
-        operator.post(&path, json!({ "count": list.len(), "newest": list[0], "reason": "mail is back" })).await;
+    let (status, done) = operator.post(&path, json!({ "seen": seen["seen"], "reason": "mail is back" })).await;
     assert_eq!((status, done["runs"].as_array().map(Vec::len)), (200, Some(list.len())), "{done}");
     assert_eq!((&done["already"], &done["refused"]), (&json!([]), &json!([])));
     let acts = operator.get("audit").await;
     let acts: Vec<(&Value, &Value)> =
         acts["acts"].as_array().unwrap().iter().map(|act| (&act["verb"], &act["reason"])).collect();
     assert_eq!(acts, vec![(&json!("retry"), &json!("mail is back")); list.len()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_other_runs_are_meant_than_were_seen_nothing_is_done() {
+    let world = failed().await;
+    let operator = Client::of(&world, Role::Operator);
+    let path = format!("runs/retry?{FAILED}");
+    let (_, seen) = operator.post(&path, json!({ "dry_run": true })).await;
+    let runs = seen["runs"].as_array().unwrap().clone();
+    operator.post(&format!("runs/{}/retry", runs[0].as_str().unwrap()), json!({})).await;
+    let (status, refusal) = operator.post(&path, json!({ "seen": seen["seen"] })).await;
+    assert_eq!(status, 409, "{refusal}");
+    assert_eq!(operator.get("audit").await["acts"].as_array().map(Vec::len), Some(1), "only the one by itself");
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +74,7 @@ async fn every_paid_session_whose_run_is_ended_with_many_is_a_case_or_paid_back(
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     let path = "runs/cancel?workflow=process-checkout-side-effects";
     let (_, seen) = operator.post(path, json!({ "dry_run": true })).await;
-    let (status, done) = operator.post(path, json!({ "count": seen["count"], "newest": seen["newest"] })).await;
+    let (status, done) = operator.post(path, json!({ "seen": seen["seen"] })).await;
     assert_eq!((status, &done["refused"]), (200, &json!([])), "{done}");
     assert_eq!(done["count"], json!(3), "{done}");
     operator.post("resume", json!({ "name": "cal" })).await;

@@ -60,6 +60,10 @@ pub(crate) async fn one_that_is_silenced_is_told_again_when_that_ends_and_never_
     assert_eq!((acts[0].id, acts[0].verb, acts[0].subject.as_str()), (act, Verb::Silence, "alert_1"));
     assert_eq!(store.report(vec![down("cal")], PACE, NOW.plus(239 * MINUTE)).await.unwrap(), None);
     assert!(store.report(vec![down("cal")], PACE, NOW.plus(240 * MINUTE)).await.unwrap().is_some(), "it goes on");
+    // It was told a moment ago and is silent for an hour by itself: that is not made shorter.
+    let shorter = store.operate(silence(id, NOW.plus(250 * MINUTE)), NOW.plus(240 * MINUTE)).await.unwrap();
+    assert_eq!(shorter.act, None);
+    assert_eq!(store.alert(id).await.unwrap().silenced_until, Some(NOW.plus(300 * MINUTE)));
     let week = NOW.plus(8 * 24 * 60 * MINUTE);
     assert!(store.operate(silence(id, week), NOW).await.unwrap_err().to_string().contains("7 days at the most"));
     store.operate(silence(id, NOW.plus(600 * MINUTE)), NOW.plus(241 * MINUTE)).await.unwrap();

@@ -29,6 +29,12 @@ async fn failed_mails(world: &World) -> Vec<String> {
     world.app.store.runs(filter).await.unwrap().into_iter().map(|line| line.run.id.to_string()).collect()
 }
 
+/// What the page says that it shows.
+fn seen(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"seen\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
 const CONDITIONS: &str = "workflow=send-email&status=failed";
 
 #[tokio::test(start_paused = true)]
@@ -41,20 +47,18 @@ async fn what_is_meant_is_shown_its_number_typed_and_then_each_is_done_and_noted
     let asked = operator.get(&format!("/runs/act?{CONDITIONS}&deed=retry")).await;
     assert!(asked.body.contains(&format!("<strong>{count}</strong> runs are meant")), "{}", asked.body);
     assert!(asked.body.contains("discuno retry --all --status failed --workflow send-email"));
-    let newest = failed_mails(&world).await[0].trim_start_matches("run_").to_owned();
-    assert!(asked.body.contains(&format!("name=\"newest\" value=\"{newest}\"")), "{}", asked.body);
-    let form = |typed: &str, newest: &str| {
-        format!("{CONDITIONS}&deed=retry&newest={newest}&count={typed}&reason=mail+is+back")
-    };
+    let seen = seen(&asked.body);
+    let form =
+        |typed: &str, seen: &str| format!("{CONDITIONS}&deed=retry&seen={seen}&count={typed}&reason=mail+is+back");
     let right = count.to_string();
     let viewer = Desk::of(&world, Role::Viewer);
-    assert_eq!(viewer.post("/runs/act", &form(&right, &newest)).await.status, StatusCode::FORBIDDEN);
-    for (typed, newest) in [("", newest.as_str()), ("99", newest.as_str()), (right.as_str(), "1")] {
-        let refused = operator.post("/runs/act", &form(typed, newest)).await;
+    assert_eq!(viewer.post("/runs/act", &form(&right, &seen)).await.status, StatusCode::FORBIDDEN);
+    for (typed, seen) in [("", seen.as_str()), ("99", seen.as_str()), (right.as_str(), "run_1.0000000000000000")] {
+        let refused = operator.post("/runs/act", &form(typed, seen)).await;
         assert_eq!(refused.status, StatusCode::CONFLICT, "{typed}");
     }
     assert_eq!(failed_mails(&world).await.len(), count, "nothing was done");
-    let done = operator.post("/runs/act", &form(&right, &newest)).await;
+    let done = operator.post("/runs/act", &form(&right, &seen)).await;
     let said = format!("/runs?said=retry%3A+{count}+of+{count}+done");
     assert_eq!((done.status, done.header(header::LOCATION)), (StatusCode::SEE_OTHER, said.as_str()));
     let acts = world.app.store.acts(Filter::newest(100)).await.unwrap();
@@ -72,7 +76,8 @@ async fn runs_that_have_not_ended_are_cancelled_and_others_are_not_meant() {
     let none = operator.get("/runs/act?deed=cancel&status=succeeded").await;
     assert!(none.body.contains("Nothing to cancel"), "{}", none.body);
     let runs = world.app.store.runs(Filter::newest(100)).await.unwrap();
-    let form = format!("deed=cancel&newest={}&count={}", runs[0].run.id.0, runs.len());
+    let asked = operator.get("/runs/act?deed=cancel").await.body;
+    let form = format!("deed=cancel&seen={}&count={}", seen(&asked), runs.len());
     assert_eq!(operator.post("/runs/act", &form).await.status, StatusCode::SEE_OTHER);
     let runs = world.app.store.runs(Filter { status: vec!["cancelled".to_owned()], ..Filter::newest(100) }).await;
     assert!(runs.unwrap().iter().any(|line| line.run.state == RunState::Cancelled));

@@ -125,6 +125,11 @@ async fn a_table_fits_any_terminal_and_watching_ends_by_ctrl_c() {
         assert!(screen.contains("PAYMENT") && screen.contains("pay_1"), "{screen}");
         assert_eq!(screen.contains("pi_process_1"), columns == 200, "{screen}");
     }
+    for columns in [40, 60, 100] {
+        let mut terminal = Terminal::start(deployment.command(&["show", "pay_1"]), columns);
+        assert_eq!(terminal.ends().await, Some(0));
+        assert!(terminal.screen().contains("checkout.session.completed"), "{columns}: {}", terminal.screen());
+    }
     let mut terminal = Terminal::start(deployment.command(&["payments", "--watch"]), 100);
     terminal.shows("pay_4").await;
     deployment.play(&[checkout(5, "")]).await;
