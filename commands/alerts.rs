@@ -6,7 +6,6 @@ use discuno::app::{App, Parts};
 use discuno::model::alert::Alert;
 use discuno::model::id::AlertId;
 use discuno::model::step::Ending;
-use discuno::model::time::Timestamp;
 use discuno::ops;
 use discuno::store::Subject;
 use discuno::store::order::{Deed, Order};
@@ -113,7 +112,6 @@ fn cells(alert: &Alert) -> [String; 9] {
         (Some(failure), _) => format!("NOT: {failure}"),
         (None, told) => or_dash(told.map(time)),
     };
-    let silent = alert.silenced_until.filter(|_| alert.ended_at.is_none());
     [
         alert.id.to_string(),
         alert.condition.to_string(),
@@ -121,7 +119,7 @@ fn cells(alert: &Alert) -> [String; 9] {
         alert.summary.clone(),
         time(alert.first_at),
         told,
-        or_dash(silent.map(time)),
+        or_dash(alert.silent_until().map(time)),
         or_dash(alert.ended_at.map(time)),
         alert.count.to_string(),
     ]
@@ -131,11 +129,9 @@ async fn silence(args: SilenceArgs) -> anyhow::Result<Exit> {
     let alert: AlertId = args.alert.parse().map_err(|error| Usage(format!("{error}")))?;
     let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
     let now = app.clock.now();
-    let until = now.plus(args.span);
-    let deed = Deed::Silence { alert, until };
+    let deed = Deed::Silence { alert, until: now.plus(args.span) };
     let performed = app.store.operate(Order { actor: actor(), reason: args.reason, deed }, now).await?;
-    let silent = performed.after["silenced_until"].as_i64().map(Timestamp).filter(|until| *until > now);
-    let said = silent.map_or_else(|| "is told again".to_owned(), |until| format!("is silent until {until}"));
+    let said = ops::alert::silenced(&performed, now);
     let document =
         json!({ "alert": alert, "act": performed.act, "before": performed.before, "after": performed.after });
     output::outcome(args.json, [&alert.to_string(), &said], &document)?;

@@ -1,7 +1,11 @@
 //! The operator's desk: what the dashboard and the API order, by the same verbs as the command line.
 
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+
 use crate::clock::Clock;
-use crate::model::id::{EventId, PaymentId};
+use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::run::Run;
 use crate::ops::at_stripe::{AtStripe, at_stripe};
 use crate::ops::batch::{Became, Many, each};
@@ -58,10 +62,23 @@ impl Desk {
         self.store.operate(order, self.clock.now()).await
     }
 
-    /// Does the same to each of these runs, in this order.
-    pub async fn order_each(&self, actor: &str, reason: Option<String>, runs: &[Run], many: Many) -> Vec<Became> {
-        let order = |run| Order { actor: actor.to_owned(), reason: reason.clone(), deed: many.deed(run) };
-        each((&self.store, &self.clock), runs, None, order, || {}).await
+    /// Does the same to each of these runs, from the last to the first, and to the end even if nobody waits for it: to which, and what
+    /// became of each.
+    pub async fn order_each(
+        &self,
+        actor: String,
+        reason: Option<String>,
+        mut runs: Vec<Run>,
+        many: Many,
+    ) -> Result<Vec<(RunId, Became)>, JoinError> {
+        let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
+        let work = async move {
+            runs.reverse();
+            let order = |run| Order { actor: actor.clone(), reason: reason.clone(), deed: many.deed(run) };
+            let became = each((&store, &clock), &runs, None, order, || {}).await;
+            runs.iter().map(|run| run.id).zip(became).collect()
+        };
+        tokio::spawn(work).await
     }
 
     /// What the same order would come to, or why it would be refused. Nothing is written.

@@ -16,7 +16,7 @@ const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'qu
      (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
 /// A row has its bytes beside it: each costs a page of the file.
 const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at), count(*) \
-     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT 4000) AS newest GROUP BY source";
+     FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT ?2) AS newest GROUP BY source";
 /// So many are looked at.
 const NEWEST: u32 = 4000;
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
@@ -90,7 +90,7 @@ fn counts(conn: &Connection<'_>, sql: &str, since: i64) -> Result<Vec<(String, u
 fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error> {
     let mut statement = conn.prepare_cached(ARRIVED)?;
     let arrived: Vec<(String, u32, i64, u32)> = statement
-        .query_map([since], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?, found.get(3)?)))?
+        .query_map(params![since, NEWEST], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?, found.get(3)?)))?
         .collect::<Result<_, _>>()?;
     // Where all that were looked at came within the hour, there were others.
     let others = arrived.iter().map(|(.., all)| all).sum::<u32>() >= NEWEST

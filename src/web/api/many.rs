@@ -87,24 +87,21 @@ async fn many(
         return Err(Error::Illegal(first.to_owned()).into());
     }
     let filter = filter(&admin.store, asked, admin.clock.now()).await?;
-    let mut runs = meant(&admin.store, many, filter, seen.as_ref()).await?;
+    let runs = meant(&admin.store, many, filter, seen.as_ref()).await?;
     if runs.len() > MOST as usize {
         return Err(Error::Illegal(format!("more than {MOST} runs are meant: narrow the conditions")).into());
     }
     let (count, seen) = (runs.len(), Seen::of(&runs));
-    // The oldest first, and to the end even if nobody waits for it.
-    runs.reverse();
     let mut done = Done { count, seen, runs: Vec::new(), already: Vec::new(), refused: Vec::new() };
     if dry_run {
-        done.runs = runs.iter().map(|run| run.id).collect();
+        done.runs = runs.iter().rev().map(|run| run.id).collect();
         return Answer::new(&done, People::Masked);
     }
-    let (desk, name, ids) = (admin.desk.clone(), identity.name, runs.iter().map(|run| run.id).collect::<Vec<_>>());
-    let work = tokio::spawn(async move { desk.order_each(&name, reason, &runs, many).await });
     let broken = |error: tokio::task::JoinError| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer_failed", format!("some may be done: {error}"))
     };
-    for (run, became) in ids.into_iter().zip(work.await.map_err(broken)?) {
+    let became = admin.desk.order_each(identity.name, reason, runs, many).await.map_err(broken)?;
+    for (run, became) in became {
         match became {
             Became::Done => done.runs.push(run),
             Became::AlreadySo => done.already.push(run),

@@ -75,7 +75,7 @@ impl From<Alert> for Row {
             found: alert.count,
             since: shown::time(alert.first_at),
             told: alert.delivered_at.map(shown::time),
-            silent: alert.silenced_until.filter(|_| state == "open").map(shown::time),
+            silent: alert.silent_until().map(shown::time),
             failure: alert.failure.map(|failure| text(&failure)),
             state,
         }
@@ -149,7 +149,5 @@ pub(in crate::web) async fn silence(
     let now = admin.clock.now();
     let until = now.plus(Duration::from_secs(hours.saturating_mul(3600)));
     let performed = admin.desk.order(&identity.name, given(&reason), Deed::Silence { alert, until }).await?;
-    let silent = performed.after["silenced_until"].as_i64().map(Timestamp).filter(|until| *until > now);
-    let said = silent.map_or_else(|| "is told again".to_owned(), |until| format!("is silent until {until}"));
-    Ok(done("/alerts", &format!("{alert} {said}")))
+    Ok(done("/alerts", &format!("{alert} {}", ops::alert::silenced(&performed, now))))
 }

@@ -118,7 +118,7 @@ pub(in crate::web) async fn act(
     let Form(Typed { query, deed, seen, count, reason }) = typed.map_err(|error| Failure::bad(error.body_text()))?;
     let many: Many = deed.parse().map_err(Failure::bad)?;
     let filter = query.filter(&admin.store, admin.clock.now()).await?;
-    let mut runs = meant(&admin.store, many, filter, Some(&seen)).await?;
+    let runs = meant(&admin.store, many, filter, Some(&seen)).await?;
     if runs.len() > MOST as usize {
         return Err(Failure::bad(format!("more than {MOST} runs are meant: nothing was done; narrow the conditions")));
     }
@@ -129,14 +129,10 @@ pub(in crate::web) async fn act(
             count.trim()
         )));
     }
-    // The oldest first, and to the end even if nobody waits for it.
-    runs.reverse();
-    let (desk, name) = (admin.desk.clone(), identity.name);
-    let work = tokio::spawn(async move { desk.order_each(&name, given(&reason), &runs, many).await });
-    let became = work.await.map_err(Failure::broken)?;
+    let became = admin.desk.order_each(identity.name, given(&reason), runs, many).await.map_err(Failure::broken)?;
     let refused: Vec<String> =
-        became.iter().filter(|one| matches!(one, Became::Refused(_))).map(Became::to_string).collect();
-    let ordered = became.iter().filter(|one| matches!(one, Became::Done)).count();
+        became.iter().filter(|(_, one)| matches!(one, Became::Refused(_))).map(|(_, one)| one.to_string()).collect();
+    let ordered = became.iter().filter(|(_, one)| matches!(one, Became::Done)).count();
     let mut said = format!("{many}: {ordered} of {} done", became.len());
     if let Some(first) = refused.first() {
         said = format!("{said}, {} refused, the first because {first}", refused.len());

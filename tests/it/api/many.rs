@@ -5,25 +5,13 @@ use http::header;
 use serde_json::{Value, json};
 
 use crate::api::{Client, ids};
-use crate::support::{Event, World};
-
-/// Purchases whose e-mails cannot be sent.
-async fn failed() -> World {
-    let world = World::new();
-    for number in 1..=2 {
-        let event = Event::paid(&format!("zoe{number}+mail-down@example.edu")).id(&format!("evt_{number}"));
-        let event = event.session("id", json!(format!("cs_{number}")));
-        world.send(&event.session("payment_intent", json!(format!("pi_{number}")))).await;
-    }
-    world.settle().await;
-    world
-}
+use crate::support::{World, without_mail};
 
 const FAILED: &str = "workflow=send-email&status=failed";
 
 #[tokio::test(start_paused = true)]
 async fn runs_go_on_only_as_many_as_were_seen_and_each_act_is_noted() {
-    let world = failed().await;
+    let world = without_mail().await;
     let (viewer, operator) = (Client::of(&world, Role::Viewer), Client::of(&world, Role::Operator));
     let list = ids(&viewer.get(&format!("runs?{FAILED}")).await, "runs");
     assert!(list.len() >= 2, "{list:?}");
@@ -52,7 +40,7 @@ async fn runs_go_on_only_as_many_as_were_seen_and_each_act_is_noted() {
 
 #[tokio::test(start_paused = true)]
 async fn where_other_runs_are_meant_than_were_seen_nothing_is_done() {
-    let world = failed().await;
+    let world = without_mail().await;
     let operator = Client::of(&world, Role::Operator);
     let path = format!("runs/retry?{FAILED}");
     let (_, seen) = operator.post(&path, json!({ "dry_run": true })).await;

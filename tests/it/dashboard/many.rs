@@ -4,20 +4,13 @@ use discuno::model::role::Role;
 use discuno::model::run::RunState;
 use discuno::store::filter::Filter;
 use http::{StatusCode, header};
-use serde_json::json;
 
 use crate::support::desk::Desk;
-use crate::support::{Event, World};
+use crate::support::{Event, World, without_mail};
 
 /// Two purchases whose e-mails cannot be sent.
 async fn failed() -> (World, usize) {
-    let world = World::new();
-    for number in 1..=2 {
-        let event = Event::paid(&format!("zoe{number}+mail-down@example.edu")).id(&format!("evt_{number}"));
-        let event = event.session("id", json!(format!("cs_{number}")));
-        world.send(&event.session("payment_intent", json!(format!("pi_{number}")))).await;
-    }
-    world.settle().await;
+    let world = without_mail().await;
     let count = failed_mails(&world).await.len();
     assert!(count >= 2, "{count}");
     (world, count)

@@ -26,6 +26,18 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
+/// Two purchases whose e-mails cannot be sent, after every try.
+pub(crate) async fn without_mail() -> World {
+    let world = World::new();
+    for number in 1..=2 {
+        let event = Event::paid(&format!("zoe{number}+mail-down@example.edu")).id(&format!("evt_{number}"));
+        let event = event.session("id", format!("cs_{number}").into());
+        world.send(&event.session("payment_intent", format!("pi_{number}").into())).await;
+    }
+    world.settle().await;
+    world
+}
+
 /// The newest payments.
 pub(crate) async fn newest(store: &discuno::store::Shared, limit: u32) -> Vec<discuno::model::payment::Payment> {
     let lines = store.payments(discuno::store::filter::Filter::newest(limit)).await.unwrap();
