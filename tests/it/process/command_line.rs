@@ -76,6 +76,7 @@ async fn an_error_is_a_document_for_whoever_reads_documents() {
 #[tokio::test]
 async fn a_program_without_traces_says_so_to_whoever_asks_for_them() {
     let mut deployment = Deployment::new().await;
+    drop(deployment.store());
     deployment.settings.insert("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318".to_owned());
     let (status, table, _) = deployment.ran(&["check", "--offline"]);
     assert!(status == Some(0) && table.contains("built without the feature otlp"), "{table}");
