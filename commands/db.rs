@@ -161,19 +161,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Reopen { overrides, confirm } => moving::reopen(overrides.config(&[])?, &confirm).await,
         Command::Migrate { overrides, json } => {
             let config = overrides.config(&[])?;
-            if config.server.is_some() {
+            let kept = if config.server.is_some() {
                 drop(Kept::existing(config.place(), Parts::system().store)?);
-                output::note(&format!("{} has this program's schema", config.place()));
-                return Ok(Exit::Done);
-            }
-            let kept = file::upgrade(&config.db)
-                .with_context(|| format!("could not bring {} to this program's schema", config.db.display()))?;
-            output::note(&format!("{} has this program's schema", config.db.display()));
+                None
+            } else {
+                file::upgrade(&config.db)
+                    .with_context(|| format!("could not bring {} to this program's schema", config.place()))?
+            };
+            output::note(&format!("{} has this program's schema", config.place()));
             if let Some(kept) = &kept {
                 output::note(&format!("what was there before is in {}", kept.display()));
             }
             if json {
-                output::document(&json!({ "database": config.db, "kept": kept }))?;
+                output::document(&json!({ "database": config.place().to_string(), "kept": kept }))?;
             }
             Ok(Exit::Done)
         }

@@ -47,8 +47,7 @@ impl From {
 }
 
 fn kept(world: &World) -> i64 {
-    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-    file.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap()
+    world.books().count("SELECT count(*) FROM events")
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,14 +156,7 @@ async fn what_nobody_knows_yet_is_kept_and_starts_nothing() {
             assert_eq!(status, 200, "{event}: {answer}");
         }
         world.settle().await;
-        let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-        let dispositions: Vec<String> = file
-            .prepare("SELECT disposition FROM events")
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let dispositions = world.books().rows("SELECT disposition FROM events");
         let kept_once = dispositions.len() == 1 || matches!(from, From::App);
         assert!(kept_once && dispositions.iter().all(|word| word != "quarantined"), "{event}: {dispositions:?}");
         assert!(world.payments().await.is_empty() && world.ledger().alerts.posts.is_empty(), "{event}");

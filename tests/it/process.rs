@@ -7,6 +7,7 @@ use discuno::model::payment::PaymentStatus;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use tokio::time::Instant;
 
+use crate::support::cluster::is_without_files;
 use crate::support::money;
 use crate::support::newest;
 use crate::support::process::{Deployment, PATIENCE, Process, checkout, session, until};
@@ -91,6 +92,9 @@ const SHARED_LOCK: Flock =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_serve_keeps_its_lock_on_the_file_whoever_opens_and_closes_it() {
+    if is_without_files() {
+        return;
+    }
     let deployment = Deployment::new().await;
     let mut serve = deployment.serve(&["--worker"]).await;
     let to = serve.address().unwrap();

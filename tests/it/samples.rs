@@ -91,16 +91,12 @@ async fn every_sample_of_cal_is_kept_and_starts_what_it_should() {
         let (status, answer) = world.send_cal(&event).await;
         assert_eq!(status, 200, "{name}: {answer}");
         world.settle().await;
-        let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-        let disposition: String = file.query_row("SELECT disposition FROM events", [], |row| row.get(0)).unwrap();
-        let runs: String = file
-            .query_row("SELECT coalesce(group_concat(workflow), '') FROM runs WHERE event_id = 1 AND workflow NOT IN ('track-event', 'alert')", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(disposition, if starts.is_some() { "accepted" } else { "ignored" }, "{name}");
-        assert_eq!(runs, starts.unwrap_or_default(), "{name}");
-        let failed: i64 =
-            file.query_row("SELECT count(*) FROM runs WHERE state = 'failed'", [], |row| row.get(0)).unwrap();
-        assert_eq!(failed, 0, "{name}");
+        let books = world.books();
+        let disposition = books.rows("SELECT disposition FROM events");
+        let runs = "SELECT workflow FROM runs WHERE event_id = 1 AND workflow NOT IN ('track-event', 'alert')";
+        assert_eq!(disposition[0], if starts.is_some() { "accepted" } else { "ignored" }, "{name}");
+        assert_eq!(books.rows(runs).join(","), starts.unwrap_or_default(), "{name}");
+        assert_eq!(books.count("SELECT count(*) FROM runs WHERE state = 'failed'"), 0, "{name}");
     }
 }
 

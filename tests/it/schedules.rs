@@ -8,7 +8,6 @@ use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::error::Error;
-use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::{CalEvent, Event, World};
@@ -23,9 +22,12 @@ async fn scheduled() -> World {
 }
 
 fn ended(world: &World, workflow: &str) -> i64 {
-    let file = Connection::open(&world.app.config.db).unwrap();
-    let sql = "SELECT count(*) FROM runs WHERE workflow = ?1 AND state = 'succeeded'";
-    file.query_row(sql, [workflow], |row| row.get(0)).unwrap()
+    in_state(world, workflow, "succeeded")
+}
+
+fn in_state(world: &World, workflow: &str, state: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM runs WHERE workflow = '{workflow}' AND state = '{state}'");
+    world.books().count(&sql)
 }
 
 fn purchase(number: u32, email: &str) -> Event {
@@ -66,13 +68,7 @@ async fn a_schedule_outlives_a_run_that_fails() {
     let world = scheduled().await;
     world.sandbox.inject(Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 404 }).on("events.list").times(1));
     world.pass(HOUR * 3).await;
-    let file = Connection::open(&world.app.config.db).unwrap();
-    let failed: i64 = file
-        .query_row("SELECT count(*) FROM runs WHERE workflow = 'backfill-stripe' AND state = 'failed'", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
-    assert!(failed == 1 && ended(&world, "backfill-stripe") >= 2);
+    assert!(in_state(&world, "backfill-stripe", "failed") == 1 && ended(&world, "backfill-stripe") >= 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,8 +166,8 @@ async fn what_does_not_add_up_is_found_and_told_once() {
     }
     world.settle().await;
     // As if by a fault that nobody has thought of.
-    let file = Connection::open(&world.app.config.db).unwrap();
-    file.execute_batch(
+    let books = world.books();
+    books.run(
         "UPDATE payments SET status = 'paid' WHERE id = 1;
          DELETE FROM bookings WHERE payment_id = 2;
          INSERT INTO bookings (uid, cal_id, payment_id, status, start_at, end_at, title, attendees, created_at, updated_at)
@@ -183,13 +179,7 @@ async fn what_does_not_add_up_is_found_and_told_once() {
     kinds.sort_unstable();
     assert_eq!(kinds, ["abandoned", "nothing_stands", "still_stands"]);
     world.pass(DAY * 3).await;
-    let causes: Vec<String> = file
-        .prepare("SELECT cause FROM cases ORDER BY payment_id")
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let causes = books.rows("SELECT cause FROM cases ORDER BY payment_id");
     // The lost booking was fetched from Cal.com in the meantime.
     let found = ["abandoned/cs_test_many0", "still_stands/cs_test_many2"];
     assert_eq!(causes, found.map(|cause| format!("unaccounted/{cause}")));
@@ -223,14 +213,14 @@ async fn a_sleeping_run_that_is_woken_too_early_is_not_taken_for_poison() {
         world.sandbox.inject(Fault::new(provider, Effect::ErrorBefore { status: 503 }));
     }
     world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
-    let file = Connection::open(&world.app.config.db).unwrap();
+    let books = world.books();
     let asleep =
         "SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.workflow = 'alert' AND a.step = 'wait'";
-    while file.query_row(asleep, [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+    while books.count(asleep) == 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     for _ in 0..30 {
-        file.execute("UPDATE runs SET due_at = 0 WHERE workflow = 'alert'", []).unwrap();
+        books.run("UPDATE runs SET due_at = 0 WHERE workflow = 'alert'").unwrap();
         world.app.store.is_writable().await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

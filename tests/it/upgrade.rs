@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use crate::conformance::subjects;
 use crate::support::cluster::Cluster;
+use crate::support::cluster::is_without_files;
 use crate::support::process::Deployment;
 use crate::support::{World, money, newest, scratch};
 
@@ -73,6 +74,9 @@ fn each_earlier_schema_becomes_the_one_of_today_with_a_copy_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_version_was_at_is_carried_to_a_right_end() {
+    if is_without_files() {
+        return;
+    }
     for version in VERSIONS {
         let context = format!("v{version}");
         let dir = scratch();
@@ -141,6 +145,9 @@ async fn a_store_that_is_open_when_a_newer_program_comes_writes_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_refuses_a_newer_database_and_says_so() {
+    if is_without_files() {
+        return;
+    }
     let deployment = Deployment::new().await;
     drop(deployment.store());
     make_newer(&deployment.db);
@@ -167,6 +174,9 @@ async fn every_command_refuses_a_newer_database_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_reads_an_older_database_names_the_command_that_upgrades_it() {
+    if is_without_files() {
+        return;
+    }
     let deployment = Deployment::new().await;
     unpack(2, &deployment.db);
     let (status, _, said) = deployment.ran(&["payments"]);

@@ -112,8 +112,9 @@ async fn a_duplicate_starts_again_a_run_that_is_gone() {
     let world = World::idle();
     let event = Event::paid("zoe@example.edu");
     world.send(&event).await;
-    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-    assert_eq!(file.execute("DELETE FROM runs", []).unwrap(), 1);
+    assert_eq!(world.story().await.runs.len(), 1);
+    world.books().run("DELETE FROM runs").unwrap();
+    assert_eq!(world.story().await.runs.len(), 0);
     world.send(&event).await;
     assert_eq!(world.story().await.runs.len(), 1);
 }

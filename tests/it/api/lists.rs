@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Client, ids, purchase};
 use crate::support::World;
+use crate::support::cluster::is_on_a_server;
 
 const LISTS: [(&str, &str); 7] = [
     ("payments", "payments"),
@@ -150,5 +151,5 @@ async fn the_screen_of_everything_counts_what_there_is() {
     let world = lively().await;
     let status = Client::of(&world, Role::Viewer).get("status").await;
     assert_eq!(status["backlog"]["open_cases"], 1, "{status}");
-    assert!(status["disk_free_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(status["disk_free_bytes"].as_u64().is_some_and(|free| free > 0), !is_on_a_server());
 }

@@ -129,8 +129,7 @@ async fn an_event_that_is_replayed_starts_only_what_is_missing() {
 async fn an_event_whose_run_was_lost_is_replayed_to_its_right_end() {
     let mut world = World::idle();
     world.send(&Event::paid("zoe@example.edu")).await;
-    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-    file.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM runs WHERE payment_id = 1").unwrap();
+    world.books().run("DELETE FROM runs WHERE payment_id = 1").unwrap();
     let done = Desk::of(&world, Role::Operator).post("/events/ev_1/replay", "").await;
     assert!(done.header(header::LOCATION).contains("started"), "{}", done.header(header::LOCATION));
     let transport = world.providers();
@@ -147,15 +146,16 @@ async fn a_trail_that_was_altered_is_seen() {
     operator.post("/payments/pay_1/reveal", "").await;
     let whole = operator.post("/audit/check", "").await;
     assert!(whole.header(header::LOCATION).contains("the+trail+is+whole"));
-    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-    file.execute_batch("DROP TRIGGER acts_never_change; UPDATE acts SET actor = 'eve'").unwrap();
+    world.books().let_acts_change();
+    world.books().run("UPDATE acts SET actor = 'eve'").unwrap();
     let broken = operator.post("/audit/check", "").await;
     assert!(broken.body.contains("act_1 does not follow"), "{}", broken.body);
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_cases_are_those_that_are_closed_too() {
-    let desk = Desk::of(&World::idle(), Role::Viewer);
+    let world = World::idle();
+    let desk = Desk::of(&world, Role::Viewer);
     for (part, all) in [("cases", "/cases?status=any"), ("payments", "/payments")] {
         let page = desk.get(&format!("/{part}")).await.body;
         assert!(page.contains(&format!("<a href=\"{all}\">all</a>")), "{page}");

@@ -94,13 +94,10 @@ async fn a_run_shows_its_waits_its_keys_and_what_the_log_says_of_it() {
 #[tokio::test(start_paused = true)]
 async fn a_search_ends_after_some_rows_and_goes_on_from_there() {
     let world = World::idle();
-    let file = rusqlite::Connection::open(&world.app.config.db).unwrap();
-    file.execute_batch(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
-         INSERT INTO runs (workflow, key, state, outcome, created_at, finished_at) \
-         SELECT CASE i WHEN 7 THEN 'backfill' ELSE 'prune' END, 'k' || i, 'succeeded', 'done', 1, 2 FROM n",
-    )
-    .unwrap();
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
+        INSERT INTO runs (workflow, key, state, outcome, created_at, finished_at) \
+        SELECT CASE i WHEN 7 THEN 'backfill' ELSE 'prune' END, 'k' || i, 'succeeded', 'done', 1, 2 FROM n";
+    world.books().run(many).unwrap();
     let viewer = Desk::of(&world, Role::Viewer);
     let page = viewer.get("/runs?workflow=backfill").await;
     assert!(page.body.contains("10000 rows were looked at"), "{}", page.body);

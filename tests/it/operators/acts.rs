@@ -23,16 +23,17 @@ fn failed(deployment: &Deployment) -> Vec<String> {
     table.lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
 }
 
-fn open_cases(deployment: &Deployment) -> usize {
+fn open_cases(deployment: &Deployment) -> Vec<String> {
     let (_, document, _) = deployment.ran(&["cases", "--json"]);
-    serde_json::from_str::<Value>(&document).unwrap()["cases"].as_array().unwrap().len()
+    let document: Value = serde_json::from_str(&document).unwrap();
+    document["cases"].as_array().unwrap().iter().map(|case| case["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_runs_are_retried_in_bulk_and_their_cases_close_themselves() {
     let deployment = unmailed().await;
     let runs = failed(&deployment);
-    assert_eq!((runs.len(), open_cases(&deployment)), (4, 4));
+    assert_eq!((runs.len(), open_cases(&deployment).len()), (4, 4));
     let (status, _, message) = deployment.ran(&["retry", "--all", "--workflow", "send-email"]);
     assert_eq!(status, Some(6), "{message}");
     assert!(message.contains("4 runs to retry") && message.contains(&runs[3]), "{message}");
@@ -56,7 +57,7 @@ async fn failed_runs_are_retried_in_bulk_and_their_cases_close_themselves() {
     let (_, _, message) = deployment.ran(&["retry", "--all", "--until", "1h", "--yes"]);
     assert!(message.contains("nothing to retry") && !message.contains("worker"), "{message}");
     deployment.play(&[]).await;
-    assert_eq!((failed(&deployment).len(), open_cases(&deployment)), (1, 1));
+    assert_eq!((failed(&deployment).len(), open_cases(&deployment).len()), (1, 1));
     assert_eq!(deployment.sandbox.ledger().mail.mails.len(), 3);
 }
 
@@ -77,10 +78,10 @@ async fn a_run_that_fails_again_has_its_case_still() {
         "--yes",
     ]);
     assert_eq!(resolved.0, Some(0), "{}", resolved.2);
-    assert_eq!(open_cases(&deployment), 3);
+    assert_eq!(open_cases(&deployment).len(), 3);
     assert_eq!(deployment.ran(&["retry", &run, "--yes"]).0, Some(0));
     deployment.play(&[]).await;
-    assert_eq!(open_cases(&deployment), 4, "it failed once more, and somebody has to know");
+    assert_eq!(open_cases(&deployment).len(), 4, "it failed once more, and somebody has to know");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,17 +113,18 @@ async fn a_cancelled_checkout_is_a_case_that_a_retry_settles() {
     assert!(terminal.screen().contains("50.00 USD paid, test"), "{}", terminal.screen());
     terminal.type_line("yes");
     assert_eq!(terminal.ends().await, Some(0), "{}", terminal.screen());
-    assert_eq!(open_cases(&deployment), 1);
+    let cases = open_cases(&deployment);
+    assert_eq!(cases.len(), 1);
 
-    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "booked", "--yes"]);
+    let (status, _, message) = deployment.ran(&["resolve", &cases[0], "--as", "booked", "--yes"]);
     assert_eq!(status, Some(5), "{message}");
     assert!(message.contains("no live session") && message.contains("discuno refund pay_1"), "{message}");
-    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "settled_elsewhere", "--yes"]);
+    let (status, _, message) = deployment.ran(&["resolve", &cases[0], "--as", "settled_elsewhere", "--yes"]);
     assert_eq!(status, Some(2), "{message}");
 
     assert_eq!(deployment.ran(&["retry", "pay_1", "--yes"]).0, Some(0));
     deployment.play(&[]).await;
-    assert_eq!(open_cases(&deployment), 0);
+    assert_eq!(open_cases(&deployment).len(), 0);
     let (_, story, _) = deployment.ran(&["show", "pay_1"]);
     for told in ["cancel", "retry", "booked", "run_1 by mia: looking"] {
         assert!(story.contains(told), "{told}: {story}");
@@ -143,7 +145,7 @@ async fn a_checkout_is_not_retried_once_its_payment_is_refunded() {
     let (status, _, message) = deployment.ran(&["retry", "run_1", "--yes"]);
     assert_eq!(status, Some(5), "{message}");
     assert!(message.contains("refunded"), "{message}");
-    let (status, _, message) = deployment.ran(&["resolve", "case_1", "--as", "refunded", "--yes"]);
+    let (status, _, message) = deployment.ran(&["resolve", &open_cases(&deployment)[0], "--as", "refunded", "--yes"]);
     assert_eq!(status, Some(0), "{message}");
     deployment.play(&[]).await;
     assert!(deployment.sandbox.ledger().cal.bookings.is_empty());

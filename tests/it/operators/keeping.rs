@@ -5,6 +5,8 @@ use std::time::Duration;
 use discuno::model::payment::PaymentStatus;
 use serde_json::Value;
 
+use crate::support::cluster::is_on_a_server;
+use crate::support::cluster::is_without_files;
 use crate::support::process::{Deployment, checkout};
 use crate::support::pty::Terminal;
 use crate::support::{Event, World};
@@ -29,7 +31,7 @@ async fn one_screen_tells_who_has_to_act_and_what_came_in() {
     let (_, document, _) = deployment.ran(&["status", "--json"]);
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!((&document["backlog"]["open_cases"], &document["at_risk"][0]["minor"]), (&1.into(), &5000.into()));
-    assert!(document["disk_free_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(document["disk_free_bytes"].as_u64().is_some_and(|free| free > 0), !is_on_a_server());
     let mut terminal = Terminal::start(deployment.command(&["status", "--watch"]), 60);
     terminal.shows("maintenance").await;
     deployment.ran(&["resume", "cal"]);
@@ -42,6 +44,9 @@ async fn one_screen_tells_who_has_to_act_and_what_came_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
+    if is_without_files() {
+        return;
+    }
     let deployment = lively().await;
     let copy = deployment.db.with_extension("copy");
     let copy = copy.to_str().unwrap();
@@ -88,6 +93,9 @@ async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
+    if is_without_files() {
+        return;
+    }
     let deployment = lively().await;
     assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
     let broken = deployment.db.with_extension("broken");

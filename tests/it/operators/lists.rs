@@ -145,10 +145,11 @@ async fn an_altered_or_missing_act_breaks_the_trail() {
         deployment.ran(&["cases", "--reveal"]);
     }
     assert_eq!(deployment.ran(&["audit", "--verify"]).0, Some(0));
-    let file = rusqlite::Connection::open(&deployment.db).unwrap();
-    assert!(file.execute("UPDATE acts SET actor = 'nobody' WHERE id = 2", []).is_err());
-    assert!(file.execute("DELETE FROM acts WHERE id = 2", []).is_err());
-    file.execute_batch("DROP TRIGGER acts_never_change; UPDATE acts SET actor = 'nobody' WHERE id = 2").unwrap();
+    let (books, alteration) = (deployment.books(), "UPDATE acts SET actor = 'nobody' WHERE id = 2");
+    assert!(books.run(alteration).is_err());
+    assert!(books.run("DELETE FROM acts WHERE id = 2").is_err());
+    books.let_acts_change();
+    books.run(alteration).unwrap();
     let (status, _, message) = deployment.ran(&["audit", "--verify"]);
     assert_eq!(status, Some(9));
     assert!(message.contains("act_2"), "{message}");
@@ -177,7 +178,6 @@ async fn payments_are_found_by_what_their_runs_do() {
     assert!(rows(&deployment, &["cases", "--status", "closed"]).is_empty());
     assert_eq!(ids(&deployment, &["refunds", "--source", "workflow"]).len(), 2);
     assert!(ids(&deployment, &["bookings", "--stuck"]).is_empty());
-    let file = rusqlite::Connection::open(&deployment.db).unwrap();
-    file.execute("UPDATE bookings SET start_at = 0, end_at = 1 WHERE id = 1", []).unwrap();
+    deployment.books().run("UPDATE bookings SET start_at = 0, end_at = 1 WHERE id = 1").unwrap();
     assert_eq!(ids(&deployment, &["bookings", "--stuck"]), ["bk_1"]);
 }

@@ -46,12 +46,9 @@ async fn what_the_providers_say_otherwise_is_a_finding_and_on_request_a_case() {
         } },
     });
     deployment.sandbox.observe(refunded.to_string().as_bytes());
-    let file = rusqlite::Connection::open(&deployment.db).unwrap();
-    file.execute_batch(
-        "UPDATE payments SET status = 'paid' WHERE payment_intent = 'pi_process_3'; \
-         DELETE FROM attempts; DELETE FROM runs;",
-    )
-    .unwrap();
+    let lost = "UPDATE payments SET status = 'paid' WHERE payment_intent = 'pi_process_3'; \
+        DELETE FROM attempts; DELETE FROM runs;";
+    deployment.books().run(lost).unwrap();
     let (status, found) = findings(&deployment, &[]);
     assert_eq!(status, Some(9));
     let pair = |rule: &str, what: &str| (rule.to_owned(), what.to_owned());

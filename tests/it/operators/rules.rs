@@ -19,7 +19,7 @@ fn found(deployment: &Deployment) -> Vec<String> {
 }
 
 fn change(deployment: &Deployment, sql: &str) {
-    rusqlite::Connection::open(&deployment.db).unwrap().execute_batch(sql).unwrap();
+    deployment.books().run(sql).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,17 +45,12 @@ async fn each_rule_finds_what_breaks_it() {
         (share, "M9 share_not_taken_back pay_2"),
         ("UPDATE payments SET livemode = 1 WHERE id = 2", "M10 wrong_mode pay_2"),
     ];
-    // With its log in it.
-    change(&deployment, "PRAGMA wal_checkpoint(TRUNCATE)");
-    let whole = std::fs::read(&deployment.db).unwrap();
+    deployment.books().keep();
     for (sql, finding) in breaks {
         change(&deployment, sql);
         let all = found(&deployment);
         assert!(all.iter().any(|found| found == finding), "{finding}: {all:?}");
-        for suffix in ["-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{suffix}", deployment.db.display()));
-        }
-        std::fs::write(&deployment.db, &whole).unwrap();
+        deployment.books().put_back();
     }
     change(&deployment, "DELETE FROM attempts; DELETE FROM runs; UPDATE payments SET status = 'paid' WHERE id = 2");
     assert!(found(&deployment).contains(&"M1 nothing_started pay_2".to_owned()), "{:?}", found(&deployment));

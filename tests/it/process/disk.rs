@@ -9,6 +9,7 @@ use std::process::Command;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
+use crate::support::cluster::is_without_files;
 use crate::support::http;
 use crate::support::process::{Deployment, PATIENCE, Process, checkout, session, until};
 
@@ -48,6 +49,9 @@ async fn status(to: SocketAddr, path: &'static str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_is_503_until_it_succeeds_again() {
+    if is_without_files() {
+        return;
+    }
     let deployment = Deployment::new().await;
     // The signal would end the process where the error is to reach it.
     let wrapper = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
@@ -62,6 +66,9 @@ async fn a_write_that_fails_is_503_until_it_succeeds_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_503_until_there_is_space_again() {
+    if is_without_files() {
+        return;
+    }
     let mut deployment = Deployment::new().await;
     let Some(disk) = SmallDisk::mount(deployment.db.with_file_name("small")) else {
         println!("skipped: only root may mount a small disk");

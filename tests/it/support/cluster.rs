@@ -12,18 +12,22 @@ use std::time::Duration;
 
 use discuno::store::postgres::Address;
 
+use crate::support::books::Books;
+
 /// How often, and how many times, a starting server is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 1200;
 
-/// A server that goes when its standard input is closed, which the end of this process does.
+/// A server that goes, and all it has written, when its standard input is closed, which the end of this process does.
 const SERVER: &str = r#"
-"$1/initdb" -D "$2/data" -U discuno -A trust -E UTF8 --no-sync >"$2/log" 2>&1 || exit 1
-"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses="$4" -c max_connections=300 -c log_min_messages=warning \
-  -c shared_buffers=64MB >>"$2/log" 2>&1 &
+bin=$1 dir=$2 port=$3 listen=$4
+shift 4
+"$@" "$bin/initdb" -D "$dir/data" -U discuno -A trust -E UTF8 --no-sync >"$dir/log" 2>&1 || exit 1
+"$@" "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" -c listen_addresses="$listen" -c max_connections=300 \
+  -c log_min_messages=warning -c shared_buffers=64MB -c max_wal_size=128MB >>"$dir/log" 2>&1 &
 read -r _
-kill -INT $! && wait
-rm -rf "$2/data"
+kill -INT "$(head -n 1 "$dir/data/postmaster.pid")" && wait
+rm -rf "$dir"
 "#;
 
 pub(crate) struct Cluster {
@@ -49,14 +53,9 @@ fn start(port: u16, listen: &str) -> Option<Cluster> {
     let dir = super::scratch().keep();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
     // The server refuses to be run by root.
-    let mut command = if rustix::process::getuid().is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "nobody", "--", "sh"]);
-        command
-    } else {
-        Command::new("sh")
-    };
-    command.args(["-c", SERVER, "cluster"]).arg(&binaries).arg(&dir).args([&port.to_string(), listen]);
+    let as_nobody: &[&str] = if rustix::process::getuid().is_root() { &["runuser", "-u", "nobody", "--"] } else { &[] };
+    let mut command = Command::new("sh");
+    command.args(["-c", SERVER, "cluster"]).arg(&binaries).arg(&dir).args([&port.to_string(), listen]).args(as_nobody);
     let server = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let cluster = Cluster { dir, port, _server: server };
     let answers = (0..LOOKS).any(|_| {
@@ -142,8 +141,14 @@ impl Cluster {
 
     /// The address of a new database.
     pub(crate) fn fresh(&self) -> String {
+        self.address(&self.make())
+    }
+
+    fn make(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        self.database(&format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+        let name = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+        name
     }
 
     fn address(&self, name: &str) -> String {
@@ -152,10 +157,48 @@ impl Cluster {
     }
 }
 
-/// Where the suite is to keep its stores: `DISCUNO_TEST_STORE=postgres` has it use a server instead of files.
-pub(crate) fn elsewhere() -> Option<String> {
-    let wanted = std::env::var("DISCUNO_TEST_STORE").is_ok_and(|store| store == "postgres");
-    wanted.then(|| Cluster::shared().expect("PostgreSQL is asked for and not installed").fresh())
+/// A database of one test's own, dropped with this.
+pub(crate) struct Lent {
+    cluster: &'static Cluster,
+    name: String,
+}
+
+impl Lent {
+    pub(crate) fn address(&self) -> String {
+        self.cluster.address(&self.name)
+    }
+
+    pub(crate) fn books(&self) -> Books {
+        Books::Server(self.cluster, self.name.clone())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let _ = self.cluster.run("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Whether the suite is to keep its stores on a server instead of in files, which `DISCUNO_TEST_STORE=postgres` says.
+pub(crate) fn is_on_a_server() -> bool {
+    std::env::var("DISCUNO_TEST_STORE").is_ok_and(|store| store == "postgres")
+}
+
+/// Whether a test about a file is left out, which is said, since the suite keeps its stores on a server.
+pub(crate) fn is_without_files() -> bool {
+    let without = is_on_a_server();
+    if without {
+        left_out("it is about a file");
+    }
+    without
+}
+
+/// Where a store is to be kept, if not in a file.
+pub(crate) fn elsewhere() -> Option<Lent> {
+    is_on_a_server().then(|| {
+        let cluster = Cluster::shared().expect("PostgreSQL is asked for and not installed");
+        Lent { cluster, name: cluster.make() }
+    })
 }
 
 /// The database that stands for this path.

@@ -1,5 +1,6 @@
 //! What tests stand on: events, and a whole deployment in virtual time.
 
+pub(crate) mod books;
 pub(crate) mod cable;
 mod cal_event;
 pub(crate) mod cluster;

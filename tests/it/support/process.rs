@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::support::cluster::elsewhere;
+use crate::support::books::Books;
+use crate::support::cluster::{Lent, elsewhere};
 use crate::support::http::{self, Answer};
 use crate::support::{Event, is_busy, money, newest};
 
@@ -54,6 +55,7 @@ pub(crate) struct Deployment {
     pub(crate) db: PathBuf,
     pub(crate) settings: BTreeMap<&'static str, String>,
     dir: tempfile::TempDir,
+    lent: Option<Lent>,
 }
 
 impl Deployment {
@@ -70,6 +72,8 @@ impl Deployment {
         tokio::spawn(web::serve(listener, sandbox.router(), std::future::pending()));
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("discuno.db");
+        let lent = elsewhere();
+        let address = lent.as_ref().map_or_else(|| db.display().to_string(), Lent::address);
         let settings = [
             ("STRIPE_SECRET_KEY", "sk_test_sandbox".to_owned()),
             ("STRIPE_WEBHOOK_SECRET", SANDBOX_STRIPE_SECRET.to_owned()),
@@ -83,7 +87,7 @@ impl Deployment {
             ("RESEND_BASE_URL", format!("{base}/resend")),
             ("AUTH_EMAIL_FROM", "Discuno <no-reply@discuno.example>".to_owned()),
             ("ALERT_WEBHOOK_URL", format!("{base}/alerts")),
-            ("DISCUNO_DB", elsewhere().unwrap_or_else(|| db.display().to_string())),
+            ("DISCUNO_DB", address),
             ("DISCUNO_ACTOR", "mia".to_owned()),
             ("DISCUNO_LISTEN", "127.0.0.1:0".to_owned()),
             ("DISCUNO_LEASE", "1s".to_owned()),
@@ -91,7 +95,12 @@ impl Deployment {
             ("DISCUNO_SETTLE_AFTER", "200ms".to_owned()),
             ("DISCUNO_ALERT_GROUP", "0s".to_owned()),
         ];
-        Self { sandbox, db, settings: settings.into(), dir }
+        Self { sandbox, db, settings: settings.into(), dir, lent }
+    }
+
+    /// Its tables, as they are stored.
+    pub(crate) fn books(&self) -> Books {
+        Books::of(self.lent.as_ref(), &self.db)
     }
 
     /// The binary with these arguments, the settings, and nothing else of the environment that the test runs in.
@@ -157,13 +166,14 @@ impl Deployment {
 
     /// Has what waits for its next try tried at once, until the same is so.
     pub(crate) async fn settled_in_a_hurry(&self, patience: Duration) {
-        let conn = rusqlite::Connection::open(&self.db).unwrap();
-        let sql = format!("UPDATE runs SET due_at = ?1 WHERE {UNDERWAY} AND state = 'queued' AND due_at > ?1 + 1000");
+        let books = self.books();
         let deadline = Instant::now() + patience;
         let count = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
-        while conn.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+        while books.count(&count) > 0 {
             assert!(Instant::now() < deadline, "not within {patience:?}: every run has ended");
-            conn.execute(&sql, [Clock::System.now().0]).unwrap();
+            let (now, soon) = (Clock::System.now().0, Clock::System.now().0 + 1000);
+            let waiting = format!("{UNDERWAY} AND state = 'queued' AND due_at > {soon}");
+            books.run(&format!("UPDATE runs SET due_at = {now} WHERE {waiting}")).unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

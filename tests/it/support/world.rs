@@ -29,7 +29,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::cluster::elsewhere;
+use crate::support::books::Books;
+use crate::support::cluster::{Lent, elsewhere};
 use crate::support::event::NOW;
 use crate::support::{CalEvent, Event, is_busy, money, newest, scratch};
 
@@ -49,6 +50,14 @@ pub(crate) struct World {
     worker: Option<JoinHandle<()>>,
     waits_on_purpose: &'static [&'static str],
     _dir: tempfile::TempDir,
+    lent: Option<Lent>,
+}
+
+impl Drop for World {
+    /// Nobody works in a world that is gone.
+    fn drop(&mut self) {
+        self.kill_worker();
+    }
 }
 
 impl World {
@@ -69,12 +78,13 @@ impl World {
         let base = "http://sandbox.test".parse().unwrap();
         let config = Config::sandbox(&base, PathBuf::from(dir.path()).join("d.db"), "127.0.0.1:0".parse().unwrap());
         let mut config = config.unwrap();
-        config.server = elsewhere().map(|address| address.parse().unwrap());
+        let lent = elsewhere();
+        config.server = lent.as_ref().map(|database| database.address().parse().unwrap());
         adjust(&mut config);
         let parts = Parts { clock: clock.clone(), entropy: Entropy::seeded(7), store: Mode::Inline };
         let app = App::open(config, parts).unwrap();
         let sandbox = Sandbox::new(clock, Entropy::seeded(8));
-        Self { app, sandbox, worker: None, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir }
+        Self { app, sandbox, worker: None, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir, lent }
     }
 
     /// A world with a worker.
@@ -88,6 +98,11 @@ impl World {
         let transport = world.providers();
         world.work_over(transport);
         world
+    }
+
+    /// Its tables, as they are stored.
+    pub(crate) fn books(&self) -> Books {
+        Books::of(self.lent.as_ref(), &self.app.config.db)
     }
 
     /// The way to the sandbox.
