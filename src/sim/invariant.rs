@@ -93,7 +93,9 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         Matter { order, payment, story: &story, intent, theirs, disputes: &disputes }.check(&mut rules);
     }
     requests(theirs, &mut rules);
-    bounds::database(world.script.seed, &world.database, kept.len(), &mut rules)?;
+    if let Some(database) = &world.database {
+        bounds::database(world.script.seed, database, kept.len(), &mut rules)?;
+    }
     Ok(rules.0)
 }
 

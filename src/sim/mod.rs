@@ -34,4 +34,4 @@ pub use crate::sim::invariant::money_violation;
 pub use crate::sim::repair::excessive;
 pub use crate::sim::report::{Report, Violation};
 pub use crate::sim::required::missing;
-pub use crate::sim::world::{BEGINNING, play};
+pub use crate::sim::world::{BEGINNING, play, play_on};

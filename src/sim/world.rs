@@ -71,7 +71,8 @@ pub(super) struct World {
     pub(super) hub: Arc<Hub>,
     /// The store itself, for whoever only looks.
     pub(super) store: Shared,
-    pub(super) database: Sqlite,
+    /// The same, if it is in memory.
+    pub(super) database: Option<Sqlite>,
     pub(super) orders: Vec<Order>,
     pub(super) config: Config,
     pub(super) script: Script,
@@ -93,13 +94,25 @@ pub(super) struct World {
 
 /// Goes through a script, from its beginning to the end of all that it starts.
 pub fn play(script: &Script, traced: bool) -> Report {
+    match in_memory() {
+        Ok(database) => within(script, traced, Arc::new(database.clone()), Some(database)),
+        Err(error) => broken("harness", format!("{error:#}")),
+    }
+}
+
+/// The same with all of it kept in this store, in which nothing is yet.
+pub fn play_on(store: Shared, script: &Script) -> Report {
+    within(script, false, store, None)
+}
+
+fn within(script: &Script, traced: bool, store: Shared, database: Option<Sqlite>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return broken("harness", format!("no runtime: {error}")),
     };
     runtime.block_on(async {
-        match World::new(script.clone(), traced) {
+        match World::new(script.clone(), traced, store, database) {
             Ok(world) => world.play().await,
             Err(error) => broken("harness", format!("{error:#}")),
         }
@@ -111,7 +124,7 @@ fn broken(rule: &'static str, why: String) -> Report {
 }
 
 /// An empty store of this thread.
-fn store() -> Result<Sqlite, Error> {
+fn in_memory() -> Result<Sqlite, Error> {
     STORE.with_borrow_mut(|kept| {
         if kept.is_none() {
             *kept = Some(Sqlite::in_memory("test")?);
@@ -148,14 +161,12 @@ fn config(script: &Script) -> anyhow::Result<Config> {
 }
 
 impl World {
-    fn new(script: Script, traced: bool) -> anyhow::Result<Self> {
+    fn new(script: Script, traced: bool, store: Shared, database: Option<Sqlite>) -> anyhow::Result<Self> {
         let clock = Clock::starting_at(BEGINNING);
         let sandbox = Sandbox::new(clock.clone(), Entropy::seeded(script.seed ^ 0x5A5A));
         let providers = InProcess::new(sandbox.router());
         let (outbox, letters) = mpsc::unbounded_channel();
         let (turn_to, turns) = mpsc::unbounded_channel();
-        let database = store()?;
-        let store: Shared = Arc::new(database.clone());
         let hub = Arc::new(Hub::new(script.seed, clock.clone(), sandbox, Arc::clone(&store), outbox, traced));
         let processes: Vec<Process> = (0..script.processes)
             .map(|number| Process {

@@ -6,7 +6,7 @@ use discuno::sim::script::{Act, Item, Paid, Purchase, Scope, Script, Sweep, Weat
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-const ONCE_BROKEN: [(u64, &str); 12] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 12] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),

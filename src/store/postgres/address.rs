@@ -16,7 +16,7 @@ use url::Url;
 use crate::clock::Anchor;
 use crate::store::error::Error;
 use crate::store::postgres::session::fault;
-use crate::store::postgres::tls;
+use crate::store::postgres::tls::{self, Files};
 
 /// How long a server may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,8 +35,7 @@ pub(super) const WHERE: &str =
 #[derive(Clone)]
 pub struct Address {
     config: Box<Config>,
-    /// The certificates of who may vouch for the server; none for the machine's own.
-    roots: Option<String>,
+    files: Files,
     shown: Arc<str>,
     clock: Arc<Anchor>,
     connections: usize,
@@ -77,8 +76,8 @@ impl Address {
             let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
             return Ok((client, Line::Plain(Box::new(connection))));
         }
-        let roots = self.roots.as_deref();
-        let tls = MakeRustlsConnect::new(tls::client(roots)?);
+        let tls = MakeRustlsConnect::new(tls::client(&self.files)?);
+        let roots = self.files.roots.as_deref();
         let distrusted = |error: &tokio_postgres::Error| tls::refusal(error, roots).map(Error::Unreachable);
         let connected = self.config.connect(tls).await;
         let (client, connection) = connected.map_err(|error| distrusted(&error).unwrap_or_else(|| refused(error)))?;
@@ -109,11 +108,30 @@ impl Line {
     }
 }
 
+/// What stands for several hosts while the rest of an address is read.
+const STAND_IN: &str = "several.invalid";
+
+/// An address of one host, and the several that it stood for, each of which may have a port of its own: no URL has more than one.
+fn with_one_host(text: &str) -> (String, Option<&str>) {
+    let whole = || (text.to_owned(), None);
+    let Some((scheme, rest)) = text.split_once("://") else { return whole() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let Some((user, hosts)) = authority.rsplit_once('@').filter(|(_, hosts)| hosts.contains(',')) else {
+        return whole();
+    };
+    (format!("{scheme}://{user}@{STAND_IN}{path}"), Some(hosts))
+}
+
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut url: Url = text.parse().map_err(|_| "is not a postgres:// address".to_owned())?;
+        let (one, hosts) = with_one_host(text);
+        let whole = |url: &Url| match hosts {
+            Some(hosts) => url.as_str().replacen(&format!("@{STAND_IN}"), &format!("@{hosts}"), 1),
+            None => url.as_str().to_owned(),
+        };
+        let mut url: Url = one.parse().map_err(|_| "is not a postgres:// address".to_owned())?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err("is not a postgres:// address".to_owned());
         }
@@ -122,16 +140,21 @@ impl FromStr for Address {
             let _ = shown.set_password(Some("…"));
         }
         // Parameters of libpq that the client does not know under these names.
-        let mut roots = None;
+        let mut files = Files::default();
         let mut kept = Vec::new();
         for (name, value) in url.query_pairs() {
             match name.as_ref() {
-                "sslrootcert" => roots = Some(value.into_owned()),
+                "sslrootcert" => files.roots = Some(value.into_owned()),
+                "sslcert" => files.certificate = Some(value.into_owned()),
+                "sslkey" => files.key = Some(value.into_owned()),
                 // Whoever answers has to prove who he is, always.
                 "sslmode" if value.starts_with("verify") => kept.push((name.into_owned(), "require".to_owned())),
                 "password" => return Err("holds a password among its parameters: put it before the host".to_owned()),
                 _ => kept.push((name.into_owned(), value.into_owned())),
             }
+        }
+        if files.certificate.is_some() != files.key.is_some() {
+            return Err("names one of sslcert and sslkey: both are needed, or none".to_owned());
         }
         url.set_query(None);
         if !kept.is_empty() {
@@ -140,7 +163,7 @@ impl FromStr for Address {
         // A space among parameters. Elsewhere, as in a password, it stands for itself.
         let query = url.query().map(|query| query.replace('+', "%20"));
         url.set_query(query.as_deref());
-        let mut config: Config = url.as_str().parse().map_err(|error: tokio_postgres::Error| {
+        let mut config: Config = whole(&url).parse().map_err(|error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("cannot be used: {error}{cause}")
         })?;
@@ -159,13 +182,7 @@ impl FromStr for Address {
         config.keepalives_idle(Duration::from_secs(10));
         config.keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(3);
-        Ok(Self {
-            config: Box::new(config),
-            roots,
-            shown: shown.as_str().into(),
-            clock: Arc::default(),
-            connections: 4,
-        })
+        Ok(Self { config: Box::new(config), files, shown: whole(&shown).into(), clock: Arc::default(), connections: 4 })
     }
 }
 
@@ -190,6 +207,21 @@ mod tests {
         let address: Address = "postgres://mia:geheim@db.example/discuno?sslmode=verify-full".parse().unwrap();
         assert!(!format!("{address} {address:?}").contains("geheim"));
         assert!("postgres://mia@db.example/discuno?password=geheim".parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn several_hosts_may_have_a_port_each() {
+        let address: Address =
+            "postgres://mia:a%2Cb@one.example:5432,[::1]:6000,three.example/d?sslmode=require".parse().unwrap();
+        assert_eq!(address.config.get_ports(), [5432, 6000, 5432]);
+        assert_eq!(address.config.get_hosts().len(), 3);
+        assert_eq!(address.config.get_password(), Some("a,b".as_bytes()));
+        assert!(
+            address.to_string().ends_with("@one.example:5432,[::1]:6000,three.example/d?sslmode=require"),
+            "{address}"
+        );
+        assert!("postgres://mia@one:x,two/d".parse::<Address>().is_err());
+        assert!("postgres://one,two/d".parse::<Address>().is_err());
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::store::error::Error;
@@ -15,18 +16,28 @@ use crate::store::error::Error;
 /// What the client says of a server that answers a wish for TLS with no.
 const NONE: &str = "server does not support TLS";
 
-/// Trusts the certificates in the file `roots`; without one, whom the machine trusts.
-pub(super) fn client(roots: Option<&str>) -> Result<ClientConfig, Error> {
+/// The files that a connection over TLS needs, as libpq calls them. Those that are not there are not needed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Files {
+    /// `sslrootcert`: the certificates of who may vouch for the server; without it, whom the machine trusts.
+    pub(super) roots: Option<String>,
+    /// `sslcert`: what shows the server who we are.
+    pub(super) certificate: Option<String>,
+    /// `sslkey`: what proves it.
+    pub(super) key: Option<String>,
+}
+
+pub(super) fn client(files: &Files) -> Result<ClientConfig, Error> {
     let wrong = |error: &dyn fmt::Display| Error::Illegal(format!("tls to the database: {error}"));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?;
-    let Some(path) = roots else {
+    let Some(path) = &files.roots else {
         let bare = |error: rustls::Error| wrong(&format!("{error}; sslrootcert=/path names the server's CA"));
-        return Ok(builder.with_platform_verifier().map_err(bare)?.with_no_client_auth());
+        return known(builder.with_platform_verifier().map_err(bare)?, files);
     };
-    let unread = |error: &dyn fmt::Display| Error::Illegal(format!("sslrootcert: {path} cannot be used: {error}"));
+    let unread = |error: &dyn fmt::Display| unusable("sslrootcert", path, error);
     let mut trusted = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unread(&error))? {
         trusted.add(certificate.map_err(|error| unread(&error))?).map_err(|error| unread(&error))?;
@@ -34,7 +45,22 @@ pub(super) fn client(roots: Option<&str>) -> Result<ClientConfig, Error> {
     if trusted.is_empty() {
         return Err(unread(&"it holds no certificate"));
     }
-    Ok(builder.with_root_certificates(trusted).with_no_client_auth())
+    known(builder.with_root_certificates(trusted), files)
+}
+
+/// With what shows the server who we are, if there is any.
+fn known(builder: ConfigBuilder<ClientConfig, WantsClientCert>, files: &Files) -> Result<ClientConfig, Error> {
+    let (Some(certificate), Some(key)) = (&files.certificate, &files.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain: Vec<_> = chain.map_err(|error| unusable("sslcert", certificate, &error))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("sslkey", key, &error))?;
+    builder.with_client_auth_cert(chain, secret).map_err(|error| unusable("sslcert", certificate, &error))
+}
+
+fn unusable(parameter: &str, path: &str, error: &dyn fmt::Display) -> Error {
+    Error::Illegal(format!("{parameter}: {path} cannot be used: {error}"))
 }
 
 /// Why the server was not trusted, and what to do; none where it was not a matter of trust.

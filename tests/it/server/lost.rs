@@ -30,6 +30,18 @@ fn stores() -> Vec<(Cable, Shared, Shared, Trip)> {
     stores.collect()
 }
 
+#[tokio::test]
+async fn of_several_hosts_each_with_a_port_of_its_own_the_one_that_can_be_written_is_used() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (gone, direct) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), cluster.fresh());
+    let there = Cable::to(cluster).address(&direct);
+    let address = there.replace('@', &format!("@127.0.0.1:{},", gone.local_addr().unwrap().port()));
+    drop(gone);
+    let store: Shared = Arc::new(Postgres::open(&address.parse().unwrap(), Mode::USUAL, "test").unwrap());
+    store.ingest(paid("1"), NOW).await.unwrap();
+    assert_eq!(newest(&store, 9).await.len(), 1);
+}
+
 fn is_unknown<T>(answer: &Result<T, Error>) -> bool {
     matches!(answer, Err(error @ Error::CommitUnknown(_)) if error.is_transient())
 }

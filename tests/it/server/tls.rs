@@ -57,11 +57,16 @@ impl Guarded {
         let run = |sql: &str| guarded.0.run("postgres", sql).unwrap();
         run(&format!("ALTER SYSTEM SET ssl_cert_file = '{subject}.pem'"));
         run(&format!("ALTER SYSTEM SET ssl_key_file = '{subject}.key'"));
+        run("ALTER SYSTEM SET ssl_ca_file = 'ca.pem'");
+        run("CREATE ROLE zoe LOGIN");
         run(&format!("CREATE ROLE mia LOGIN PASSWORD '{PASSWORD}'"));
         run("CREATE DATABASE market OWNER mia");
         run("ALTER SYSTEM SET ssl = on");
-        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
-            .unwrap();
+        fs::write(
+            data.join("pg_hba.conf"),
+            "local all all trust\nhostssl all mia 127.0.0.1/32 scram-sha-256\nhostssl all zoe 127.0.0.1/32 cert\n",
+        )
+        .unwrap();
         run("SELECT pg_reload_conf()");
         let on = (0..LOOKS).any(|_| run("SHOW ssl") == "on");
         assert!(on, "see {}", guarded.0.dir.join("log").display());
@@ -137,6 +142,30 @@ fn a_certificate_that_is_a_ca_and_a_server_without_tls_are_told_apart_and_refuse
     let without = refusal(&format!("{bare}?sslmode=require"), PASSWORD);
     assert!(without.contains("ssl = on") && without.contains("sslmode=disable"), "{without}");
     opened(&format!("{bare}?sslmode=disable"), None).unwrap();
+}
+
+#[test]
+fn who_the_server_knows_by_a_certificate_needs_no_password() {
+    let Some(guarded) = Guarded::shared() else { return };
+    assert!(certified(&guarded.0.dir.join("data"), "zoe", Some("ca")));
+    guarded.0.run("postgres", "CREATE DATABASE hers OWNER zoe").unwrap();
+    let hers = guarded.address("zoe", NAME, "ca.pem").replace("/market", "/hers");
+    let shown = |name: &str| {
+        format!(
+            "{hers}&sslcert={}&sslkey={}",
+            guarded.file(&format!("{name}.pem")),
+            guarded.file(&format!("{name}.key"))
+        )
+    };
+    opened(&shown("zoe"), None).unwrap();
+    let unknown = refusal(&hers, "none");
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let another = refusal(&shown(NAME), "none");
+    assert!(another.contains("certificate"), "{another}");
+    let absent = refusal(&shown("absent"), "none");
+    assert!(absent.contains("sslcert") && absent.contains("cannot be used"), "{absent}");
+    let half = format!("{hers}&sslcert={}", guarded.file("zoe.pem"));
+    assert!(half.parse::<Address>().unwrap_err().contains("sslkey"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,6 +139,11 @@ impl Cluster {
         self.address(name)
     }
 
+    /// A new database, for as long as it is needed.
+    pub(crate) fn lend(&'static self) -> Lent {
+        Lent { cluster: self, name: self.make() }
+    }
+
     /// The address of a new database.
     pub(crate) fn fresh(&self) -> String {
         self.address(&self.make())
@@ -195,10 +200,7 @@ pub(crate) fn is_without_files() -> bool {
 
 /// Where a store is to be kept, if not in a file.
 pub(crate) fn elsewhere() -> Option<Lent> {
-    is_on_a_server().then(|| {
-        let cluster = Cluster::shared().expect("PostgreSQL is asked for and not installed");
-        Lent { cluster, name: cluster.make() }
-    })
+    is_on_a_server().then(|| Cluster::shared().expect("PostgreSQL is asked for and not installed").lend())
 }
 
 /// The database that stands for this path.
