@@ -13,9 +13,12 @@ const ROWS = Number(process.env.ROWS ?? 10_000);
 const HOSTILE = `<img src=x onerror=alert(1)>"'&\u202e\u0000</script><script>alert(2)</script>${"W".repeat(180)}`;
 const PASSWORD = "a-password-for-the-proof";
 
+/** Files, or databases of these names on the server whose address without one is in `SERVER`. */
+const database = (name) => (process.env.SERVER ? `${process.env.SERVER}/${name}` : join(scratch, `${name}.db`));
+
 /** A deployment against the sandbox, and what is needed to act on it. */
 async function playground(name) {
-  const db = join(scratch, `${name}.db`);
+  const db = database(name);
   const args = ["dev", "--db", db, "--listen", "127.0.0.1:0", "--sandbox", "127.0.0.1:0"];
   const env = { DISCUNO_LOG_FILE: join(scratch, `${name}.log`) };
   const said = /dashboard (http:\S+)\/\n[^]*sandbox {3}(http:\S+)\/sandbox/;
@@ -202,7 +205,7 @@ async function loggedIn(desk) {
     DISCUNO_USERS: users, DISCUNO_ADMIN_TOKEN: "money:0123456789abcdef", DISCUNO_LISTEN: "127.0.0.1:0",
     STRIPE_WEBHOOK_SECRET: "whsec_proof", CALCOM_WEBHOOK_SECRET: "proof", DISCUNO_MODE: "test",
   };
-  const args = ["serve", "--db", join(scratch, "dev.db"), "--admin-listen", "127.0.0.1:0"];
+  const args = ["serve", "--db", database("dev"), "--admin-listen", "127.0.0.1:0"];
   const [, address] = await start(program, args, env, (log) => /"?dashboard"?[=:] ?"?(127\.0\.0\.1:\d+)/.exec(log));
   const site = `http://${address}`;
   const page = await desk.tab();

@@ -219,6 +219,27 @@ async fn an_attendee_who_was_there_after_all_is_no_longer_absent() {
     }
 }
 
+/// In the simulation this was seed 31358.
+#[tokio::test(start_paused = true)]
+async fn a_late_booking_of_a_free_session_that_was_given_up_is_found_and_called_off_without_its_webhook() {
+    let world = World::new();
+    let free = Event::paid("zoe+cal-refused@example.edu")
+        .session("payment_status", json!("no_payment_required"))
+        .session("payment_intent", json!(null))
+        .session("amount_total", json!(0));
+    world.send(&free).await;
+    let given_up = async || world.payment().await.status == PaymentStatus::Failed;
+    while !given_up().await {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // A request that was thought lost comes through, and nobody tells us.
+    world.sandbox.observe(&created(&free).body());
+    assert_eq!(world.ledger().cal.bookings[0].status, "accepted");
+    world.pass(Duration::from_secs(3600)).await;
+    assert_eq!(world.ledger().cal.bookings[0].status, "cancelled");
+    world.assert_money_is_right("late and free").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_booking_that_appears_for_a_refunded_payment_is_called_off_or_becomes_a_case() {
     for refused in [false, true] {
