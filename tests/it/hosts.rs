@@ -70,7 +70,7 @@ async fn whatever_happens_to_hosts_and_server_every_paid_session_ends_rightly() 
     let paying = tokio::spawn(pay_all(Arc::clone(&deployment), to));
 
     if !three.is_far_away() {
-        left_out("slow and lossy links: the kernel has no netem");
+        left_out("slow and lossy links: there is neither netem nor nft");
     }
     sleep(Duration::from_secs(2)).await;
     // Cut off for longer than its leases: others take its runs, and what it records afterwards is refused.

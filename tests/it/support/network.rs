@@ -11,6 +11,10 @@ use crate::support::cluster::binaries;
 /// Where the test itself is, and with it the providers.
 pub(crate) const HERE: &str = "10.77.0.1";
 
+/// Of thirty packets that come, one is lost.
+const LOSSY: &str = "add table inet far; add chain inet far in { type filter hook input priority 0; }; \
+    add rule inet far in numgen random mod 30 < 1 drop";
+
 fn quiet(line: &[&str]) -> bool {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -43,9 +47,16 @@ impl Host {
         run(&["ip", "link", "set", &self.link, "up"]);
     }
 
-    /// What it sends is late, and some of it is lost. Whether the kernel can do so.
+    /// What it is sent is late, and some of it is lost: by what is made for it where the kernel has that, else by a narrow
+    /// link and a filter. Whether it could be done.
     pub(crate) fn is_far_away(&self) -> bool {
-        quiet(&["tc", "qdisc", "add", "dev", &self.link, "root", "netem", "delay", "15ms", "5ms", "loss", "1%"])
+        let on_link = |how: &str| {
+            let line = format!("tc qdisc add dev {} root {how}", self.link);
+            quiet(&line.split(' ').collect::<Vec<_>>())
+        };
+        on_link("netem delay 15ms 5ms loss 1%")
+            || on_link("tbf rate 1mbit burst 4kb latency 200ms")
+                && quiet(&[&self.wrapper()[..], &["nft", LOSSY]].concat())
     }
 
     /// Every process on it is gone at once, as if the power were.
