@@ -34,11 +34,15 @@ pub(super) async fn carry_out(
     let payment_intent = payment.payment_intent.as_deref().unwrap_or_default();
     let asking = Asking { means, step, payment_intent, refund };
     match asking.refund.status.next_move() {
-        Move::Done => Ok(asking.refund.status),
+        Move::Done => asking.done().await,
         Move::Begin => asking.first_time().await,
         Move::LookUp => asking.again().await,
         Move::Over => Err(Failure::permanent("refund_failed", "an earlier refund of this payment failed")),
     }
+}
+
+fn disputed() -> Failure {
+    Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded")
 }
 
 struct Asking<'a> {
@@ -53,9 +57,7 @@ impl Asking<'_> {
         let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
         let charge = intent.charge.as_ref();
         if charge.is_some_and(|charge| charge.disputed) {
-            return self
-                .give_up(Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded"))
-                .await;
+            return self.give_up(disputed()).await;
         }
         let back = charge.map_or(0, |charge| charge.amount_refunded);
         if back > self.known_to_be_back().await? {
@@ -70,6 +72,14 @@ impl Asking<'_> {
         };
         self.record_request(request.encode(), false).await?;
         self.ask().await
+    }
+
+    /// Its news may have come before anybody had looked whether the mentor's share came back with it.
+    async fn done(self) -> Result<RefundStatus, Failure> {
+        if let Some(case) = self.shortfall().await? {
+            self.step.also(Change::OpenCase(case));
+        }
+        Ok(self.refund.status)
     }
 
     /// What our books say Stripe has paid back of this payment already, in minor units.
@@ -95,6 +105,11 @@ impl Asking<'_> {
             Key::Resting { left } => return Err(resting(left)),
             Key::Spent => true,
         };
+        // It may have become so since the first time: who is paid is now decided there.
+        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
+        if intent.charge.is_some_and(|charge| charge.disputed) {
+            return self.give_up(disputed()).await;
+        }
         let request = self.refund.request.clone().unwrap_or_default();
         // Also where the key stays: whoever has lost the run is not to ask any more.
         self.record_request(request, renew).await?;

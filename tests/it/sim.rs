@@ -6,7 +6,7 @@ use discuno::sim::script::{Act, Item, Paid, Purchase, Scope, Script, Sweep, Weat
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 12] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 14] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -19,6 +19,11 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 12] = [
     (1657, "a mentor's share was moved after a part of the payment was refunded"),
     (11_305, "a booking made late, and heard of only by its being moved, was left standing for a session given up"),
     (19_323, "the same where neither its making nor its moving was told, and both were found in Cal.com's list"),
+    (
+        76_367,
+        "of a share that stayed with the mentor nobody was told where the refund's news came before it was looked at",
+    ),
+    (99_697, "a refund that stripe had put off was asked for again while the charge was disputed"),
 ];
 
 #[test]
