@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         scope,
         threads: threads(args),
     };
-    let tally = campaign.run(|_| {});
+    let tally = campaign.run();
     print(&tally, args.verbose)?;
     if let Some((seed, violation)) = &tally.failed {
         return broken(args, &scope, *seed, violation);

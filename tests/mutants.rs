@@ -15,7 +15,7 @@ fn whatever_safeguard_is_taken_out_the_simulation_sees_it() {
     for &mutant in Mutant::ALL {
         let scope = Scope { mutant: Some(mutant), ..Scope::default() };
         let campaign = Campaign { first: FIRST, seeds: Some(SEEDS), time: None, scope, threads: 2 };
-        match campaign.run(|_| {}).failed {
+        match campaign.run().failed {
             Some((seed, violation)) => println!("{mutant:<22} seed {seed:>5}  {violation}"),
             None => unseen.push(mutant),
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::sim::coverage::Coverage;
 use crate::sim::hub::lock;
-use crate::sim::report::Violation;
+use crate::sim::report::{Report, Violation};
 use crate::sim::script::{Scope, Script};
 use crate::sim::world::play;
 
@@ -43,8 +43,13 @@ pub struct Tally {
 }
 
 impl Campaign {
-    /// Goes through them, until one breaks a rule. `progress` is told now and then how many are done.
-    pub fn run(&self, progress: impl Fn(u64) + Sync) -> Tally {
+    /// Goes through them, until one breaks a rule.
+    pub fn run(&self) -> Tally {
+        self.run_with(|script| play(script, false))
+    }
+
+    /// The same, each history played by `play`.
+    pub fn run_with(&self, play: impl Fn(&Script) -> Report + Sync) -> Tally {
         let began = Instant::now();
         let (next, stop, tally) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Tally::default()));
         std::thread::scope(|scope| {
@@ -61,16 +66,13 @@ impl Campaign {
                             break;
                         }
                         let seed = self.first + nth;
-                        let report = play(&Script::draw(seed, &self.scope), false);
+                        let report = play(&Script::draw(seed, &self.scope));
                         mine.seeds += 1;
                         mine.coverage.merge(&report.coverage);
                         mine.boundaries += report.boundaries.iter().sum::<u64>();
                         if let Some(violation) = report.violation {
                             mine.failed = Some((seed, violation));
                             stop.store(true, Ordering::Relaxed);
-                        }
-                        if nth.is_multiple_of(100) {
-                            progress(nth);
                         }
                     }
                     lock(&tally).take_over(mine);

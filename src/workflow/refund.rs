@@ -41,10 +41,6 @@ pub(super) async fn carry_out(
     }
 }
 
-fn disputed() -> Failure {
-    Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded")
-}
-
 struct Asking<'a> {
     means: &'a Means,
     step: &'a Step<'a>,
@@ -54,12 +50,8 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     async fn first_time(mut self) -> Result<RefundStatus, Failure> {
-        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
-        let charge = intent.charge.as_ref();
-        if charge.is_some_and(|charge| charge.disputed) {
-            return self.give_up(disputed()).await;
-        }
-        let back = charge.map_or(0, |charge| charge.amount_refunded);
+        let intent = self.undisputed().await?;
+        let back = intent.charge.as_ref().map_or(0, |charge| charge.amount_refunded);
         if back > self.known_to_be_back().await? {
             return self.adopt_what_is_there().await;
         }
@@ -72,6 +64,16 @@ impl Asking<'_> {
         };
         self.record_request(request.encode(), false).await?;
         self.ask().await
+    }
+
+    /// The payment as Stripe has it. While its charge is disputed, who is paid is decided there, and the refund is given up.
+    async fn undisputed(&self) -> Result<stripe::PaymentIntent, Failure> {
+        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
+        if intent.charge.as_ref().is_some_and(|charge| charge.disputed) {
+            let failure = Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded");
+            return Err(self.give_up(failure).await);
+        }
+        Ok(intent)
     }
 
     /// Its news may have come before anybody had looked whether the mentor's share came back with it.
@@ -105,11 +107,8 @@ impl Asking<'_> {
             Key::Resting { left } => return Err(resting(left)),
             Key::Spent => true,
         };
-        // It may have become so since the first time: who is paid is now decided there.
-        let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
-        if intent.charge.is_some_and(|charge| charge.disputed) {
-            return self.give_up(disputed()).await;
-        }
+        // It may have become so since the first time.
+        self.undisputed().await?;
         let request = self.refund.request.clone().unwrap_or_default();
         // Also where the key stays: whoever has lost the run is not to ask any more.
         self.record_request(request, renew).await?;
@@ -140,7 +139,7 @@ impl Asking<'_> {
                     self.record_request(request, true).await?;
                 }
                 Next::Adopt => return self.adopt_what_is_there().await,
-                Next::GiveUp => return self.give_up(error.into()).await,
+                Next::GiveUp => return Err(self.give_up(error.into()).await),
             }
         }
         Err(Failure::transient("refused_again", "stripe refused every form of the refund for now"))
@@ -264,16 +263,14 @@ impl Asking<'_> {
     }
 
     /// The refusal is recorded with the refund before the step fails.
-    async fn give_up(self, failure: Failure) -> Result<RefundStatus, Failure> {
-        self.step
-            .commit(vec![Change::RefundLearned {
-                refund: self.refund.id,
-                fact: RefundFact::Failed,
-                stripe_refund_id: None,
-                failure: Some(failure.clone()),
-            }])
-            .await?;
-        Err(failure)
+    async fn give_up(&self, failure: Failure) -> Failure {
+        let learned = Change::RefundLearned {
+            refund: self.refund.id,
+            fact: RefundFact::Failed,
+            stripe_refund_id: None,
+            failure: Some(failure.clone()),
+        };
+        self.step.commit(vec![learned]).await.err().unwrap_or(failure)
     }
 }
 

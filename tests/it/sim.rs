@@ -50,7 +50,7 @@ fn seeds_that_once_broke_a_rule_hold() {
 fn no_history_breaks_a_rule_whatever_the_weather() {
     for weather in [Weather::Fair, Weather::Light, Weather::Heavy] {
         let scope = Scope { weather, ..Scope::default() };
-        let tally = Campaign { first: 100_000, seeds: Some(60), time: None, scope, threads: 2 }.run(|_| {});
+        let tally = Campaign { first: 100_000, seeds: Some(60), time: None, scope, threads: 2 }.run();
         assert_eq!(tally.failed, None, "{weather:?}");
         assert_eq!(tally.seeds, 60);
     }

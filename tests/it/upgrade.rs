@@ -14,8 +14,7 @@ use discuno::store::{Inbox, Store};
 use rusqlite::Connection;
 
 use crate::conformance::subjects;
-use crate::support::cluster::Cluster;
-use crate::support::cluster::is_without_files;
+use crate::support::cluster::{Cluster, is_without_files};
 use crate::support::process::Deployment;
 use crate::support::{World, money, newest, scratch};
 

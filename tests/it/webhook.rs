@@ -125,11 +125,7 @@ async fn a_free_session_is_booked_and_has_nothing_to_refund() {
         [("zoe@example.edu", PaymentStatus::Booked), ("zoe+cal-refused@example.edu", PaymentStatus::Failed)]
     {
         let world = World::new();
-        let free = Event::paid(email)
-            .session("payment_status", json!("no_payment_required"))
-            .session("payment_intent", json!(null))
-            .session("amount_total", json!(0));
-        world.send(&free).await;
+        world.send(&Event::paid(email).free()).await;
         world.settle().await;
         assert_eq!(world.payment().await.status, end);
         world.assert_money_is_right("free").await;

@@ -1,6 +1,6 @@
 //! The tables of a store, looked at and changed as nothing of ours would.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -13,7 +13,7 @@ pub(crate) enum Books {
 }
 
 impl Books {
-    pub(crate) fn of(lent: Option<&Lent>, file: &std::path::Path) -> Self {
+    pub(crate) fn of(lent: Option<&Lent>, file: &Path) -> Self {
         lent.map_or_else(|| Self::File(file.to_owned()), Lent::books)
     }
 

@@ -22,6 +22,12 @@ impl Event {
         event.metadata("attendeeEmail", json!(email)).session("customer_email", json!(email))
     }
 
+    /// The same of a session that costs nothing.
+    pub(crate) fn free(self) -> Self {
+        let free = self.session("payment_status", json!("no_payment_required"));
+        free.session("payment_intent", json!(null)).session("amount_total", json!(0))
+    }
+
     pub(crate) fn session(mut self, key: &str, value: Value) -> Self {
         self.0["data"]["object"][key] = value;
         self

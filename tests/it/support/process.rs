@@ -171,8 +171,8 @@ impl Deployment {
         let count = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
         while books.count(&count) > 0 {
             assert!(Instant::now() < deadline, "not within {patience:?}: every run has ended");
-            let (now, soon) = (Clock::System.now().0, Clock::System.now().0 + 1000);
-            let waiting = format!("{UNDERWAY} AND state = 'queued' AND due_at > {soon}");
+            let now = Clock::System.now().0;
+            let waiting = format!("{UNDERWAY} AND state = 'queued' AND due_at > {now} + 1000");
             books.run(&format!("UPDATE runs SET due_at = {now} WHERE {waiting}")).unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
