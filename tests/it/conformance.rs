@@ -133,6 +133,7 @@ on_every_store! {
         a_free_payment_has_nothing_to_pay_back
         automatic_refunds_stop_at_the_ceiling_and_those_of_people_do_not
         the_payment_follows_the_sum_of_its_refunds
+        an_old_failure_told_again_takes_nothing_back_from_a_refund_under_way
         a_refund_found_at_stripe_is_taken_over_once
         a_new_generation_has_a_key_of_its_own
         a_case_is_opened_once_for_each_cause

@@ -6,7 +6,7 @@ use discuno::sim::script::{Act, Item, Paid, Purchase, Scope, Script, Sweep, Weat
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 14] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 15] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -24,6 +24,7 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 14] = [
         "of a share that stayed with the mentor nobody was told where the refund's news came before it was looked at",
     ),
     (99_697, "a refund that stripe had put off was asked for again while the charge was disputed"),
+    (152_728, "an old failure that was told again made a refund that was under way a matter of nobody"),
 ];
 
 #[test]

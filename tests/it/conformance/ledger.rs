@@ -125,6 +125,24 @@ pub(crate) async fn the_payment_follows_the_sum_of_its_refunds(bench: Bench) {
     }
 }
 
+pub(crate) async fn an_old_failure_told_again_takes_nothing_back_from_a_refund_under_way(bench: Bench) {
+    let id = paid_payment(&bench, "1").await;
+    let old = Change::RefundAdopted {
+        stripe_refund_id: "re_dashboard".to_owned(),
+        reference: None,
+        amount: USD(1500),
+        fact: RefundFact::Failed,
+    };
+    learn(&bench, "1", "evt_old", vec![old.clone()]).await.unwrap();
+    let whole = bench.store.intend_refund(None, whole(id), NOW).await.unwrap().id;
+    learn(&bench, "1", "evt_pending", vec![learned(whole, RefundFact::Pending)]).await.unwrap();
+    learn(&bench, "1", "evt_again", vec![old]).await.unwrap();
+    assert_eq!(story(&bench, id).await.payment.unwrap().status, PaymentStatus::Refunding);
+    learn(&bench, "1", "evt_late", vec![learned(whole, RefundFact::Failed)]).await.unwrap();
+    let story = story(&bench, id).await;
+    assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Attention, 1));
+}
+
 pub(crate) async fn a_refund_found_at_stripe_is_taken_over_once(bench: Bench) {
     let id = paid_payment(&bench, "1").await;
     for (event, fact) in

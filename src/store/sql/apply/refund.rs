@@ -148,7 +148,7 @@ impl Scope {
             conn.prepare_cached(SUMS)?.query_row([payment.id.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?;
         if settled >= payment.amount.minor {
             self.learn(conn, PaymentFact::Refunded)
-        } else if held >= payment.amount.minor && newest == RefundStatus::Pending {
+        } else if held >= payment.amount.minor {
             self.learn(conn, PaymentFact::RefundAccepted)
         } else if !newest.holds_money() {
             self.learn(conn, PaymentFact::RefundFailed)
