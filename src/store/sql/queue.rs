@@ -23,9 +23,9 @@ use crate::store::sql::{Backend, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
 
 const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
-     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT ?2";
+     AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT ?2";
 const DUE_RUN: &str = "SELECT id FROM runs WHERE id = ?1 AND (due_at <= ?2 OR state = 'queued') \
-     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow')";
+     AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow)";
 const CLAIM: &str =
     "UPDATE runs SET state = 'running', owner = ?1, due_at = ?2, token = token + 1, stalls = stalls + 1 WHERE id IN";
 const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
@@ -53,7 +53,7 @@ const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < 
      + (SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.state = 'succeeded' AND r.finished_at < ?1) \
      + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
-     AND workflow NOT IN (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
+     AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT 1";
 const PUT_BACK: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = CASE WHEN stalls > 0 THEN stalls - 1 ELSE 0 END WHERE id = ?1";
 
 #[async_trait]

@@ -12,8 +12,8 @@ use crate::store::status::{CaseCount, FailingStep, SourceStatus, Status};
 const HOUR: i64 = 3_600_000;
 
 const MODE: &str = "SELECT value FROM meta WHERE key = 'mode'";
-const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND workflow NOT IN \
-     (SELECT name FROM pauses WHERE kind = 'workflow') ORDER BY due_at LIMIT 1";
+const OLDEST: &str = "SELECT due_at FROM runs WHERE due_at <= ?1 AND state = 'queued' AND NOT EXISTS \
+     (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT 1";
 /// A row has its bytes beside it: each costs a page of the file.
 const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), max(received_at), count(*) \
      FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT ?2) AS newest GROUP BY source";
