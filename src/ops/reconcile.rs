@@ -200,11 +200,7 @@ impl Comparison<'_> {
             let uid = &booking.facts.uid;
             let stands = match calendar.status.get(uid) {
                 Some(status) => is_live(status),
-                None => match cal.booking(uid).await {
-                    Ok(booking) => is_live(&booking.status),
-                    Err(error) if error.failure.status == Some(404) => false,
-                    Err(error) => return Err(error.into()),
-                },
+                None => cal.booking(uid).await?.is_some_and(|booking| booking["status"].as_str().is_some_and(is_live)),
             };
             if stands && !live.contains(uid) {
                 live.push(uid.clone());

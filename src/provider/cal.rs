@@ -174,12 +174,14 @@ impl Cal {
         Err(call.unreadable("the list of bookings does not end"))
     }
 
-    /// A booking, whatever its status.
-    pub async fn booking(&self, uid: &str) -> Result<CalBooking, Error> {
+    /// A booking as it is, whatever its status; none if Cal.com has none of this uid.
+    pub async fn booking(&self, uid: &str) -> Result<Option<serde_json::Value>, Error> {
         let call = Call::read(ProviderName::Cal, "bookings.get");
-        let envelope: Envelope<CalBooking> =
-            parse(call, &self.client.send(self.draft(call, Method::GET, &["bookings", uid])).await?)?;
-        Ok(envelope.data)
+        let answer = match self.client.send(self.draft(call, Method::GET, &["bookings", uid])).await {
+            Err(error) if error.failure.status == Some(404) => return Ok(None),
+            answer => answer?,
+        };
+        Ok(Some(parse::<Envelope<serde_json::Value>>(call, &answer)?.data))
     }
 
     /// A page of the bookings that begin within a span, whatever their status, as they are.

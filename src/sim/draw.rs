@@ -43,12 +43,18 @@ impl Script {
             let near = bought.get(chance.index(bought.len())).copied().unwrap_or(0);
             items.extend(chance.fault(near, calm_at));
         }
+        if seed >= MOVED_AGAIN {
+            items.extend(Chance::of(seed ^ MOVED_AGAIN).second_moves(&items));
+        }
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));
         // What comes of a purchase at once comes after it.
         items.sort_by_key(|item| (item.at, !matches!(item.act, Act::Buy(_))));
         Self { seed, calm_at, weather: scope.weather, processes: 2, sweep: chance.sweep(scope.weather), items }
     }
 }
+
+/// From this seed on some sessions are moved twice; those before are to stay what they were.
+const MOVED_AGAIN: u64 = 20_000;
 
 /// A provider that is stopped for a while.
 const PAUSE: Command = Command::PauseProvider { millis: 30 * MINUTE };
@@ -161,6 +167,12 @@ impl Chance {
                 order(if soon { self.below(MINUTE) } else { self.below(DAY) }, command);
             }
         }
+    }
+
+    fn second_moves(&self, items: &[Item]) -> Vec<Item> {
+        let moves = items.iter().filter(|item| matches!(item.act, Act::Happen(_, Deed::Rescheduled)));
+        let again = moves.filter(|_| self.percent(40));
+        again.map(|item| Item { at: item.at + self.between(MINUTE, DAY), act: item.act.clone() }).collect()
     }
 
     fn fault(&self, near: u64, calm_at: u64) -> Option<Item> {

@@ -12,7 +12,7 @@ use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::{cal, stripe};
-use crate::model::booking::BookingStatus;
+use crate::model::booking::{Booking, BookingStatus};
 use crate::model::event::{Source, Via};
 use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
@@ -30,6 +30,8 @@ const OVERLAP: Duration = Duration::from_secs(15 * 60);
 /// Sessions that are looked at in the calendar: from those just over to those booked far ahead.
 const PAST: Duration = Duration::from_secs(2 * 24 * 3600);
 const AHEAD: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How often one session is moved at most, as far as that is looked into.
+const MOST_MOVES: usize = 20;
 
 /// What one page brought.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,7 +94,7 @@ impl Means {
         let mut pulled =
             Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
-            if let Some(event) = self.news_of(booking, &found.bookings).await? {
+            for event in self.news_of(booking, &found.bookings).await? {
                 let body = serde_json::to_vec(&event).unwrap_or_default();
                 let plan = cal::plan(Bytes::from(body), Via::Backfill, self.live, now);
                 let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
@@ -103,42 +105,79 @@ impl Means {
         Ok(pulled)
     }
 
-    /// The webhook that would have told of this booking; none if it is known to stand as it does. `listed` is what it was listed with:
-    /// of what it took the place of, the time tells whose it is.
-    async fn news_of(&self, booking: &Value, listed: &[Value]) -> Result<Option<Value>, Failure> {
-        let Some(uid) = booking["uid"].as_str() else { return Ok(None) };
-        let known = self.store.booking(uid).await;
-        let known = known.map_err(|error| Failure::transient(error.code(), error.to_string()))?;
+    /// The webhooks that would have told of this booking, oldest first; none if it is known to stand as it does. `listed` is what it
+    /// was listed with.
+    async fn news_of(&self, booking: &Value, listed: &[Value]) -> Result<Vec<Value>, Failure> {
+        let Some(uid) = booking["uid"].as_str() else { return Ok(Vec::new()) };
         let (kind, status) = match booking["status"].as_str() {
-            Some("accepted") if booking["rescheduledFromUid"].is_string() => {
-                ("BOOKING_RESCHEDULED", BookingStatus::Accepted)
-            }
             Some("accepted") => ("BOOKING_CREATED", BookingStatus::Accepted),
             // Nobody called it off: the one that took its place tells of both.
-            Some("cancelled") if booking["rescheduledToUid"].is_string() => return Ok(None),
+            Some("cancelled") if booking["rescheduledToUid"].is_string() => return Ok(Vec::new()),
             Some("cancelled") => ("BOOKING_CANCELLED", BookingStatus::Cancelled),
             Some("rejected") => ("BOOKING_REJECTED", BookingStatus::Rejected),
             Some("pending") => ("BOOKING_REQUESTED", BookingStatus::Pending),
-            _ => return Ok(None),
+            _ => return Ok(Vec::new()),
         };
-        if known.is_some_and(|known| known.facts.status.learn(status) == known.facts.status) {
-            return Ok(None);
+        let known = self.known(uid).await?;
+        if known.as_ref().is_some_and(|known| known.facts.status.learn(status) == known.facts.status) {
+            return Ok(Vec::new());
         }
-        let host = &booking["hosts"][0];
-        let previous =
-            listed.iter().find(|other| other["uid"] == booking["rescheduledFromUid"]).unwrap_or(&Value::Null);
-        Ok(Some(json!({
-            "triggerEvent": kind,
-            "createdAt": booking["updatedAt"],
-            "payload": {
-                "uid": uid, "bookingId": booking["id"], "title": booking["title"], "startTime": booking["start"],
-                "endTime": booking["end"], "eventTypeId": booking["eventTypeId"], "metadata": booking["metadata"],
-                "organizer": host, "attendees": booking["attendees"], "rescheduleUid": booking["rescheduledFromUid"],
-                "rescheduleStartTime": previous["start"], "rescheduleEndTime": previous["end"],
-                "cancelledBy": booking["cancelledByEmail"], "cancellationReason": booking["cancellationReason"],
-            },
-        })))
+        let is_accepted = status == BookingStatus::Accepted;
+        let mut line = Vec::new();
+        if is_accepted || known.is_none() {
+            line = self.predecessors(booking, listed).await?;
+        }
+        // One that is only asked for, or was never agreed to, has moved nothing yet.
+        if is_accepted || status == BookingStatus::Cancelled {
+            line.push(booking.clone());
+        }
+        let pairs = line.iter().zip(line.iter().skip(1));
+        let mut news: Vec<Value> =
+            pairs.map(|(previous, next)| webhook("BOOKING_RESCHEDULED", next, previous)).collect();
+        if !is_accepted || news.is_empty() {
+            news.push(webhook(kind, booking, &Value::Null));
+        }
+        Ok(news)
     }
+
+    async fn known(&self, uid: &str) -> Result<Option<Booking>, Failure> {
+        self.store.booking(uid).await.map_err(|error| Failure::transient(error.code(), error.to_string()))
+    }
+
+    /// What a booking took the place of, one after the other, oldest first, back to one that is known here: the time of the first tells
+    /// whose they are. They may be on another page, or over for long.
+    async fn predecessors(&self, booking: &Value, listed: &[Value]) -> Result<Vec<Value>, Failure> {
+        let (mut line, mut of) = (Vec::new(), booking.clone());
+        while let Some(uid) = of["rescheduledFromUid"].as_str().filter(|_| line.len() < MOST_MOVES) {
+            let known = self.known(uid).await?.is_some();
+            let found = match listed.iter().find(|other| other["uid"] == uid) {
+                Some(found) => Some(found.clone()),
+                None => self.providers.cal.booking(uid).await?,
+            };
+            // Cal.com may have dropped it: its uid is known all the same.
+            of = found.unwrap_or_else(|| json!({ "uid": uid }));
+            line.insert(0, of.clone());
+            if known {
+                break;
+            }
+        }
+        Ok(line)
+    }
+}
+
+/// What Cal.com would have sent of a booking that it lists.
+fn webhook(kind: &str, booking: &Value, previous: &Value) -> Value {
+    json!({
+        "triggerEvent": kind,
+        "createdAt": booking["updatedAt"],
+        "payload": {
+            "uid": booking["uid"], "bookingId": booking["id"], "title": booking["title"], "startTime": booking["start"],
+            "endTime": booking["end"], "eventTypeId": booking["eventTypeId"], "metadata": booking["metadata"],
+            "organizer": booking["hosts"][0], "attendees": booking["attendees"], "rescheduleUid": booking["rescheduledFromUid"],
+            "rescheduleStartTime": previous["start"], "rescheduleEndTime": previous["end"],
+            "cancelledBy": booking["cancelledByEmail"], "cancellationReason": booking["cancellationReason"],
+        },
+    })
 }
 
 /// Reads Stripe's events since it was last complete.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use discuno::model::booking::BookingStatus;
 use discuno::model::event::Source;
 use discuno::model::id::EventId;
 use discuno::model::payment::PaymentStatus;
@@ -113,6 +114,39 @@ async fn with_a_third_of_the_webhooks_lost_the_end_is_the_same() {
         }
     }
     assert_eq!(ends[0], ends[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_moved_twice_unheard_is_followed_from_one_place_to_the_next() {
+    let world = scheduled().await;
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    world.settle().await;
+    let first = world.ledger().cal.bookings.remove(0).uid;
+    let hour = |day: &str, hour: u32| json!(format!("{day}T{hour:02}:00:00Z"));
+    // Where it was meanwhile is too far ahead to be listed, and what never was there cannot be read.
+    for (from, to, day) in [
+        (first.as_str(), "uid-far", "2027-06-01"),
+        ("uid-far", "uid-near", "2026-11-12"),
+        ("uid-gone", "uid-other", "2026-11-13"),
+    ] {
+        let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!(to));
+        let moved =
+            moved.set("rescheduleUid", json!(from)).set("startTime", hour(day, 10)).set("endTime", hour(day, 11));
+        let number = u64::try_from(to.len()).unwrap() + 91_900;
+        world.sandbox.observe(&moved.set("metadata", json!({})).set("bookingId", json!(number)).body());
+    }
+    world.pass(HOUR * 2).await;
+    let story = world.story().await;
+    let known: Vec<_> = story.bookings.iter().map(|one| (one.facts.uid.as_str(), one.facts.status)).collect();
+    let expected = [
+        (first.as_str(), BookingStatus::Cancelled),
+        ("uid-far", BookingStatus::Cancelled),
+        ("uid-near", BookingStatus::Accepted),
+    ];
+    assert_eq!(known, expected);
+    assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Booked, 0));
+    assert_eq!(in_state(&world, "backfill-cal", "failed"), 0);
 }
 
 #[tokio::test(start_paused = true)]
