@@ -19,9 +19,10 @@ const ENDLESS: [&str; 3] = ["compose", "gather", "start-next"];
 
 /// A database is looked over page by page in one history of so many.
 const LOOKED_OVER: u64 = 16;
-/// What an empty database takes, and what one event may bring with it.
+/// What an empty database takes, what one event may bring with it, and what the schedules keep of each hour.
 const EMPTY: u64 = 1 << 19;
 const EACH_EVENT: u64 = 1 << 16;
+const EACH_HOUR: u64 = 1 << 10;
 
 /// I13: no step is tried more often than any policy allows; nor, if it is `patient`, sooner than its provider asked.
 pub(super) fn tries(run: &Run, attempts: &[Attempt], patient: bool, rules: &mut Rules) {
@@ -59,11 +60,16 @@ pub(super) fn silence(order: &Order, story: &Story, alerts: &str, rules: &mut Ru
     }
 }
 
-/// I7, I19: the database is whole, no row points to one that is not there, and it has grown with its events only.
-pub(super) fn database(seed: u64, store: &Sqlite, events: usize, rules: &mut Rules) -> Result<(), Error> {
-    let bytes = store.bytes()?;
-    let most = EMPTY + EACH_EVENT * u64::try_from(events).unwrap_or(u64::MAX);
-    rules.hold("I19", bytes <= most, || format!("{events} events take {bytes} bytes"));
+/// I7, I19: the database is whole, no row points to one that is not there, and it has grown with its events and with time only.
+pub(super) fn database(
+    seed: u64,
+    store: &Sqlite,
+    (events, elapsed): (usize, Duration),
+    rules: &mut Rules,
+) -> Result<(), Error> {
+    let (bytes, hours) = (store.bytes()?, elapsed.as_secs() / 3600);
+    let most = EMPTY + EACH_EVENT * u64::try_from(events).unwrap_or(u64::MAX) + EACH_HOUR * hours;
+    rules.hold("I19", bytes <= most, || format!("{events} events in {hours} hours take {bytes} bytes"));
     if seed.is_multiple_of(LOOKED_OVER) {
         for damage in store.damage()? {
             rules.hold("I7", false, || damage);

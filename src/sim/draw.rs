@@ -9,6 +9,7 @@ use crate::sim::round::Turn;
 use crate::sim::script::{
     Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Scope, Script, Sweep, Weather,
 };
+use crate::workflow::backfill::FIRST_TIME;
 
 impl Script {
     /// What this seed stands for.
@@ -49,7 +50,10 @@ impl Script {
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));
         // What comes of a purchase at once comes after it.
         items.sort_by_key(|item| (item.at, !matches!(item.act, Act::Buy(_))));
-        Self { seed, calm_at, weather: scope.weather, processes: 2, sweep: chance.sweep(scope.weather), items }
+        let mut sweep = chance.sweep(scope.weather);
+        // What was lost longer ago than that is not looked for by schedules that begin with the calm.
+        sweep.schedules |= Duration::from_hours(scope.hours.into()) > FIRST_TIME;
+        Self { seed, calm_at, weather: scope.weather, processes: 2, sweep, items }
     }
 }
 

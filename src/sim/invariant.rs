@@ -23,7 +23,7 @@ use crate::store::{Story, Subject};
 use crate::workflow::transfer;
 
 /// More than any history makes.
-const ALL: u32 = 100_000;
+pub(super) const ALL: u32 = 100_000;
 
 /// Holds everything against everything.
 pub(super) async fn check(world: &World) {
@@ -94,7 +94,7 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
     }
     requests(theirs, &mut rules);
     if let Some(database) = &world.database {
-        bounds::database(world.script.seed, database, kept.len(), &mut rules)?;
+        bounds::database(world.script.seed, database, (kept.len(), world.elapsed()), &mut rules)?;
     }
     Ok(rules.0)
 }
@@ -194,7 +194,8 @@ impl Matter<'_> {
     /// M9, I10.
     fn shares(&self, rules: &mut Rules) {
         let ours = self.theirs.stripe.transfers.iter().filter(|transfer| {
-            transfer.metadata.get("discunoTransfer").is_some_and(|mark| mark.starts_with(&self.order.intent))
+            let mark = transfer.metadata.get("discunoTransfer").and_then(|mark| mark.split('/').next());
+            mark == Some(&self.order.intent)
         });
         let mut made = 0;
         let mut runs = self.story.runs.iter().filter(|(run, _)| run.workflow == transfer::NAME);

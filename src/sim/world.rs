@@ -537,7 +537,7 @@ impl World {
     /// Lets time pass until nothing moves any more but what waits on purpose.
     async fn settle(&mut self) {
         // What was lost has been fetched within two hours; then the schedules have shown what they can.
-        let mut at = self.elapsed() + 2 * 3_600_000 + 15 * 60_000;
+        let mut at = millis(self.elapsed()) + 2 * 3_600_000 + 15 * 60_000;
         self.pass_until(at).await;
         if !self.script.sweep.schedules {
             for workflow in ["backfill-stripe", "backfill-cal", "daily-summary", "prune"] {
@@ -546,10 +546,10 @@ impl World {
         }
         let last = self.orders.iter().map(|order| order.start.0 - BEGINNING.0).max().unwrap_or(0);
         let last = u64::try_from(last).unwrap_or(0);
-        let shares = u64::try_from(self.config.dispute_period.as_millis()).unwrap_or(0) + 26 * 3_600_000;
+        let shares = millis(self.config.dispute_period) + 26 * 3_600_000;
         at = at.max(last + shares);
         self.pass_until(at).await;
-        let end = at + u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
+        let end = at + millis(LONGEST);
         while self.hub.broken().is_none() {
             let Some(due) = self.busy().await else { return };
             if at >= end {
@@ -561,17 +561,22 @@ impl World {
         }
     }
 
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.hub.now().since(BEGINNING).as_millis()).unwrap_or(u64::MAX)
+    pub(super) fn elapsed(&self) -> Duration {
+        self.hub.now().since(BEGINNING)
     }
 
     /// When the next run is due that does not wait on purpose.
     async fn busy(&self) -> Option<Timestamp> {
         let unfinished = vec![RunState::Queued.as_str().to_owned(), RunState::Running.as_str().to_owned()];
-        let runs = self.store.runs(Filter { status: unfinished, ..Filter::newest(500) }).await.unwrap_or_default();
+        let runs =
+            self.store.runs(Filter { status: unfinished, ..Filter::newest(invariant::ALL) }).await.unwrap_or_default();
         let runs = runs.into_iter().map(|line| line.run);
         runs.filter(|run| !WAITS_ON_PURPOSE.contains(&run.workflow.as_str())).filter_map(|run| run.due_at).min()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn scheduled(workflow: &str) -> Pausable {

@@ -24,7 +24,7 @@ use crate::workflow::Means;
 use crate::workflow::schedule::{BACKFILL_CAL, BACKFILL_STRIPE, Slot};
 
 /// How far back a source is read that was never complete: Stripe lists thirty days.
-const FIRST_TIME: Duration = Duration::from_secs(48 * 3600);
+pub const FIRST_TIME: Duration = Duration::from_secs(48 * 3600);
 /// How much is read again, for what appears late in the list.
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
 /// Sessions that are looked at in the calendar: from those just over to those booked far ahead.

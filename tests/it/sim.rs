@@ -58,6 +58,15 @@ fn no_history_breaks_a_rule_whatever_the_weather() {
 }
 
 #[test]
+fn longer_and_fuller_histories_break_no_rule_either() {
+    for (payments, hours, seeds) in [(3, 120, 40), (2, 1000, 4), (200, 1, 2)] {
+        let scope = Scope { payments, hours, ..Scope::default() };
+        let tally = Campaign { first: 7, seeds: Some(seeds), time: None, scope, threads: 2 }.run();
+        assert_eq!((tally.failed, tally.seeds), (None, seeds), "{payments} payments in {hours} hours");
+    }
+}
+
+#[test]
 fn what_is_lost_while_a_clock_is_ahead_is_fetched_all_the_same() {
     let hour = 3_600_000;
     let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 3 * hour };
