@@ -51,7 +51,7 @@ words! {
         Succeeded => "succeeded",
         /// Stripe refused it, or says it failed later.
         Failed => "failed",
-        /// Stripe says it was withdrawn.
+        /// It was withdrawn: Stripe says so, or was never asked.
         Canceled => "canceled",
     }
 }

@@ -13,7 +13,7 @@ use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::RefundStatus;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
-use crate::provider::cal::Cal;
+use crate::provider::cal::{Cal, CalBooking};
 use crate::provider::stripe::{PaymentIntent, Stripe};
 use crate::provider::{self, Providers};
 use crate::store::filter::Filter;
@@ -200,7 +200,7 @@ impl Comparison<'_> {
             let uid = &booking.facts.uid;
             let stands = match calendar.status.get(uid) {
                 Some(status) => is_live(status),
-                None => cal.booking(uid).await?.is_some_and(|booking| booking["status"].as_str().is_some_and(is_live)),
+                None => cal.booking::<CalBooking>(uid).await?.is_some_and(|booking| is_live(&booking.status)),
             };
             if stands && !live.contains(uid) {
                 live.push(uid.clone());

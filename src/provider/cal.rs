@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use url::Url;
@@ -71,6 +72,9 @@ pub struct CalBooking {
     /// What it was made with.
     #[serde(default)]
     pub metadata: BTreeMap<String, serde_json::Value>,
+    /// What took its place.
+    #[serde(default, rename = "rescheduledToUid")]
+    pub moved_to: Option<String>,
 }
 
 /// Who hosts a booking.
@@ -175,13 +179,13 @@ impl Cal {
     }
 
     /// A booking as it is, whatever its status; none if Cal.com has none of this uid.
-    pub async fn booking(&self, uid: &str) -> Result<Option<serde_json::Value>, Error> {
+    pub async fn booking<T: DeserializeOwned>(&self, uid: &str) -> Result<Option<T>, Error> {
         let call = Call::read(ProviderName::Cal, "bookings.get");
         let answer = match self.client.send(self.draft(call, Method::GET, &["bookings", uid])).await {
             Err(error) if error.failure.status == Some(404) => return Ok(None),
             answer => answer?,
         };
-        Ok(Some(parse::<Envelope<serde_json::Value>>(call, &answer)?.data))
+        Ok(Some(parse::<Envelope<T>>(call, &answer)?.data))
     }
 
     /// A page of the bookings that begin within a span, whatever their status, as they are.

@@ -21,6 +21,7 @@ use crate::provider::stripe::EventQuery;
 use crate::store::change::{Change, Plan};
 use crate::store::error::Error;
 use crate::workflow::Means;
+use crate::workflow::booking::MOST_MOVES;
 use crate::workflow::schedule::{BACKFILL_CAL, BACKFILL_STRIPE, Slot};
 
 /// How far back a source is read that was never complete: Stripe lists thirty days.
@@ -30,8 +31,6 @@ const OVERLAP: Duration = Duration::from_secs(15 * 60);
 /// Sessions that are looked at in the calendar: from those just over to those booked far ahead.
 const PAST: Duration = Duration::from_secs(2 * 24 * 3600);
 const AHEAD: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How often one session is moved at most, as far as that is looked into.
-const MOST_MOVES: usize = 20;
 
 /// What one page brought.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -11,9 +11,18 @@ use crate::provider::cal::{Cal, CalBooking, NewBooking as Wanted};
 
 /// The metadata key by which a booking of ours is found again.
 const PAYMENT: &str = "paymentId";
+/// How often one session is moved at most, as far as that is looked into.
+pub(super) const MOST_MOVES: usize = 20;
+
+/// A booking that stands.
+pub(super) struct Standing {
+    pub(super) booking: NewBooking,
+    /// What it took the place of, oldest first: the first was made for the order.
+    pub(super) before: Vec<NewBooking>,
+}
 
 /// The live booking of this order, if Cal.com has one.
-pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<NewBooking>, Failure> {
+pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<Standing>, Failure> {
     if is_out(Mutant::BookingLookUp) {
         return Ok(None);
     }
@@ -21,13 +30,34 @@ pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<NewBookin
     let ours = |booking: &CalBooking| {
         booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
     };
-    Ok(found.into_iter().filter(ours).map(|booking| facts(booking, order)).find(|booking| booking.status.is_live()))
+    for first in found.into_iter().filter(ours) {
+        let standing = follow(cal, order, first).await?;
+        if standing.booking.status.is_live() {
+            return Ok(Some(standing));
+        }
+    }
+    Ok(None)
+}
+
+/// A booking, or what it was moved to.
+async fn follow(cal: &Cal, order: &Checkout, first: CalBooking) -> Result<Standing, Failure> {
+    let mut next = first.moved_to.clone();
+    let (mut booking, mut before) = (facts(first, order), Vec::new());
+    while let Some(uid) = next.take()
+        && before.len() < MOST_MOVES
+        && let Some(moved) = cal.booking::<CalBooking>(&uid).await?
+    {
+        next.clone_from(&moved.moved_to);
+        let replaces = Some(booking.uid.clone());
+        before.push(std::mem::replace(&mut booking, NewBooking { replaces, ..facts(moved, order) }));
+    }
+    Ok(Standing { booking, before })
 }
 
 /// Books, or adopts the booking that an earlier try made. `fresh` says that there was certainly no earlier try.
-pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timestamp) -> Result<NewBooking, Failure> {
-    if !fresh && let Some(booking) = find(cal, order).await? {
-        return Ok(booking);
+pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timestamp) -> Result<Standing, Failure> {
+    if !fresh && let Some(standing) = find(cal, order).await? {
+        return Ok(standing);
     }
     if order.start <= now {
         return Err(Failure::permanent("in_the_past", "the session's start has passed"));
@@ -47,7 +77,7 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
         made = cal.create_booking(&wanted, false).await;
     }
     match made {
-        Ok(booking) => Ok(facts(booking, order)),
+        Ok(booking) => Ok(Standing { booking: facts(booking, order), before: Vec::new() }),
         // The slot may be taken by our own earlier try.
         Err(error) if error.code() == "slot_taken" => find(cal, order).await?.ok_or_else(|| error.into()),
         Err(error) => Err(error.into()),

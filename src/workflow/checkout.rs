@@ -10,11 +10,13 @@ use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::RefundId;
 use crate::model::payment::{PaymentFact, PaymentStatus};
-use crate::model::refund::{RefundOrigin, RefundStatus};
+use crate::model::refund::{RefundFact, RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewRun, RefundIntent};
+use crate::workflow::booking::Standing;
 use crate::workflow::{Means, booking, letter, refund, settle, track, transfer};
 
 /// What was paid longer ago may have been carried out by a database that was lost, or put back since.
@@ -115,9 +117,8 @@ impl ProcessCheckout {
             .step("create-calcom-booking", Policy::DEFAULT, async |step| {
                 self.check_not_refunded(&step).await?;
                 let fresh = step.fresh && step.now().since(order.paid_at) < JUST_NOW;
-                let booking = booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?;
-                self.booked(&step, order, &booking);
-                Ok(booking)
+                let standing = booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?;
+                self.booked(&step, order, standing).await
             })
             .await;
         let failure = match booked {
@@ -132,22 +133,34 @@ impl ProcessCheckout {
         // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read.
         let found = ctx
             .step("find-lost-booking", Policy::MONEY, async |step| {
-                let found = booking::find(&self.0.providers.cal, order).await?;
-                if let Some(booking) = &found {
-                    self.booked(&step, order, booking);
+                match booking::find(&self.0.providers.cal, order).await? {
+                    Some(standing) => self.booked(&step, order, standing).await.map(Some),
+                    None => Ok(None),
                 }
-                Ok(found)
             })
             .await?;
         Ok(found.ok_or(failure))
     }
 
-    fn booked(&self, step: &Step<'_>, order: &Checkout, booking: &NewBooking) {
+    /// Records what stands. What an earlier try wanted to pay back, and never asked for, is not wanted any more.
+    async fn booked(&self, step: &Step<'_>, order: &Checkout, standing: Standing) -> Result<NewBooking, Failure> {
+        if !step.fresh {
+            let read = self.0.payment_story(step.payment()?).await;
+            let (_, story) = read.map_err(|error| step.store_failure(error))?;
+            let wishes = story
+                .refunds
+                .into_iter()
+                .filter(|refund| refund.status == RefundStatus::Intended && refund.origin == RefundOrigin::Workflow);
+            wishes.for_each(|refund| step.also(withdrawn(refund.id)));
+        }
+        let Standing { booking, before } = standing;
+        before.into_iter().for_each(|moved| step.also(Change::Booking(moved)));
         step.also(Change::Booking(booking.clone()));
         step.also(Change::Learn(PaymentFact::Booked));
-        if let Some(run) = transfer::start(order, booking, self.0.dispute_period) {
+        if let Some(run) = transfer::start(order, &booking, self.0.dispute_period) {
             step.also(run);
         }
+        Ok(booking)
     }
 
     fn status_after(&self, now: Timestamp, refund: Result<&RefundStatus, &Failure>) -> Vec<Change> {
@@ -183,6 +196,11 @@ fn refund_failed(order: &Checkout, refused: &Failure, failure: &Failure) -> NewC
         ),
         at_risk: Some(order.amount),
     }
+}
+
+fn withdrawn(refund: RefundId) -> Change {
+    let why = Failure::permanent("booked_after_all", "the session was booked after all, and stripe was not asked");
+    Change::RefundLearned { refund, fact: RefundFact::Canceled, stripe_refund_id: None, failure: Some(why) }
 }
 
 fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {

@@ -34,7 +34,13 @@ impl Workflow for SettleCheck {
                 ctx.sleep("wait", BETWEEN).await;
             }
             let found = ctx
-                .step("look-for-booking", Policy::MONEY, async |_| booking::find(&self.0.providers.cal, &order).await)
+                .step("look-for-booking", Policy::MONEY, async |step| {
+                    let found = booking::find(&self.0.providers.cal, &order).await?;
+                    Ok(found.map(|standing| {
+                        standing.before.into_iter().for_each(|moved| step.also(Change::Booking(moved)));
+                        standing.booking
+                    }))
+                })
                 .await?;
             let Some(found) = found.filter(|_| !is_out(Mutant::SettleCheck)) else { continue };
             tracing::warn!(

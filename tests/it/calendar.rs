@@ -6,7 +6,9 @@ use discuno::model::booking::BookingStatus;
 use discuno::model::case::CaseKind;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
+use discuno::model::refund::RefundStatus;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::order::Deed;
 use serde_json::json;
 
 use crate::support::{CalEvent, Event, World};
@@ -305,4 +307,64 @@ async fn a_stranger_who_names_somebody_elses_payment_gets_no_hold_of_it() {
     let story = world.story().await;
     assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
     assert_eq!((story.bookings.len(), story.refunds.len(), story.cases.len()), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_moved_before_its_booking_was_found_stands_for_its_payment() {
+    let world = World::new();
+    let purchase = Event::paid("zoe@example.edu");
+    let fault = |effect, operation| Fault::new(Provider::Cal, effect).on(operation);
+    world.sandbox.inject(fault(Effect::DropAfter, "bookings.create").times(1));
+    world.sandbox.inject(fault(Effect::ErrorBefore { status: 503 }, "bookings.list"));
+    world.send(&purchase).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let first = world.ledger().cal.bookings.remove(0).uid;
+    let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!("uid-new"));
+    let moved = moved.set("rescheduleUid", json!(first)).set("bookingId", json!(91_999));
+    let moved = moved.set("startTime", json!("2026-12-01T10:00:00Z")).set("endTime", json!("2026-12-01T10:30:00Z"));
+    world.sandbox.observe(&moved.body());
+    world.sandbox.clear_faults();
+    world.settle().await;
+    let story = world.story().await;
+    let known: Vec<_> = story.bookings.iter().map(|one| (one.facts.uid.as_str(), one.facts.status)).collect();
+    assert_eq!(known, [(first.as_str(), BookingStatus::Cancelled), ("uid-new", BookingStatus::Accepted)]);
+    assert_eq!((story.payment.unwrap().status, story.refunds.len()), (PaymentStatus::Booked, 0));
+    // What was sent of it all the while tells nothing new.
+    world.send_cal(&created(&purchase)).await;
+    world.send_cal(&moved).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert_eq!((story.bookings.len(), story.cases.len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_that_was_wanted_before_the_session_was_booked_after_all_hides_nothing() {
+    let world = World::with(|config| config.policies.host_no_show = Policy::Refund);
+    let refused = Effect::Refuse {
+        status: 400,
+        code: String::new(),
+        message: "User either already has booking at this time or is not available".to_owned(),
+    };
+    world.sandbox.inject(Fault::new(Provider::Cal, refused).on("bookings.create").times(1));
+    let silent = Fault::new(Provider::Stripe, Effect::DropBefore).on("payment_intents.get");
+    world.sandbox.inject(silent);
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let run = world.runs_of("process-checkout-side-effects").await.remove(0).id;
+    world.operate(Deed::Cancel(run)).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.story().await.refunds[0].status, RefundStatus::Intended);
+    world.sandbox.clear_faults();
+    let from = Some("create-calcom-booking".to_owned());
+    world.operate(Deed::Retry { run, from }).await.unwrap();
+    world.settle().await;
+    let story = world.story().await;
+    let found = (story.payment.unwrap().status, story.refunds[0].status, story.refunds.len());
+    assert_eq!(found, (PaymentStatus::Booked, RefundStatus::Canceled, 1));
+    world.pass(WEEK).await;
+    world.send_cal(&CalEvent::sample("AFTER_HOSTS_CAL_VIDEO_NO_SHOW").about(&purchase)).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+    world.assert_money_is_right("wanted before").await;
 }
