@@ -46,6 +46,8 @@ words! {
         CaseAlert => "case-alert",
         /// A refund that fails after it was accepted opens a case.
         LateFailure => "late-failure",
+        /// Who has money back while the mentor keeps the share has a case opened.
+        ShareCase => "share-case",
         /// A refund of a part is not the refund of the whole.
         PartIsNotWhole => "part-is-not-whole",
     }

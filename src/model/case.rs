@@ -17,7 +17,7 @@ words! {
         BookingUnclear => "booking_unclear",
         /// The session was not booked and the money could not be paid back.
         RefundFailed => "refund_failed",
-        /// The customer has the money back and the mentor's share could not be taken back.
+        /// The customer has money back of which the mentor still has the share.
         TransferNotReversed => "transfer_not_reversed",
         /// A live booking exists for a payment that was paid back.
         BookingAfterRefund => "booking_after_refund",

@@ -125,7 +125,7 @@ async fn share(stripe: &Stripe, intent: &str, story: &Story, amount: Money, refu
             let mentor = transfer.destination.as_deref().unwrap_or("the mentor");
             format!("went to {mentor} with the charge: taken back in proportion")
         }
-        (None, true) => "was moved; it is not taken back".to_owned(),
+        (None, true) => "was moved; this does not take it back, and a case asks for it".to_owned(),
         (None, false) => "has not moved; it is not transferred once all is refunded".to_owned(),
     })
 }

@@ -1,12 +1,13 @@
 //! What requests have brought about since somebody last looked: what the providers would send webhooks about.
 
-use crate::sandbox::ledger::{Booking, PaymentIntent, Refund};
+use crate::sandbox::ledger::{Booking, PaymentIntent, Refund, Transfer};
 use crate::sandbox::{Sandbox, lock};
 
 /// How far somebody has looked.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Seen {
     refunds: usize,
+    transfers: usize,
     bookings: usize,
     cancellations: usize,
 }
@@ -16,6 +17,8 @@ pub struct Seen {
 pub enum News {
     /// A refund of this payment was made.
     Refunded(Box<Refund>, Box<PaymentIntent>),
+    /// A share was moved, with its charge or by itself.
+    Transferred(Transfer),
     /// A booking was made.
     Booked(Booking),
     /// A booking was cancelled.
@@ -33,6 +36,10 @@ impl Sandbox {
                 if let Some(intent) = stripe.intent(&refund.payment_intent) {
                     news.push(News::Refunded(Box::new(refund.clone()), Box::new(intent.clone())));
                 }
+            }
+            for transfer in stripe.transfers_after(seen.transfers) {
+                seen.transfers += 1;
+                news.push(News::Transferred(transfer.clone()));
             }
         }
         let cal = lock(&self.0.cal);

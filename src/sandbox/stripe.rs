@@ -10,7 +10,7 @@ use crate::model::time::Timestamp;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::call::Call;
 use crate::sandbox::fault::{Effect, Provider};
-use crate::sandbox::ledger::{PaymentIntent, Refund, StripeLedger};
+use crate::sandbox::ledger::{PaymentIntent, Refund, StripeLedger, Transfer};
 use crate::sandbox::log::Log;
 use crate::sandbox::stand_in::{StandIn, Twist};
 use crate::sandbox::stripe_event::Events;
@@ -76,6 +76,11 @@ impl Stripe {
     /// Refunds in the order in which they were made, after the first `skip`.
     pub(super) fn refunds_after(&self, skip: usize) -> impl Iterator<Item = &Refund> {
         self.books.refund_order.iter().skip(skip).filter_map(|id| self.books.refunds.get(id))
+    }
+
+    /// The same of transfers.
+    pub(super) fn transfers_after(&self, skip: usize) -> impl Iterator<Item = &Transfer> {
+        self.books.transfer_order.iter().skip(skip).filter_map(|id| self.books.transfers.get(id))
     }
 
     /// A payment.

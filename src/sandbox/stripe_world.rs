@@ -40,6 +40,8 @@ pub(super) struct Books {
     pub(super) refund_order: Vec<String>,
     pub(super) refunds_of: BTreeMap<String, Vec<String>>,
     pub(super) transfers: BTreeMap<String, Transfer>,
+    /// In the order in which they were made.
+    pub(super) transfer_order: Vec<String>,
     /// Transfers by group and by destination; the two kinds of name never meet.
     pub(super) transfers_of: BTreeMap<String, Vec<String>>,
     pub(super) balance: BTreeMap<String, i64>,
@@ -162,6 +164,7 @@ impl Books {
         for name in [Some(&transfer.destination), transfer.transfer_group.as_ref()].into_iter().flatten() {
             self.transfers_of.entry(name.clone()).or_default().push(transfer.id.clone());
         }
+        self.transfer_order.push(transfer.id.clone());
         self.transfers.insert(transfer.id.clone(), transfer);
     }
 

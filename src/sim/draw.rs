@@ -7,7 +7,8 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Scope, Script, Sweep, Weather,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, RICHER, Scope, Script, Sweep,
+    Weather,
 };
 use crate::workflow::backfill::FIRST_TIME;
 
@@ -44,8 +45,8 @@ impl Script {
             let near = bought.get(chance.index(bought.len())).copied().unwrap_or(0);
             items.extend(chance.fault(near, calm_at));
         }
-        if seed >= MOVED_AGAIN {
-            items.extend(Chance::of(seed ^ MOVED_AGAIN).second_moves(&items));
+        if seed >= RICHER {
+            items.extend(Chance::of(seed ^ RICHER).second_moves(&items));
         }
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));
         // What comes of a purchase at once comes after it.
@@ -56,9 +57,6 @@ impl Script {
         Self { seed, calm_at, weather: scope.weather, processes: 2, sweep, items }
     }
 }
-
-/// From this seed on some sessions are moved twice; those before are to stay what they were.
-const MOVED_AGAIN: u64 = 20_000;
 
 /// A provider that is stopped for a while.
 const PAUSE: Command = Command::PauseProvider { millis: 30 * MINUTE };

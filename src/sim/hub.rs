@@ -17,7 +17,7 @@ use crate::sandbox::news::{News, Seen};
 use crate::sim::coverage::Coverage;
 use crate::sim::purchase::{self, Letter, Sender};
 use crate::sim::report::Violation;
-use crate::sim::script::Blow;
+use crate::sim::script::{Blow, RICHER};
 use crate::store::Shared;
 use crate::store::filter::Filter;
 
@@ -227,6 +227,11 @@ impl Hub {
                     self.note(|| format!("stripe refunds {} of {}: {}", refund.amount, intent.id, refund.status));
                     self.tell(purchase::about_refund("refund.created", &refund, &refund.status, now));
                     self.tell(purchase::about_charge(&intent, now));
+                }
+                News::Transferred(transfer) => {
+                    if self.seed >= RICHER {
+                        self.tell(purchase::about_transfer(&transfer, now));
+                    }
                 }
                 News::Booked(booking) => {
                     let reference = booking.metadata.get("paymentId").map_or("", String::as_str);

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::case::{Case, CaseKind};
 use crate::model::id::EventId;
@@ -11,7 +12,7 @@ use crate::model::refund::RefundOrigin;
 use crate::model::run::RunState;
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
-use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent};
+use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
 use crate::sim::bounds;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
@@ -183,40 +184,58 @@ impl Matter<'_> {
             if given("payment_intent") != self.order.intent || !by_itself(&given("metadata[discunoRefund]")) {
                 continue;
             }
-            let known = |(intent, at, _): &&(String, Timestamp, bool)| {
-                intent == &self.order.intent && at.plus(UNDER_WAY) < exchange.at
+            let before = |at: Timestamp| {
+                self.disputes.iter().rfind(|(intent, since, _)| intent == &self.order.intent && *since < at)
             };
-            let open = self.disputes.iter().rfind(known).is_some_and(|(.., open)| *open);
+            let is_open = |at| before(at).is_some_and(|(.., open)| *open);
+            let open = is_open(exchange.at.minus(UNDER_WAY)) && is_open(exchange.at);
             rules.hold("I12", !open, || format!("{} was asked for while the charge was disputed", exchange.body));
         }
     }
 
-    /// M9, I10.
+    /// M9, I10, I11.
     fn shares(&self, rules: &mut Rules) {
-        let ours = self.theirs.stripe.transfers.iter().filter(|transfer| {
-            let mark = transfer.metadata.get("discunoTransfer").and_then(|mark| mark.split('/').next());
-            mark == Some(&self.order.intent)
-        });
+        let mark = |transfer: &Transfer| transfer.metadata.get("discunoTransfer").cloned().unwrap_or_default();
+        let transfers = self.theirs.stripe.transfers.iter();
+        let ours = transfers.filter(|transfer| mark(transfer).split('/').next() == Some(&self.order.intent));
+        let refunds = self.theirs.stripe.refunds.iter();
+        let refunds: Vec<&Refund> =
+            refunds.filter(|refund| refund.payment_intent == self.order.intent && refund.counts()).collect();
+        let back: i64 = refunds.iter().map(|refund| refund.amount).sum();
         let mut made = 0;
         let mut runs = self.story.runs.iter().filter(|(run, _)| run.workflow == transfer::NAME);
         let at_rest = runs.all(|(run, _)| run.state == RunState::Succeeded);
-        let unclear = |case: &Case| case.kind == CaseKind::TransferBlocked && case.summary.contains("may or may not");
+        let cases = || self.story.cases.iter();
+        let unclear =
+            cases().any(|case| case.kind == CaseKind::TransferBlocked && case.summary.contains("may or may not"));
         for transfer in ours {
             made += 1;
             let known = self.story.transfers.iter().any(|ours| ours.stripe_transfer_id.as_ref() == Some(&transfer.id));
-            rules.hold("I10", known || !at_rest || self.story.cases.iter().any(unclear), || {
+            rules.hold("I10", known || !at_rest || unclear, || {
                 format!("{} was made, and nobody here knows", transfer.id)
             });
-            let back = self.theirs.stripe.refunds.iter().find(|refund| {
-                refund.payment_intent == self.order.intent
-                    && refund.counts()
-                    && refund.created < transfer.created.minus(GRACE)
+            let told = unclear || cases().any(|case| case.kind == CaseKind::TransferNotReversed);
+            let due = transfer.amount * back / self.payment.amount.minor.max(1);
+            rules.hold("I11", transfer.amount_reversed >= due || told, || {
+                format!("{due} of {} is to be taken back from the mentor, and nobody was told", transfer.id)
             });
-            if let Some(refund) = back {
+            // What was asked for before comes all the same, however much later.
+            let asked = self.asked_at(&mark(transfer)).unwrap_or(transfer.created);
+            if let Some(refund) = refunds.iter().find(|refund| refund.created < asked.minus(GRACE)) {
                 rules.hold("M9", false, || format!("{} was made after {} was paid back", transfer.id, refund.id));
             }
         }
         rules.hold("M9", made <= 1, || format!("the share of {} was moved {made} times", self.order.intent));
+    }
+
+    /// When a transfer was asked for that Stripe took its time for.
+    fn asked_at(&self, mark: &str) -> Option<Timestamp> {
+        self.theirs.stripe.requests.iter().find_map(|exchange| match exchange.effect {
+            Some(Effect::Slow { millis }) if given(exchange, "metadata[discunoTransfer]").as_deref() == Some(mark) => {
+                Some(exchange.at.minus(Duration::from_millis(millis)))
+            }
+            _ => None,
+        })
     }
 
     /// I21: compensation is never decided while Cal.com holds a booking that a look before it could have seen.
@@ -257,10 +276,10 @@ impl Matter<'_> {
 }
 
 /// Between a look at a charge and the arrival of what was asked for on it.
-const UNDER_WAY: std::time::Duration = std::time::Duration::from_secs(30);
+const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// Between a look and what is done on it.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 fn asks_for(exchange: &Exchange, email: &str) -> bool {
     let Some((_, query)) = exchange.path.split_once('?') else { return false };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::time::Timestamp;
-use crate::sandbox::ledger::{Booking, PaymentIntent, Refund};
+use crate::sandbox::ledger::{Booking, PaymentIntent, Refund, Transfer};
 use crate::sim::script::{Paid, Purchase};
 
 /// What every session costs, in minor units.
@@ -191,6 +191,16 @@ pub(super) fn about_refund(kind: &str, refund: &Refund, status: &str, at: Timest
         "created": refund.created.as_secs(),
     });
     stripe(format!("evt_{kind}_{status}_{}", refund.id), kind, at, object)
+}
+
+/// What Stripe tells of a share that was moved.
+pub(super) fn about_transfer(transfer: &Transfer, at: Timestamp) -> Letter {
+    let object = json!({
+        "id": transfer.id, "object": "transfer", "amount": transfer.amount, "currency": transfer.currency,
+        "amount_reversed": transfer.amount_reversed, "destination": transfer.destination,
+        "transfer_group": transfer.transfer_group, "metadata": transfer.metadata, "created": transfer.created.as_secs(),
+    });
+    stripe(format!("evt_{}", transfer.id), "transfer.created", at, object)
 }
 
 /// What Stripe tells of a charge of which something was paid back.

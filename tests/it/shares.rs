@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use discuno::model::case::CaseKind;
+use discuno::model::case::{CaseKind, CaseStatus};
+use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::model::transfer::TransferStatus;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
@@ -132,4 +133,40 @@ async fn what_cannot_be_moved_for_a_month_is_a_case() {
     let story = world.story().await;
     assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::TransferBlocked));
     assert!(moved(&world).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_was_moved_is_asked_back_once_the_customer_has_the_money_back() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    world.send(&purchase).await;
+    world.settle_share().await;
+    assert_eq!(outcome(&world).await, "transferred");
+    let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();
+    let told = |id: &str, kind: &str, object: serde_json::Value| {
+        Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_795_000_000, "data": {"object": object}}))
+    };
+    let refund = |id: &str, amount: i64| {
+        let object = json!({"id": id, "amount": amount, "currency": "usd", "status": "succeeded",
+            "payment_intent": intent, "metadata": {}});
+        told(&format!("evt_{id}"), "refund.created", object)
+    };
+    for (id, amount, open) in [("re_part", 2000, 1700), ("re_rest", 3000, 4250)] {
+        world.send(&refund(id, amount)).await;
+        world.settle().await;
+        let story = world.story().await;
+        let mut cases = story.cases.iter().filter(|case| case.status == CaseStatus::Open);
+        let (case, other) = (cases.next().unwrap(), cases.next());
+        assert_eq!((case.kind, other.is_none()), (CaseKind::TransferNotReversed, true));
+        assert_eq!(case.at_risk.map(|money| money.minor), Some(open));
+        assert!(case.alerted_at.is_some());
+    }
+    let moved = world.ledger().stripe.transfers.remove(0);
+    let back = json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": 4250,
+        "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": moved.metadata});
+    world.send(&told("evt_back", "transfer.reversed", back)).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert!(story.cases.iter().all(|case| case.status == CaseStatus::Closed), "{:?}", story.cases);
+    assert_eq!((story.cases.len(), story.payment.unwrap().status), (2, PaymentStatus::Refunded));
 }

@@ -304,7 +304,8 @@ impl Scope {
                 NewRun::with_input(ALERT_WORKFLOW, format!("case/{}", new.cause), serde_json::json!({ "case": case }));
             self.start(conn, &alert)?;
         }
-        if self.payment.is_some() {
+        // The customer has the money back: what is open is between us and the mentor.
+        if self.payment.is_some() && new.kind != CaseKind::TransferNotReversed {
             self.learn(conn, PaymentFact::CaseOpened)?;
         }
         Ok(())

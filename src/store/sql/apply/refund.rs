@@ -144,18 +144,26 @@ impl Scope {
     /// What the refunds add up to decides where the payment stands.
     fn weigh_refunds(&mut self, conn: &Connection<'_>, newest: RefundStatus) -> Result<(), Error> {
         let payment = self.subject(conn)?;
-        let (settled, held): (i64, i64) =
-            conn.prepare_cached(SUMS)?.query_row([payment.id.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?;
+        let (settled, held) = sums(conn, payment.id)?;
         if settled >= payment.amount.minor {
-            self.learn(conn, PaymentFact::Refunded)
+            self.learn(conn, PaymentFact::Refunded)?;
         } else if held >= payment.amount.minor {
-            self.learn(conn, PaymentFact::RefundAccepted)
+            self.learn(conn, PaymentFact::RefundAccepted)?;
         } else if !newest.holds_money() {
-            self.learn(conn, PaymentFact::RefundFailed)
-        } else {
-            Ok(())
+            self.learn(conn, PaymentFact::RefundFailed)?;
         }
+        self.weigh_share(conn)
     }
+}
+
+/// What Stripe has paid back or accepted to, in minor units.
+pub(super) fn accepted(conn: &Connection<'_>, payment: PaymentId) -> Result<i64, Error> {
+    Ok(sums(conn, payment)?.1)
+}
+
+/// What is back, and with it what is on its way.
+fn sums(conn: &Connection<'_>, payment: PaymentId) -> Result<(i64, i64), Error> {
+    Ok(conn.prepare_cached(SUMS)?.query_row([payment.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?)
 }
 
 /// M8: Stripe had taken it, and it came to nothing after all.

@@ -6,8 +6,9 @@ use crate::model::id::TransferId;
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
+use crate::mutant::{Mutant, is_out};
 use crate::store::error::Error;
-use crate::store::sql::apply::Scope;
+use crate::store::sql::apply::{Scope, refund};
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{ledger, row};
@@ -30,6 +31,12 @@ const SUPERSEDE: &str = "UPDATE transfers SET status = 'failed' WHERE payment_id
 const LIVE: &str = "SELECT reference FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
 const ADOPT: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reversed, reference, \
      stripe_transfer_id, created_at) VALUES (?1, ?2, ?3, ?4, 'stripe', 'made', ?5, ?6, ?7, ?8)";
+
+/// What moved with the charge comes back with its refund; what was moved afterwards, only by hand.
+const MOVED: &str = "SELECT reference, amount, reversed, stripe_transfer_id FROM transfers \
+     WHERE payment_id = ?1 AND status = 'made' AND origin = 'workflow'";
+const CLOSE_OTHERS: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = ?4 \
+     WHERE payment_id = ?1 AND kind = 'transfer_not_reversed' AND status = 'open' AND cause <> ?2";
 
 /// A transfer as Stripe has it.
 pub(super) struct Seen<'a> {
@@ -88,7 +95,7 @@ impl Scope {
             .optional()?;
         if let Some(id) = known {
             conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
-            return Ok(());
+            return self.weigh_share(conn);
         }
         let payment = self.subject(conn)?;
         conn.prepare_cached(SUPERSEDE)?.execute([payment.id.0])?;
@@ -117,5 +124,46 @@ impl Scope {
             self.now.0
         ])?;
         Ok(())
+    }
+
+    /// Whoever pays back takes the mentor's share back in proportion, or a person is told that it is still there.
+    pub(super) fn weigh_share(&mut self, conn: &Connection<'_>) -> Result<(), Error> {
+        let payment = self.subject(conn)?;
+        let moved = conn.prepare_cached(MOVED)?.query_row([payment.id.0], |found| {
+            Ok((found.get::<String>(0)?, found.get::<i64>(1)?, found.get::<i64>(2)?, found.get::<Option<String>>(3)?))
+        });
+        let Some((reference, share, reversed, stripe_id)) = moved.optional()? else { return Ok(()) };
+        let back = refund::accepted(conn, payment.id)?;
+        let due = i128::from(share) * i128::from(back) / i128::from(payment.amount.minor.max(1));
+        let left = i64::try_from(due).unwrap_or(share) - reversed;
+        let cause = format!("transfer_not_reversed/{reference}/{back}");
+        let (settled, why) = if left > 0 {
+            (cause.as_str(), "more was paid back since")
+        } else {
+            ("", "the mentor has given back what was paid back")
+        };
+        conn.prepare_cached(CLOSE_OTHERS)?.execute(params![payment.id.0, settled, self.now.0, why])?;
+        if left <= 0 || is_out(Mutant::ShareCase) {
+            return Ok(());
+        }
+        let money = |minor| Money::new(minor, payment.amount.currency);
+        self.open_case(
+            conn,
+            NewCase {
+                kind: CaseKind::TransferNotReversed,
+                cause,
+                summary: format!(
+                    "the customer has {} back, and {} of the mentor's {} was not taken back",
+                    money(back),
+                    money(left),
+                    money(share)
+                ),
+                detail: format!(
+                    "{}: reverse it by hand in Stripe, or close this if the mentor is to keep it",
+                    stripe_id.as_deref().unwrap_or(&reference)
+                ),
+                at_risk: Some(money(left)),
+            },
+        )
     }
 }
