@@ -13,12 +13,12 @@ use crate::model::run::RunState;
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
-use crate::sim::bounds;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
 use crate::sim::script::Act;
 use crate::sim::world::World;
+use crate::sim::{agreement, bounds};
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
 use crate::workflow::transfer;
@@ -94,6 +94,7 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         Matter { order, payment, story: &story, intent, theirs, disputes: &disputes }.check(&mut rules);
     }
     requests(theirs, &mut rules);
+    agreement::sent_once(theirs, &mut rules);
     if let Some(database) = &world.database {
         bounds::database(world.script.seed, database, (kept.len(), world.elapsed()), &mut rules)?;
     }
@@ -113,13 +114,13 @@ impl Rules {
 }
 
 /// One purchase: what we know of it, and what they do.
-struct Matter<'a> {
-    order: &'a Order,
-    payment: &'a Payment,
-    story: &'a Story,
-    intent: Option<&'a PaymentIntent>,
-    theirs: &'a Ledger,
-    disputes: &'a [(String, Timestamp, bool)],
+pub(super) struct Matter<'a> {
+    pub(super) order: &'a Order,
+    pub(super) payment: &'a Payment,
+    pub(super) story: &'a Story,
+    pub(super) intent: Option<&'a PaymentIntent>,
+    pub(super) theirs: &'a Ledger,
+    pub(super) disputes: &'a [(String, Timestamp, bool)],
 }
 
 impl Matter<'_> {
@@ -128,12 +129,20 @@ impl Matter<'_> {
         self.refunds(rules);
         self.disputes(rules);
         self.shares(rules);
+        self.share_moves(rules);
+        self.calendar(rules);
+        self.letters(rules);
         self.compensation(rules);
         for (run, _) in &self.story.runs {
             let told = self.story.cases.iter().any(|case| case.run == Some(run.id) || is_open(case));
             let silent = run.state == RunState::Failed && run.workflow != "alert" && !told && run.retries == 0;
             rules.hold("I14", !silent || self.settled_by_hand(), || format!("{} failed, and nobody was told", run.id));
         }
+    }
+
+    /// Whether a person knows of it, or has settled it.
+    pub(super) fn is_told(&self) -> bool {
+        self.story.cases.iter().any(|case| is_open(case) || by_hand(case))
     }
 
     fn settled_by_hand(&self) -> bool {
@@ -286,7 +295,7 @@ fn asks_for(exchange: &Exchange, email: &str) -> bool {
     url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "attendeeEmail" && value == email)
 }
 
-fn made_for(booking: &Booking, reference: &str) -> bool {
+pub(super) fn made_for(booking: &Booking, reference: &str) -> bool {
     booking.metadata.get("paymentId").is_some_and(|id| id == reference)
 }
 

@@ -6,6 +6,7 @@
 //! What must hold is watched as it happens and compared at the end with the providers' ledgers. A script that breaks a rule is [shrunk](shrink)
 //! to what it takes.
 
+mod agreement;
 mod bounds;
 mod campaign;
 mod coverage;

@@ -284,6 +284,8 @@ words! {
         StillStands => "still_stands",
         /// A refund is under way, and nothing was heard of it for long.
         RefundUnknown => "refund_unknown",
+        /// Somebody else paid it back at Stripe, and nothing of the share that moved with the charge was taken back.
+        ShareLeft => "share_left",
     }
 }
 

@@ -118,13 +118,20 @@ impl Means {
             _ => return Ok(Vec::new()),
         };
         let known = self.known(uid).await?;
-        if known.as_ref().is_some_and(|known| known.facts.status.learn(status) == known.facts.status) {
+        let is_told = known.as_ref().is_some_and(|known| known.facts.status.learn(status) == known.facts.status);
+        // Of one that was heard of before what it took the place of, nobody knows who paid for it.
+        let is_nobodys =
+            booking["rescheduledFromUid"].is_string() && known.as_ref().is_some_and(|it| it.payment.is_none());
+        if is_told && !is_nobodys {
             return Ok(Vec::new());
         }
         let is_accepted = status == BookingStatus::Accepted;
         let mut line = Vec::new();
-        if is_accepted || known.is_none() {
+        if is_accepted || is_nobodys || known.is_none() {
             line = self.predecessors(booking, listed).await?;
+        }
+        if is_told && !self.is_paid_for(line.first()).await? {
+            return Ok(Vec::new());
         }
         // One that is only asked for, or was never agreed to, has moved nothing yet.
         if is_accepted || status == BookingStatus::Cancelled {
@@ -139,16 +146,21 @@ impl Means {
         Ok(news)
     }
 
+    async fn is_paid_for(&self, booking: Option<&Value>) -> Result<bool, Failure> {
+        let Some(uid) = booking.and_then(|booking| booking["uid"].as_str()) else { return Ok(false) };
+        Ok(self.known(uid).await?.is_some_and(|known| known.payment.is_some()))
+    }
+
     async fn known(&self, uid: &str) -> Result<Option<Booking>, Failure> {
         self.store.booking(uid).await.map_err(|error| Failure::transient(error.code(), error.to_string()))
     }
 
-    /// What a booking took the place of, one after the other, oldest first, back to one that is known here: the time of the first tells
-    /// whose they are. They may be on another page, or over for long.
+    /// What a booking took the place of, one after the other, oldest first, back to one that is known to be paid for, or was the first:
+    /// its time tells whose they are. They may be on another page, or over for long.
     async fn predecessors(&self, booking: &Value, listed: &[Value]) -> Result<Vec<Value>, Failure> {
         let (mut line, mut of) = (Vec::new(), booking.clone());
         while let Some(uid) = of["rescheduledFromUid"].as_str().filter(|_| line.len() < MOST_MOVES) {
-            let known = self.known(uid).await?.is_some();
+            let known = self.known(uid).await?.is_some_and(|known| known.payment.is_some());
             let found = match listed.iter().find(|other| other["uid"] == uid) {
                 Some(found) => Some(found.clone()),
                 None => self.providers.cal.booking(uid).await?,

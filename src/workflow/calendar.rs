@@ -20,7 +20,7 @@ use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
 use crate::store::{Story, Subject};
-use crate::workflow::{Means, track};
+use crate::workflow::{Means, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -83,6 +83,11 @@ impl Means {
                     PaymentStatus::Paid | PaymentStatus::Attention if standing && last.is_none() && !moved => {
                         step.also(about(&payment));
                         step.also(Change::Learn(PaymentFact::Booked));
+                        // Whoever made it may not be there any more to see to the mentor's share.
+                        let order = payment.checkout.as_ref();
+                        let share =
+                            order.and_then(|order| transfer::start(order, &known.booking.facts, self.dispute_period));
+                        share.into_iter().for_each(|run| step.also(run));
                     }
                     _ => {}
                 }

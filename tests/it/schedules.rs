@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
+use discuno::model::case::CaseKind;
 use discuno::model::event::Source;
 use discuno::model::id::EventId;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::Unsettled;
 use discuno::store::error::Error;
 use serde_json::json;
 
@@ -118,35 +120,40 @@ async fn with_a_third_of_the_webhooks_lost_the_end_is_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_was_moved_twice_unheard_is_followed_from_one_place_to_the_next() {
-    let world = scheduled().await;
-    let purchase = Event::paid("zoe@example.edu");
-    world.send(&purchase).await;
-    world.settle().await;
-    let first = world.ledger().cal.bookings.remove(0).uid;
-    let hour = |day: &str, hour: u32| json!(format!("{day}T{hour:02}:00:00Z"));
-    // Where it was meanwhile is too far ahead to be listed, and what never was there cannot be read.
-    for (from, to, day) in [
-        (first.as_str(), "uid-far", "2027-06-01"),
-        ("uid-far", "uid-near", "2026-11-12"),
-        ("uid-gone", "uid-other", "2026-11-13"),
-    ] {
-        let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!(to));
-        let moved =
-            moved.set("rescheduleUid", json!(from)).set("startTime", hour(day, 10)).set("endTime", hour(day, 11));
-        let number = u64::try_from(to.len()).unwrap() + 91_900;
-        world.sandbox.observe(&moved.set("metadata", json!({})).set("bookingId", json!(number)).body());
+    for last_is_heard in [false, true] {
+        let world = scheduled().await;
+        let purchase = Event::paid("zoe@example.edu");
+        world.send(&purchase).await;
+        world.settle().await;
+        let first = world.ledger().cal.bookings.remove(0).uid;
+        let moved = |from: &str, to: &str, number: u64, day: &str| {
+            let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!(to));
+            let moved = moved.set("rescheduleUid", json!(from)).set("bookingId", json!(number));
+            let moved = moved.set("startTime", json!(format!("{day}T10:00:00Z"))).set("metadata", json!({}));
+            moved.set("endTime", json!(format!("{day}T11:00:00Z")))
+        };
+        // Where it was meanwhile is too far ahead to be listed, and what never was there cannot be read.
+        world.sandbox.observe(&moved(&first, "uid-far", 91_901, "2027-06-01").body());
+        world.sandbox.observe(&moved("uid-gone", "uid-other", 91_902, "2026-11-13").body());
+        let last = moved("uid-far", "uid-near", 91_903, "2026-11-12");
+        if last_is_heard {
+            world.send_cal(&last).await;
+        } else {
+            world.sandbox.observe(&last.body());
+        }
+        world.pass(HOUR * 2).await;
+        let story = world.story().await;
+        let mut known: Vec<_> = story.bookings.iter().map(|one| (one.facts.uid.as_str(), one.facts.status)).collect();
+        known.sort_unstable_by_key(|(uid, _)| *uid);
+        let expected = [
+            ("uid-far", BookingStatus::Cancelled),
+            ("uid-near", BookingStatus::Accepted),
+            (first.as_str(), BookingStatus::Cancelled),
+        ];
+        assert_eq!(known, expected, "{last_is_heard}");
+        assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Booked, 0));
+        assert_eq!(in_state(&world, "backfill-cal", "failed"), 0);
     }
-    world.pass(HOUR * 2).await;
-    let story = world.story().await;
-    let known: Vec<_> = story.bookings.iter().map(|one| (one.facts.uid.as_str(), one.facts.status)).collect();
-    let expected = [
-        (first.as_str(), BookingStatus::Cancelled),
-        ("uid-far", BookingStatus::Cancelled),
-        ("uid-near", BookingStatus::Accepted),
-    ];
-    assert_eq!(known, expected);
-    assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Booked, 0));
-    assert_eq!(in_state(&world, "backfill-cal", "failed"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,6 +227,31 @@ async fn what_does_not_add_up_is_found_and_told_once() {
     let posts = world.ledger().alerts.posts;
     assert_eq!(posts.len(), 1, "both at once");
     assert!(posts[0].body["text"].as_str().unwrap().starts_with("2 cases unaccounted"), "{posts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of() {
+    let world = scheduled().await;
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    world.settle().await;
+    let moved = world.ledger().stripe.transfers.remove(0);
+    let told = |id: &str, kind: &str, object: serde_json::Value| {
+        Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_793_873_000, "data": {"object": object}}))
+    };
+    let transfer = json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": 0,
+        "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}});
+    let refund = json!({"id": "re_hand", "amount": 2000, "currency": "usd", "status": "succeeded",
+        "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}});
+    world.send(&told("evt_moved", "transfer.created", transfer)).await;
+    world.send(&told("evt_hand", "refund.created", refund)).await;
+    world.pass(DAY * 3).await;
+    let story = world.story().await;
+    assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::TransferNotReversed));
+    assert!(story.cases[0].alerted_at.is_some());
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+    let levels = world.app.store.levels(world.app.clock.now()).await.unwrap();
+    assert!(levels.unaccounted.contains(&(Unsettled::ShareLeft, 1)), "{:?}", levels.unaccounted);
 }
 
 #[tokio::test(start_paused = true)]

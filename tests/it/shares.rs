@@ -7,9 +7,10 @@ use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::model::transfer::TransferStatus;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::order::Deed;
 use serde_json::json;
 
-use crate::support::{Event, World};
+use crate::support::{CalEvent, Event, World};
 
 const LATER: &str = "zoe+share-later@example.edu";
 
@@ -169,4 +170,24 @@ async fn a_share_that_was_moved_is_asked_back_once_the_customer_has_the_money_ba
     let story = world.story().await;
     assert!(story.cases.iter().all(|case| case.status == CaseStatus::Closed), "{:?}", story.cases);
     assert_eq!((story.cases.len(), story.payment.unwrap().status), (2, PaymentStatus::Refunded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_share_of_a_session_that_only_the_calendar_told_of_moves_too() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    let fault = |effect, operation| Fault::new(Provider::Cal, effect).on(operation);
+    world.sandbox.inject(fault(Effect::DropAfter, "bookings.create").times(1));
+    world.sandbox.inject(fault(Effect::ErrorBefore { status: 503 }, "bookings.list"));
+    world.send(&purchase).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.send_cal(&CalEvent::sample("BOOKING_CREATED").about(&purchase)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+    // What made it goes no further.
+    let checkout = world.runs_of("process-checkout-side-effects").await.remove(0).id;
+    world.operate(Deed::Cancel(checkout)).await.unwrap();
+    world.settle_share().await;
+    assert_eq!((outcome(&world).await, moved(&world).len()), ("transferred".to_owned(), 1));
+    assert!(world.story().await.cases.is_empty());
 }

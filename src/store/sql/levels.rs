@@ -17,7 +17,7 @@ const CASES: &str = "SELECT kind, count(*) FROM cases WHERE status = 'open' GROU
 const ALERTS: &str = "SELECT condition, count(*) FROM alerts WHERE ended_at IS NULL GROUP BY condition";
 const UNTOLD_ALERTS: &str =
     "SELECT count(*) FROM alerts WHERE condition <> 'test' AND (failure IS NOT NULL OR delivered_at IS NULL)";
-const UNACCOUNTED: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND kind = 'unaccounted' AND cause LIKE ?1";
+const UNACCOUNTED: &str = "SELECT count(*) FROM cases WHERE status = 'open' AND cause LIKE ?1";
 const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 
 pub(super) fn levels(conn: &Connection<'_>, now: Timestamp) -> Result<Levels, Error> {

@@ -80,7 +80,7 @@ pub(super) fn backlog(conn: &Connection<'_>, now: Timestamp) -> Result<Backlog, 
 }
 
 /// Each with the condition that makes it one. A run that waits for days is not at work on a payment.
-const DISCREPANCIES: [(Unsettled, &str); 4] = [
+const DISCREPANCIES: [(Unsettled, &str); 5] = [
     (
         Unsettled::Abandoned,
         "p.status = 'paid' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.payment_id = p.id \
@@ -98,6 +98,12 @@ const DISCREPANCIES: [(Unsettled, &str); 4] = [
     (
         Unsettled::RefundUnknown,
         "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status IN ('sent', 'pending') AND f.created_at < ?1)",
+    ),
+    (
+        Unsettled::ShareLeft,
+        "p.id IN (SELECT f.payment_id FROM refunds f JOIN transfers t ON t.payment_id = f.payment_id \
+         WHERE f.origin = 'stripe' AND f.status IN ('pending', 'succeeded') \
+         AND t.origin = 'stripe' AND t.status = 'made' AND t.reversed = 0)",
     ),
 ];
 

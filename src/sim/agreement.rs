@@ -1,0 +1,69 @@
+//! Whether the books and everybody else agree once all is at rest: the calendar, letters, analytics, the mentor's share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::model::mail::MailStatus;
+use crate::model::payment::PaymentStatus;
+use crate::model::run::RunState;
+use crate::sandbox::ledger::{Ledger, Mail};
+use crate::sim::invariant::{Matter, Rules, made_for};
+use crate::workflow::transfer;
+
+/// For as long the mail provider knows a letter by its key.
+const KNOWN_BY_KEY: Duration = Duration::from_hours(24);
+
+/// I3: what is sent under one key is sent once.
+pub(super) fn sent_once(theirs: &Ledger, rules: &mut Rules) {
+    let mut letters: BTreeMap<&str, &Mail> = BTreeMap::new();
+    for mail in &theirs.mail.mails {
+        let Some(key) = mail.idempotency_key.as_deref() else { continue };
+        if let Some(first) = letters.insert(key, mail) {
+            let late = mail.at.since(first.at) > KNOWN_BY_KEY;
+            rules.hold("I3", late, || format!("the letter {key} was sent again"));
+        }
+    }
+    let mut captures = BTreeSet::new();
+    for capture in &theirs.posthog.events {
+        rules.hold("I3", captures.insert(&capture.uuid), || format!("{} counts twice", capture.event));
+    }
+}
+
+impl Matter<'_> {
+    /// I10: the sessions that stand in our books are those that stand in the calendar.
+    pub(super) fn calendar(&self, rules: &mut Rules) {
+        let live = self.story.bookings.iter().filter(|booking| booking.facts.status.is_live());
+        let ours: BTreeSet<&str> = live.map(|booking| booking.facts.uid.as_str()).collect();
+        let known = |uid: &str| self.story.bookings.iter().any(|booking| booking.facts.uid == uid);
+        let standing = self.theirs.cal.bookings.iter().filter(|booking| {
+            booking.status == "accepted" && (known(&booking.uid) || made_for(booking, self.order.reference()))
+        });
+        let theirs: BTreeSet<&str> = standing.map(|booking| booking.uid.as_str()).collect();
+        rules.hold("I10", ours == theirs || self.is_told(), || {
+            format!("{}: {ours:?} stand here, {theirs:?} at Cal.com", self.payment.id)
+        });
+    }
+
+    /// What our books call sent was sent.
+    pub(super) fn letters(&self, rules: &mut Rules) {
+        for mail in self.story.mails.iter().filter(|mail| mail.status == MailStatus::Sent) {
+            let arrived = self.theirs.mail.mails.iter().any(|sent| Some(&sent.id) == mail.provider_id.as_ref());
+            rules.hold("I10", arrived, || format!("the letter {} was never sent", mail.letter.key));
+        }
+    }
+
+    /// I9: for a session that nothing came between, the mentor gets the share.
+    pub(super) fn share_moves(&self, rules: &mut Rules) {
+        let story = self.story;
+        let moves_by_itself = self.intent.is_some_and(|intent| intent.transfer.is_none());
+        let undisturbed = story.refunds.is_empty() && story.cases.is_empty() && story.acts.is_empty();
+        let undisputed = self.disputes.iter().all(|(intent, ..)| intent != &self.order.intent);
+        let missed = story.bookings.iter().any(|booking| booking.host_absent);
+        if self.payment.status != PaymentStatus::Booked || !moves_by_itself || !undisturbed || !undisputed || missed {
+            return;
+        }
+        let mut runs = story.runs.iter().map(|(run, _)| run).filter(|run| run.workflow == transfer::NAME);
+        let moved = runs.any(|run| run.state == RunState::Succeeded && run.outcome.as_deref() == Some("transferred"));
+        rules.hold("I9", moved, || format!("the mentor never gets the share of {}", self.payment.id));
+    }
+}
