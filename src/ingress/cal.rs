@@ -100,11 +100,8 @@ fn meaning(kind: &str, uid: &str, payload: &Value, at: Timestamp) -> Meaning {
         return Meaning::none("one seat of several was given up");
     }
     let mut changes = link(payload);
-    if kind == "BOOKING_RESCHEDULED"
-        && let Some(previous) = predecessor(payload)
-    {
-        changes.push(Change::Booking(previous));
-    }
+    // Also while the mentor has not agreed to the new time, or does not: the old one is given up.
+    changes.extend(predecessor(payload).filter(|previous| previous.uid != uid).map(Change::Booking));
     changes.extend(booking(known_as).map(Change::Booking));
     match kind {
         "BOOKING_CREATED" => changes.push(run(BOOKING_CREATED_WORKFLOW)),

@@ -51,8 +51,10 @@ words! {
         Succeeded => "succeeded",
         /// Stripe refused it, or says it failed later.
         Failed => "failed",
-        /// It was withdrawn: Stripe says so, or was never asked.
+        /// Stripe says it was withdrawn.
         Canceled => "canceled",
+        /// Stripe was never asked, and is not to be.
+        Withdrawn => "withdrawn",
     }
 }
 
@@ -77,6 +79,7 @@ impl RefundStatus {
             (Self::Intended | Self::Sent | Self::Pending | Self::Succeeded, F::Succeeded) => Self::Succeeded,
             (_, F::Failed) => Self::Failed,
             (Self::Intended | Self::Sent | Self::Pending | Self::Canceled, F::Canceled) => Self::Canceled,
+            (Self::Intended | Self::Canceled, F::Withdrawn) => Self::Canceled,
             (Self::Succeeded, F::Pending) => Self::Succeeded,
             _ => return Err(Contradiction { from: self, fact }),
         })

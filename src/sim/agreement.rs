@@ -1,28 +1,16 @@
 //! Whether the books and everybody else agree once all is at rest: the calendar, letters, analytics, the mentor's share.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
 use crate::model::run::RunState;
-use crate::sandbox::ledger::{Ledger, Mail};
+use crate::sandbox::ledger::Ledger;
 use crate::sim::invariant::{Matter, Rules, made_for};
 use crate::workflow::transfer;
 
-/// For as long the mail provider knows a letter by its key.
-const KNOWN_BY_KEY: Duration = Duration::from_hours(24);
-
-/// I3: what is sent under one key is sent once.
-pub(super) fn sent_once(theirs: &Ledger, rules: &mut Rules) {
-    let mut letters: BTreeMap<&str, &Mail> = BTreeMap::new();
-    for mail in &theirs.mail.mails {
-        let Some(key) = mail.idempotency_key.as_deref() else { continue };
-        if let Some(first) = letters.insert(key, mail) {
-            let late = mail.at.since(first.at) > KNOWN_BY_KEY;
-            rules.hold("I3", late, || format!("the letter {key} was sent again"));
-        }
-    }
+/// I3: what is counted is counted once.
+pub(super) fn counted_once(theirs: &Ledger, rules: &mut Rules) {
     let mut captures = BTreeSet::new();
     for capture in &theirs.posthog.events {
         rules.hold("I3", captures.insert(&capture.uuid), || format!("{} counts twice", capture.event));

@@ -94,7 +94,7 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         Matter { order, payment, story: &story, intent, theirs, disputes: &disputes }.check(&mut rules);
     }
     requests(theirs, &mut rules);
-    agreement::sent_once(theirs, &mut rules);
+    agreement::counted_once(theirs, &mut rules);
     if let Some(database) = &world.database {
         bounds::database(world.script.seed, database, (kept.len(), world.elapsed()), &mut rules)?;
     }
@@ -140,9 +140,14 @@ impl Matter<'_> {
         }
     }
 
-    /// Whether a person knows of it, or has settled it.
+    /// Whether a person knows of what is wrong with the payment, or has settled it.
     pub(super) fn is_told(&self) -> bool {
-        self.story.cases.iter().any(|case| is_open(case) || by_hand(case))
+        self.story.cases.iter().filter(|case| is_about_money(case)).any(|case| is_open(case) || by_hand(case))
+    }
+
+    fn share_is_told(&self) -> bool {
+        let mut cases = self.story.cases.iter().filter(|case| case.kind == CaseKind::TransferNotReversed);
+        cases.any(|case| is_open(case) || by_hand(case))
     }
 
     fn settled_by_hand(&self) -> bool {
@@ -160,7 +165,7 @@ impl Matter<'_> {
             if refund.counts() {
                 *marks.entry(mark).or_default() += 1;
                 let share = self.intent.is_some_and(|intent| intent.transfer.is_some());
-                let told = self.story.cases.iter().any(|case| case.kind == CaseKind::TransferNotReversed);
+                let told = self.share_is_told();
                 rules.hold("I11", !share || refund.transfer_reversed > 0 || told, || {
                     format!("{} left the share with the mentor, and nobody was told", refund.id)
                 });
@@ -223,7 +228,7 @@ impl Matter<'_> {
             rules.hold("I10", known || !at_rest || unclear, || {
                 format!("{} was made, and nobody here knows", transfer.id)
             });
-            let told = unclear || cases().any(|case| case.kind == CaseKind::TransferNotReversed);
+            let told = unclear || self.share_is_told();
             let due = transfer.amount * back / self.payment.amount.minor.max(1);
             rules.hold("I11", transfer.amount_reversed >= due || told, || {
                 format!("{due} of {} is to be taken back from the mentor, and nobody was told", transfer.id)
@@ -303,6 +308,11 @@ fn is_open(case: &Case) -> bool {
     case.closed_at.is_none() && case.alerted_at.is_some()
 }
 
+/// Not about the mentor's part alone.
+fn is_about_money(case: &Case) -> bool {
+    !matches!(case.kind, CaseKind::TransferBlocked | CaseKind::TransferNotReversed | CaseKind::PayoutFailed)
+}
+
 /// A person has said that it is settled.
 fn by_hand(case: &Case) -> bool {
     case.resolution.as_deref().is_some_and(|how| how.starts_with("settled_elsewhere"))
@@ -340,10 +350,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let on_purpose = is_left(story);
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
-    let about_money = |case: &&Case| {
-        !matches!(case.kind, CaseKind::TransferBlocked | CaseKind::TransferNotReversed | CaseKind::PayoutFailed)
-    };
-    let told = story.cases.iter().filter(about_money).any(|case| is_open(case) || by_hand(case));
+    let told = story.cases.iter().filter(|case| is_about_money(case)).any(|case| is_open(case) || by_hand(case));
     let (id, status, paid) = (payment.id, payment.status, payment.amount.minor);
     let ours: i64 = story
         .refunds

@@ -284,7 +284,7 @@ words! {
         StillStands => "still_stands",
         /// A refund is under way, and nothing was heard of it for long.
         RefundUnknown => "refund_unknown",
-        /// Somebody else paid it back at Stripe, and nothing of the share that moved with the charge was taken back.
+        /// It was paid back, and nothing was taken back of a share that was not moved by us.
         ShareLeft => "share_left",
     }
 }

@@ -93,7 +93,7 @@ impl Means {
         let mut pulled =
             Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
-            for event in self.news_of(booking, &found.bookings).await? {
+            if let Some(event) = self.news_of(booking, &found.bookings).await? {
                 let body = serde_json::to_vec(&event).unwrap_or_default();
                 let plan = cal::plan(Bytes::from(body), Via::Backfill, self.live, now);
                 let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
@@ -104,88 +104,82 @@ impl Means {
         Ok(pulled)
     }
 
-    /// The webhooks that would have told of this booking, oldest first; none if it is known to stand as it does. `listed` is what it
-    /// was listed with.
-    async fn news_of(&self, booking: &Value, listed: &[Value]) -> Result<Vec<Value>, Failure> {
-        let Some(uid) = booking["uid"].as_str() else { return Ok(Vec::new()) };
+    /// The webhook that would have told of this booking; none if it is known to stand as it does. `listed` is what it was listed with.
+    async fn news_of(&self, booking: &Value, listed: &[Value]) -> Result<Option<Value>, Failure> {
+        let Some(uid) = booking["uid"].as_str() else { return Ok(None) };
+        let was_moved = booking["rescheduledFromUid"].is_string();
         let (kind, status) = match booking["status"].as_str() {
+            Some("accepted") if was_moved => ("BOOKING_RESCHEDULED", BookingStatus::Accepted),
             Some("accepted") => ("BOOKING_CREATED", BookingStatus::Accepted),
             // Nobody called it off: the one that took its place tells of both.
-            Some("cancelled") if booking["rescheduledToUid"].is_string() => return Ok(Vec::new()),
+            Some("cancelled") if booking["rescheduledToUid"].is_string() => return Ok(None),
             Some("cancelled") => ("BOOKING_CANCELLED", BookingStatus::Cancelled),
             Some("rejected") => ("BOOKING_REJECTED", BookingStatus::Rejected),
             Some("pending") => ("BOOKING_REQUESTED", BookingStatus::Pending),
-            _ => return Ok(Vec::new()),
+            _ => return Ok(None),
         };
         let known = self.known(uid).await?;
         let is_told = known.as_ref().is_some_and(|known| known.facts.status.learn(status) == known.facts.status);
         // Of one that was heard of before what it took the place of, nobody knows who paid for it.
-        let is_nobodys =
-            booking["rescheduledFromUid"].is_string() && known.as_ref().is_some_and(|it| it.payment.is_none());
+        let is_nobodys = was_moved && known.is_some_and(|known| known.payment.is_none());
         if is_told && !is_nobodys {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let is_accepted = status == BookingStatus::Accepted;
-        let mut line = Vec::new();
-        if is_accepted || is_nobodys || known.is_none() {
-            line = self.predecessors(booking, listed).await?;
+        let first = self.first_of(booking, listed).await?;
+        if is_told && !self.is_paid_for(&first).await? {
+            return Ok(None);
         }
-        if is_told && !self.is_paid_for(line.first()).await? {
-            return Ok(Vec::new());
-        }
-        // One that is only asked for, or was never agreed to, has moved nothing yet.
-        if is_accepted || status == BookingStatus::Cancelled {
-            line.push(booking.clone());
-        }
-        let pairs = line.iter().zip(line.iter().skip(1));
-        let mut news: Vec<Value> =
-            pairs.map(|(previous, next)| webhook("BOOKING_RESCHEDULED", next, previous)).collect();
-        if !is_accepted || news.is_empty() {
-            news.push(webhook(kind, booking, &Value::Null));
-        }
-        Ok(news)
-    }
-
-    async fn is_paid_for(&self, booking: Option<&Value>) -> Result<bool, Failure> {
-        let Some(uid) = booking.and_then(|booking| booking["uid"].as_str()) else { return Ok(false) };
-        Ok(self.known(uid).await?.is_some_and(|known| known.payment.is_some()))
+        Ok(Some(webhook(kind, booking, &first)))
     }
 
     async fn known(&self, uid: &str) -> Result<Option<Booking>, Failure> {
         self.store.booking(uid).await.map_err(|error| Failure::transient(error.code(), error.to_string()))
     }
 
-    /// What a booking took the place of, one after the other, oldest first, back to one that is known to be paid for, or was the first:
-    /// its time tells whose they are. They may be on another page, or over for long.
-    async fn predecessors(&self, booking: &Value, listed: &[Value]) -> Result<Vec<Value>, Failure> {
-        let (mut line, mut of) = (Vec::new(), booking.clone());
-        while let Some(uid) = of["rescheduledFromUid"].as_str().filter(|_| line.len() < MOST_MOVES) {
-            let known = self.known(uid).await?.is_some_and(|known| known.payment.is_some());
+    async fn is_paid_for(&self, booking: &Value) -> Result<bool, Failure> {
+        let Some(uid) = booking["uid"].as_str() else { return Ok(false) };
+        Ok(self.known(uid).await?.is_some_and(|known| known.payment.is_some()))
+    }
+
+    /// What a booking took the place of, by however many moves: one that is known to be paid for, or the first, whose time tells whose
+    /// they are; nothing if it was never moved. It may be on another page, or over for long.
+    async fn first_of(&self, booking: &Value, listed: &[Value]) -> Result<Value, Failure> {
+        let (mut first, mut of) = (Value::Null, booking.clone());
+        for _ in 0..MOST_MOVES {
+            let Some(uid) = of["rescheduledFromUid"].as_str() else { break };
             let found = match listed.iter().find(|other| other["uid"] == uid) {
                 Some(found) => Some(found.clone()),
-                None => self.providers.cal.booking(uid).await?,
+                None => self.listed_alone(uid).await?,
             };
-            // Cal.com may have dropped it: its uid is known all the same.
+            // Its uid is known all the same.
             of = found.unwrap_or_else(|| json!({ "uid": uid }));
-            line.insert(0, of.clone());
-            if known {
+            first.clone_from(&of);
+            if self.is_paid_for(&first).await? {
                 break;
             }
         }
-        Ok(line)
+        Ok(first)
+    }
+
+    /// A booking of Cal.com's, unless it refuses to tell of it.
+    async fn listed_alone(&self, uid: &str) -> Result<Option<Value>, Failure> {
+        match self.providers.cal.booking(uid).await {
+            Err(error) if matches!(error.failure.status, Some(400 | 403 | 410 | 422)) => Ok(None),
+            found => Ok(found?),
+        }
     }
 }
 
-/// What Cal.com would have sent of a booking that it lists.
-fn webhook(kind: &str, booking: &Value, previous: &Value) -> Value {
+/// What Cal.com would have sent of a booking that it lists, as if it had taken the place of `first` at once.
+fn webhook(kind: &str, booking: &Value, first: &Value) -> Value {
     json!({
         "triggerEvent": kind,
         "createdAt": booking["updatedAt"],
         "payload": {
             "uid": booking["uid"], "bookingId": booking["id"], "title": booking["title"], "startTime": booking["start"],
             "endTime": booking["end"], "eventTypeId": booking["eventTypeId"], "metadata": booking["metadata"],
-            "organizer": booking["hosts"][0], "attendees": booking["attendees"], "rescheduleUid": booking["rescheduledFromUid"],
-            "rescheduleStartTime": previous["start"], "rescheduleEndTime": previous["end"],
+            "organizer": booking["hosts"][0], "attendees": booking["attendees"], "rescheduleUid": first["uid"],
+            "rescheduleStartTime": first["start"], "rescheduleEndTime": first["end"],
             "cancelledBy": booking["cancelledByEmail"], "cancellationReason": booking["cancellationReason"],
         },
     })

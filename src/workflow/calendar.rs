@@ -87,7 +87,9 @@ impl Means {
                         let order = payment.checkout.as_ref();
                         let share =
                             order.and_then(|order| transfer::start(order, &known.booking.facts, self.dispute_period));
-                        share.into_iter().for_each(|run| step.also(run));
+                        if let Some(run) = share {
+                            step.also(run);
+                        }
                     }
                     _ => {}
                 }

@@ -154,7 +154,9 @@ impl ProcessCheckout {
             wishes.for_each(|refund| step.also(withdrawn(refund.id)));
         }
         let Standing { booking, before } = standing;
-        before.into_iter().for_each(|moved| step.also(Change::Booking(moved)));
+        for moved in before {
+            step.also(Change::Booking(moved));
+        }
         step.also(Change::Booking(booking.clone()));
         step.also(Change::Learn(PaymentFact::Booked));
         if let Some(run) = transfer::start(order, &booking, self.0.dispute_period) {
@@ -200,7 +202,7 @@ fn refund_failed(order: &Checkout, refused: &Failure, failure: &Failure) -> NewC
 
 fn withdrawn(refund: RefundId) -> Change {
     let why = Failure::permanent("booked_after_all", "the session was booked after all, and stripe was not asked");
-    Change::RefundLearned { refund, fact: RefundFact::Canceled, stripe_refund_id: None, failure: Some(why) }
+    Change::RefundLearned { refund, fact: RefundFact::Withdrawn, stripe_refund_id: None, failure: Some(why) }
 }
 
 fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {

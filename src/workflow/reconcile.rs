@@ -58,7 +58,7 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
         Unsettled::Abandoned => "is taken, and nobody is at work on it",
         Unsettled::NothingStands => "is taken, and no session stands for it",
         Unsettled::StillStands => "was refunded, and the session still stands",
-        Unsettled::ShareLeft => "was paid back in Stripe, in part or in whole, and the mentor still has the share",
+        Unsettled::ShareLeft => "was paid back, in part or in whole, and the mentor still has the share",
     };
     let kind = if found.what == Unsettled::ShareLeft { CaseKind::TransferNotReversed } else { CaseKind::Unaccounted };
     let case = NewCase {

@@ -368,3 +368,32 @@ async fn a_refund_that_was_wanted_before_the_session_was_booked_after_all_hides_
     assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
     world.assert_money_is_right("wanted before").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_time_that_the_mentor_does_not_agree_to_is_paid_back() {
+    for heard in [true, false] {
+        let world = World::new();
+        let purchase = booked(&world).await;
+        let first = world.ledger().cal.bookings.remove(0).uid;
+        let asked = |kind: &str| {
+            let asked = CalEvent::sample(kind).about(&purchase).set("uid", json!("uid-asked"));
+            let asked =
+                asked.set("rescheduleUid", json!(first)).set("bookingId", json!(91_990)).set("metadata", json!({}));
+            asked.set("startTime", json!("2026-12-01T10:00:00Z")).set("endTime", json!("2026-12-01T10:30:00Z"))
+        };
+        let requested = asked("BOOKING_REQUESTED");
+        if heard {
+            world.send_cal(&requested).await;
+            world.settle().await;
+            let story = world.story().await;
+            let known: Vec<_> = story.bookings.iter().map(|one| one.facts.status).collect();
+            assert_eq!(known, [BookingStatus::Cancelled, BookingStatus::Pending]);
+            assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Booked, 0));
+        }
+        world.send_cal(&asked("BOOKING_REJECTED")).await;
+        world.settle().await;
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded, "{heard}");
+        assert_eq!((story.bookings.len(), story.refunds.len()), (2, 1));
+    }
+}

@@ -145,11 +145,8 @@ async fn a_session_that_was_moved_twice_unheard_is_followed_from_one_place_to_th
         let story = world.story().await;
         let mut known: Vec<_> = story.bookings.iter().map(|one| (one.facts.uid.as_str(), one.facts.status)).collect();
         known.sort_unstable_by_key(|(uid, _)| *uid);
-        let expected = [
-            ("uid-far", BookingStatus::Cancelled),
-            ("uid-near", BookingStatus::Accepted),
-            (first.as_str(), BookingStatus::Cancelled),
-        ];
+        // Where it was in between is of no account.
+        let expected = [("uid-near", BookingStatus::Accepted), (first.as_str(), BookingStatus::Cancelled)];
         assert_eq!(known, expected, "{last_is_heard}");
         assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Booked, 0));
         assert_eq!(in_state(&world, "backfill-cal", "failed"), 0);

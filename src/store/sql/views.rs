@@ -102,8 +102,10 @@ const DISCREPANCIES: [(Unsettled, &str); 5] = [
     (
         Unsettled::ShareLeft,
         "p.id IN (SELECT f.payment_id FROM refunds f JOIN transfers t ON t.payment_id = f.payment_id \
-         WHERE f.origin = 'stripe' AND f.status IN ('pending', 'succeeded') \
-         AND t.origin = 'stripe' AND t.status = 'made' AND t.reversed = 0)",
+         WHERE f.status IN ('pending', 'succeeded') AND f.created_at < ?1 \
+         AND (f.origin = 'stripe' OR coalesce(f.request, '') NOT LIKE '%reverse_transfer%') \
+         AND t.origin = 'stripe' AND t.status = 'made' AND t.reversed = 0) \
+         AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.kind = 'transfer_not_reversed')",
     ),
 ];
 
@@ -112,7 +114,8 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
     for (what, condition) in DISCREPANCIES {
         let sql = format!(
             "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
-             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open') ORDER BY p.id LIMIT ?2",
+             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
+             AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed')) ORDER BY p.id LIMIT ?2",
             row::PAYMENT
         );
         let mut statement = conn.prepare_cached(&sql)?;

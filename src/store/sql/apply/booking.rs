@@ -26,7 +26,10 @@ const PUT: &str = "INSERT INTO bookings (uid, cal_id, payment_id, status, event_
 const PAYMENT_OF: &str = "SELECT payment_id FROM bookings WHERE uid = ?1";
 const OTHER_LIVE: &str =
     "SELECT uid FROM bookings WHERE payment_id = ?1 AND uid <> ?2 AND status IN ('pending', 'accepted', 'completed')";
-const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL";
+/// Never beside another that stands: the calendar's list tells later which of them does.
+const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL \
+     AND (status NOT IN ('pending', 'accepted', 'completed') OR NOT EXISTS (SELECT 1 FROM bookings o \
+     WHERE o.payment_id = ?2 AND o.status IN ('pending', 'accepted', 'completed')))";
 const ABSENCE: &str = "UPDATE bookings SET host_absent = CASE WHEN ?2 = 1 THEN 1 ELSE host_absent END, \
      attendee_absent = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 >= absence_at THEN CAST(?3 AS BIGINT) ELSE attendee_absent END, \
      absence_at = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 > absence_at THEN ?4 ELSE absence_at END, updated_at = ?5 \

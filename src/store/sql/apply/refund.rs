@@ -95,7 +95,7 @@ impl Scope {
         let status = match found.fact {
             RefundFact::Succeeded => RefundStatus::Succeeded,
             RefundFact::Failed => RefundStatus::Failed,
-            RefundFact::Canceled => RefundStatus::Canceled,
+            RefundFact::Canceled | RefundFact::Withdrawn => RefundStatus::Canceled,
             RefundFact::Sent | RefundFact::Pending => RefundStatus::Pending,
         };
         let payment = self.subject(conn)?;

@@ -38,6 +38,9 @@ const MOVED: &str = "SELECT reference, amount, reversed, stripe_transfer_id FROM
 const CLOSE_OTHERS: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = ?4 \
      WHERE payment_id = ?1 AND kind = 'transfer_not_reversed' AND status = 'open' AND cause <> ?2";
 
+const CAME_TO_NOTHING: &str = "SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status IN ('failed', 'canceled') \
+     AND stripe_refund_id IS NOT NULL";
+
 /// A transfer as Stripe has it.
 pub(super) struct Seen<'a> {
     pub(super) stripe_id: &'a str,
@@ -95,6 +98,11 @@ impl Scope {
             .optional()?;
         if let Some(id) = known {
             conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
+            let payment = self.subject(conn)?;
+            if seen.reversed > 0 {
+                let found_left = format!("unaccounted/share_left/{}", payment.session_id);
+                self.close_case(conn, &found_left, "the mentor has given some of it back")?;
+            }
             return self.weigh_share(conn);
         }
         let payment = self.subject(conn)?;
@@ -136,11 +144,13 @@ impl Scope {
         let back = refund::accepted(conn, payment.id)?;
         let due = i128::from(share) * i128::from(back) / i128::from(payment.amount.minor.max(1));
         let left = i64::try_from(due).unwrap_or(share) - reversed;
-        let cause = format!("transfer_not_reversed/{reference}/{back}");
+        // What came to nothing may be paid back again: that is another matter than before.
+        let failed: i64 = conn.prepare_cached(CAME_TO_NOTHING)?.query_row([payment.id.0], |found| found.get(0))?;
+        let cause = format!("transfer_not_reversed/{reference}/{back}/{failed}");
         let (settled, why) = if left > 0 {
-            (cause.as_str(), "more was paid back since")
+            (cause.as_str(), "what is paid back is another amount by now")
         } else {
-            ("", "the mentor has given back what was paid back")
+            ("", "what is paid back and what the mentor gave back agree")
         };
         conn.prepare_cached(CLOSE_OTHERS)?.execute(params![payment.id.0, settled, self.now.0, why])?;
         if left <= 0 || is_out(Mutant::ShareCase) {
