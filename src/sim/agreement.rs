@@ -6,7 +6,7 @@ use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
 use crate::model::run::RunState;
 use crate::sandbox::ledger::Ledger;
-use crate::sim::invariant::{Matter, Rules, made_for};
+use crate::sim::invariant::{Matter, Rules, is_about_money, is_told, made_for};
 use crate::workflow::transfer;
 
 /// I3: what is counted is counted once.
@@ -27,7 +27,7 @@ impl Matter<'_> {
             booking.status == "accepted" && (known(&booking.uid) || made_for(booking, self.order.reference()))
         });
         let theirs: BTreeSet<&str> = standing.map(|booking| booking.uid.as_str()).collect();
-        rules.hold("I10", ours == theirs || self.is_told(), || {
+        rules.hold("I10", ours == theirs || is_told(self.story, is_about_money), || {
             format!("{}: {ours:?} stand here, {theirs:?} at Cal.com", self.payment.id)
         });
     }

@@ -140,14 +140,8 @@ impl Matter<'_> {
         }
     }
 
-    /// Whether a person knows of what is wrong with the payment, or has settled it.
-    pub(super) fn is_told(&self) -> bool {
-        self.story.cases.iter().filter(|case| is_about_money(case)).any(|case| is_open(case) || by_hand(case))
-    }
-
     fn share_is_told(&self) -> bool {
-        let mut cases = self.story.cases.iter().filter(|case| case.kind == CaseKind::TransferNotReversed);
-        cases.any(|case| is_open(case) || by_hand(case))
+        is_told(self.story, |case| case.kind == CaseKind::TransferNotReversed)
     }
 
     fn settled_by_hand(&self) -> bool {
@@ -308,8 +302,13 @@ fn is_open(case: &Case) -> bool {
     case.closed_at.is_none() && case.alerted_at.is_some()
 }
 
+/// Whether a person knows of a case of this kind, or has settled one.
+pub(super) fn is_told(story: &Story, kind: impl Fn(&Case) -> bool) -> bool {
+    story.cases.iter().filter(|case| kind(case)).any(|case| is_open(case) || by_hand(case))
+}
+
 /// Not about the mentor's part alone.
-fn is_about_money(case: &Case) -> bool {
+pub(super) fn is_about_money(case: &Case) -> bool {
     !matches!(case.kind, CaseKind::TransferBlocked | CaseKind::TransferNotReversed | CaseKind::PayoutFailed)
 }
 
@@ -350,7 +349,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let on_purpose = is_left(story);
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
-    let told = story.cases.iter().filter(|case| is_about_money(case)).any(|case| is_open(case) || by_hand(case));
+    let told = is_told(story, is_about_money);
     let (id, status, paid) = (payment.id, payment.status, payment.amount.minor);
     let ours: i64 = story
         .refunds

@@ -84,10 +84,9 @@ impl Means {
                         step.also(about(&payment));
                         step.also(Change::Learn(PaymentFact::Booked));
                         // Whoever made it may not be there any more to see to the mentor's share.
-                        let order = payment.checkout.as_ref();
-                        let share =
-                            order.and_then(|order| transfer::start(order, &known.booking.facts, self.dispute_period));
-                        if let Some(run) = share {
+                        if let Some(order) = &payment.checkout
+                            && let Some(run) = transfer::start(order, &known.booking.facts, self.dispute_period)
+                        {
                             step.also(run);
                         }
                     }

@@ -102,20 +102,17 @@ fn met() -> Rehearsal {
 
 fn refunded_elsewhere() -> Rehearsal {
     let intent = zoe().0["data"]["object"]["payment_intent"].clone();
-    let refund =
-        Event(json!({"id": "evt_refund", "type": "refund.created", "livemode": false, "created": 1_793_873_000,
-        "data": {"object": {"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
-            "payment_intent": intent, "metadata": {}}}}));
-    let charge =
-        Event(json!({"id": "evt_charge", "type": "charge.refunded", "livemode": false, "created": 1_793_873_001,
-        "data": {"object": {"id": "ch_1", "amount_refunded": 5000, "payment_intent": intent}}}));
+    let refund = json!({"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
+        "payment_intent": intent, "metadata": {}});
+    let refund = Event::told("evt_refund", "refund.created", 1_793_873_000, refund);
+    let charge = json!({"id": "ch_1", "amount_refunded": 5000, "payment_intent": intent});
+    let charge = Event::told("evt_charge", "charge.refunded", 1_793_873_001, charge);
     Rehearsal { acts: vec![Act::Stripe(charge), Act::Stripe(refund)], workflow: "tell-of-refund", ..cancelled() }
 }
 
 fn payout() -> Rehearsal {
     let event = |id: &str, kind: &str, object: serde_json::Value| {
-        Act::Connect(Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_793_873_000,
-            "account": "acct_1", "data": {"object": object}})))
+        Act::Connect(Event::told(id, kind, 1_793_873_000, object).top("account", json!("acct_1")))
     };
     let account = json!({"id": "acct_1", "email": "jane@example.edu", "metadata": {"userId": "u1"}});
     let payout = json!({"id": "po_1", "amount": 4250, "currency": "usd", "failure_code": "account_closed"});

@@ -233,15 +233,12 @@ async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of(
     world.send(&purchase).await;
     world.settle().await;
     let moved = world.ledger().stripe.transfers.remove(0);
-    let told = |id: &str, kind: &str, object: serde_json::Value| {
-        Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_793_873_000, "data": {"object": object}}))
-    };
     let transfer = json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": 0,
         "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}});
     let refund = json!({"id": "re_hand", "amount": 2000, "currency": "usd", "status": "succeeded",
         "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}});
-    world.send(&told("evt_moved", "transfer.created", transfer)).await;
-    world.send(&told("evt_hand", "refund.created", refund)).await;
+    world.send(&Event::told("evt_moved", "transfer.created", 1_793_873_000, transfer)).await;
+    world.send(&Event::told("evt_hand", "refund.created", 1_793_873_000, refund)).await;
     world.pass(DAY * 3).await;
     let story = world.story().await;
     assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::TransferNotReversed));

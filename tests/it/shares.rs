@@ -61,11 +61,9 @@ async fn nothing_moves_for_what_was_refunded() {
     world.send(&purchase).await;
     world.settle().await;
     let intent = purchase.0["data"]["object"]["payment_intent"].clone();
-    let refund =
-        Event(json!({"id": "evt_refund", "type": "refund.created", "livemode": false, "created": 1_793_873_000,
-        "data": {"object": {"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
-            "payment_intent": intent, "metadata": {}}}}));
-    world.send(&refund).await;
+    let refund = json!({"id": "re_1", "amount": 5000, "currency": "usd", "status": "succeeded",
+        "payment_intent": intent, "metadata": {}});
+    world.send(&Event::told("evt_refund", "refund.created", 1_793_873_000, refund)).await;
     world.settle_share().await;
     assert!(moved(&world).is_empty());
     assert_eq!(world.runs_of("transfer-to-mentor").await[0].state, RunState::Cancelled);
@@ -81,9 +79,9 @@ async fn a_dispute_holds_it_back_until_it_is_won() {
         let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();
         let charge = format!("ch_{}", intent.trim_start_matches("pi_"));
         let dispute = |id: &str, status: &str, created: i64| {
-            Event(json!({"id": id, "type": "charge.dispute.updated", "livemode": false, "created": created,
-                "data": {"object": {"id": "du_1", "amount": 5000, "currency": "usd", "status": status,
-                    "reason": "fraudulent", "payment_intent": intent, "charge": charge}}}))
+            let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status,
+                "reason": "fraudulent", "payment_intent": intent, "charge": charge});
+            Event::told(id, "charge.dispute.updated", created, object)
         };
         world.send(&dispute("evt_1", "needs_response", 1_793_873_000)).await;
         world.pass(Duration::from_secs(20 * 24 * 3600)).await;
@@ -100,9 +98,9 @@ async fn it_waits_for_an_account_that_takes_transfers_and_for_funds() {
     let purchase = Event::paid(LATER);
     let account = purchase.0["data"]["object"]["metadata"]["mentorStripeAccountId"].clone();
     let updated = |id: &str, created: i64, state: &str| {
-        Event(json!({"id": id, "type": "account.updated", "livemode": false, "created": created, "account": account,
-            "data": {"object": {"id": account, "email": "jane@example.edu", "charges_enabled": true,
-                "payouts_enabled": true, "capabilities": {"transfers": state}, "metadata": {}}}}))
+        let object = json!({"id": account, "email": "jane@example.edu", "charges_enabled": true,
+            "payouts_enabled": true, "capabilities": {"transfers": state}, "metadata": {}});
+        Event::told(id, "account.updated", created, object).top("account", account.clone())
     };
     world.send_connect(&updated("evt_1", 1_793_872_000, "inactive")).await;
     world.send(&purchase).await;
@@ -144,13 +142,10 @@ async fn a_share_that_was_moved_is_asked_back_once_the_customer_has_the_money_ba
     world.settle_share().await;
     assert_eq!(outcome(&world).await, "transferred");
     let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();
-    let told = |id: &str, kind: &str, object: serde_json::Value| {
-        Event(json!({"id": id, "type": kind, "livemode": false, "created": 1_795_000_000, "data": {"object": object}}))
-    };
     let refund = |id: &str, amount: i64, status: &str| {
         let object = json!({"id": id, "amount": amount, "currency": "usd", "status": status,
             "payment_intent": intent, "metadata": {}});
-        told(&format!("evt_{id}_{status}"), "refund.updated", object)
+        Event::told(&format!("evt_{id}_{status}"), "refund.updated", 1_795_000_000, object)
     };
     // What came to nothing, and is paid back after all, is asked for anew.
     for (id, amount, status, open) in [
@@ -171,7 +166,7 @@ async fn a_share_that_was_moved_is_asked_back_once_the_customer_has_the_money_ba
     let moved = world.ledger().stripe.transfers.remove(0);
     let back = json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": 4250,
         "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": moved.metadata});
-    world.send(&told("evt_back", "transfer.reversed", back)).await;
+    world.send(&Event::told("evt_back", "transfer.reversed", 1_795_000_000, back)).await;
     world.settle().await;
     let story = world.story().await;
     let open: Vec<_> =

@@ -98,5 +98,6 @@ fn the_demo_ends_rightly_on_a_server() {
     let Some(cluster) = Cluster::shared() else { return };
     let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_discuno"));
     let output = demo.args(["demo", "--db", &cluster.fresh()]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }

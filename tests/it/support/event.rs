@@ -22,7 +22,12 @@ impl Event {
         event.metadata("attendeeEmail", json!(email)).session("customer_email", json!(email))
     }
 
-    /// The same of a session that costs nothing.
+    /// Any event of Stripe's, of so many seconds after the epoch.
+    pub(crate) fn told(id: &str, kind: &str, created: i64, object: Value) -> Self {
+        Self(json!({"id": id, "type": kind, "livemode": false, "created": created, "data": {"object": object}}))
+    }
+
+    /// This purchase, of a session that costs nothing.
     pub(crate) fn free(self) -> Self {
         let free = self.session("payment_status", json!("no_payment_required"));
         free.session("payment_intent", json!(null)).session("amount_total", json!(0))

@@ -96,16 +96,15 @@ impl Scope {
             .prepare_cached(FIND)?
             .query_row(params![seen.stripe_id, seen.reference], |found| found.get(0))
             .optional()?;
+        let payment = self.subject(conn)?;
         if let Some(id) = known {
             conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
-            let payment = self.subject(conn)?;
             if seen.reversed > 0 {
                 let found_left = format!("unaccounted/share_left/{}", payment.session_id);
                 self.close_case(conn, &found_left, "the mentor has given some of it back")?;
             }
             return self.weigh_share(conn);
         }
-        let payment = self.subject(conn)?;
         conn.prepare_cached(SUPERSEDE)?.execute([payment.id.0])?;
         let live: Option<String> =
             conn.prepare_cached(LIVE)?.query_row([payment.id.0], |found| found.get(0)).optional()?;
