@@ -9,6 +9,7 @@ use anyhow::Context;
 use discuno::clock::Clock;
 use discuno::config::Config;
 use discuno::model::payment::{Payment, PaymentStatus};
+use discuno::model::time::Timestamp;
 use discuno::sandbox::ledger::Ledger;
 use discuno::store::filter::Filter;
 use discuno::store::{Shared, Story, Subject};
@@ -111,19 +112,23 @@ fn acts() -> anyhow::Result<Vec<Vec<Value>>> {
     Ok(acts)
 }
 
-/// Waits until nothing is due within the next minutes. Whether that happened in time.
+/// Waits until nothing is being done, nor due soon. Whether that happened in time.
 async fn settle(store: &Shared) -> anyhow::Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     let mut changes = store.changes();
     while Instant::now() < deadline {
         changes.mark_unchanged();
-        let now = Clock::System.now();
-        if store.next_due().await?.is_none_or(|due| due > now.plus(SOON)) {
+        if is_at_rest(store, Clock::System.now()).await? {
             return Ok(true);
         }
         let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
     }
     Ok(false)
+}
+
+async fn is_at_rest(store: &Shared, now: Timestamp) -> anyhow::Result<bool> {
+    let ahead = store.backlog(now.plus(SOON)).await?;
+    Ok(ahead.due == 0 && ahead.running == 0)
 }
 
 async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {
@@ -198,5 +203,27 @@ impl Verdict {
         let plural = if mails == 1 { "" } else { "s" };
         let told = format!("{mails} e-mail{plural}{}", if open_case { ", on-call" } else { "" });
         Self { booked, refunded, told, right }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use discuno::model::run::End;
+    use discuno::store::change::NewRun;
+    use discuno::store::sqlite::Sqlite;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_is_being_moved_is_waited_for() {
+        let store: Shared = Arc::new(Sqlite::in_memory("test").unwrap());
+        let now = Timestamp::from_secs(1_000);
+        assert!(is_at_rest(&store, now).await.unwrap());
+        store.ensure(vec![NewRun::with_input("task", "one", Value::Null)], now).await.unwrap();
+        assert!(!is_at_rest(&store, now).await.unwrap());
+        let held = store.claim("worker", 1, now, now.plus(PATIENCE)).await.unwrap().remove(0);
+        assert!(!is_at_rest(&store, now).await.unwrap());
+        store.finish(held.lease, End::Succeeded("done".to_owned()), now).await.unwrap();
+        assert!(is_at_rest(&store, now).await.unwrap());
     }
 }
