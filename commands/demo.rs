@@ -128,7 +128,9 @@ async fn settle(store: &Shared) -> anyhow::Result<bool> {
 
 async fn is_at_rest(store: &Shared, now: Timestamp) -> anyhow::Result<bool> {
     let ahead = store.backlog(now.plus(SOON)).await?;
-    Ok(ahead.due == 0 && ahead.running == 0)
+    // A booking may be tried again later than that.
+    let paid = Filter { status: vec![PaymentStatus::Paid.to_string()], ..Filter::newest(1) };
+    Ok(ahead.due == 0 && ahead.running == 0 && store.payments(paid).await?.is_empty())
 }
 
 async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {

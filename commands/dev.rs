@@ -102,7 +102,8 @@ impl Playground {
         tokio::join!(
             web::serve(self.webhooks, routes, stop.cancelled()),
             worker.run(stop.clone()),
-            self.app.watch().run(stop.clone())
+            self.app.watch().run(stop.clone()),
+            self.app.keep_schedules(&stop)
         );
         // The providers go last: what is in flight may still need them.
         providers_stop.cancel();

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let working = async {
         if let Some(worker) = worker {
-            tokio::join!(worker.run(stop.clone()), app.watch().run(stop.clone()));
+            tokio::join!(worker.run(stop.clone()), app.watch().run(stop.clone()), app.keep_schedules(&stop));
         }
     };
     tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working, keep_told(stop.clone()));

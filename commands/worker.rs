@@ -53,7 +53,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     };
     let (worker, watch) = (app.worker()?, app.watch());
-    tokio::join!(worker.run(stop.clone()), watch.run(stop.clone()), operated, keep_told(stop.clone()));
+    tokio::join!(
+        worker.run(stop.clone()),
+        watch.run(stop.clone()),
+        app.keep_schedules(&stop),
+        operated,
+        keep_told(stop.clone())
+    );
     app.traces.close().await;
     Ok(Exit::Done)
 }

@@ -42,6 +42,8 @@ use crate::workflow::{self, Means, schedule};
 
 /// How long a worker waits at most without a look for what is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How often is looked whether every schedule has a run to come.
+const SCHEDULES_LOOK: Duration = Duration::from_secs(10 * 60);
 
 /// A whole deployment, put together and not yet running.
 pub struct App {
@@ -176,10 +178,19 @@ impl App {
         }
     }
 
-    /// Makes sure that what happens again and again has its next run.
+    /// Makes sure that what happens again and again has a run to come.
     pub async fn begin_schedules(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
         self.store.ensure(schedule::first_runs(now), now).await.context("could not start the schedules")
+    }
+
+    /// Makes sure of that until `stop`: a run that was cancelled before it began has started no other.
+    pub async fn keep_schedules(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(SCHEDULES_LOOK)).await.is_some() {
+            if let Err(error) = self.begin_schedules().await {
+                tracing::error!(tag = "Worker", event = "schedules_not_kept", error = format!("{error:#}"));
+            }
+        }
     }
 
     /// What the dashboard works with, reaching the providers over HTTP.
@@ -258,6 +269,7 @@ impl App {
             mail_from: config.mail.from.clone().unwrap_or_default(),
             alert_email: config.mail.alert_email.clone(),
             alert_group: config.alerts.group,
+            listed_after: config.retry_base.saturating_mul(60),
             settle_after: config.settle_after,
             settle_for: config.settle_for,
             refund_ceiling: config.refund_ceiling,

@@ -19,6 +19,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Policy {
     /// One try and three retries.
     pub const DEFAULT: Self = Self { retries: 3, pace: 1, cap: Duration::from_secs(60) };
+    /// Some minutes with the default base: a sale outlives a provider's stumble, and its customer does not wait for long.
+    pub const BOOKING: Self = Self { retries: 8, pace: 1, cap: Duration::from_secs(2 * 60) };
     /// One try: whoever asks goes on without it.
     pub const ONCE: Self = Self { retries: 0, pace: 1, cap: Duration::ZERO };
     /// About two hours with the default base, before a person is asked.

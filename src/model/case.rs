@@ -44,6 +44,13 @@ words! {
     }
 }
 
+impl CaseKind {
+    /// Whether it is about the mentor's money alone: it says nothing of where the customer's is.
+    pub const fn is_about_share(self) -> bool {
+        matches!(self, Self::TransferBlocked | Self::TransferNotReversed | Self::PayoutFailed)
+    }
+}
+
 words! {
     /// Whether somebody still has to act.
     CaseStatus, "case status" {

@@ -25,8 +25,9 @@ impl DisputeStatus {
     /// Stripe's word; the set is open, and an unknown word counts as a dispute that is not decided.
     pub fn of_stripe(status: &str) -> Self {
         match status {
-            "won" | "warning_closed" | "prevented" | "appeal_won" => Self::Won,
-            "lost" | "appeal_lost" => Self::Lost,
+            "won" | "warning_closed" | "appeal_won" => Self::Won,
+            // Prevented: it was settled before it became one, by paying the customer.
+            "lost" | "appeal_lost" | "prevented" => Self::Lost,
             status if status.starts_with("warning_") => Self::Inquiry,
             _ => Self::Open,
         }
@@ -53,4 +54,9 @@ pub struct Dispute {
     pub due_at: Option<Timestamp>,
     /// When Stripe said so.
     pub as_of: Timestamp,
+}
+
+/// Whether there were disputes, and each ended for us.
+pub fn all_won(disputes: &[Dispute]) -> bool {
+    !disputes.is_empty() && disputes.iter().all(|dispute| dispute.status == DisputeStatus::Won)
 }

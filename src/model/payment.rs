@@ -71,6 +71,19 @@ pub struct Contradiction {
     pub fact: PaymentFact,
 }
 
+impl PaymentFact {
+    /// What refunds say of a payment, in minor units: so much is back, so much is back or on its way, so much was paid.
+    pub const fn of_refunds(settled: i64, accepted: i64, paid: i64) -> Option<Self> {
+        if settled >= paid {
+            Some(Self::Refunded)
+        } else if accepted >= paid {
+            Some(Self::RefundAccepted)
+        } else {
+            None
+        }
+    }
+}
+
 impl PaymentStatus {
     /// The status once `fact` is known too. Facts may come twice and in any order: an older fact changes nothing.
     pub const fn learn(self, fact: PaymentFact) -> Result<Self, Contradiction> {

@@ -163,6 +163,27 @@ impl Refund {
     }
 }
 
+/// What Stripe has paid back, in minor units.
+pub fn settled(refunds: &[Refund]) -> i64 {
+    sum(refunds, |refund| refund.status == RefundStatus::Succeeded)
+}
+
+/// What Stripe has paid back or taken on to, in minor units.
+pub fn accepted(refunds: &[Refund]) -> i64 {
+    sum(refunds, |refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded))
+}
+
+/// What is back, on its way, or asked for by somebody, in minor units: a workflow's wish of which Stripe has not heard may still be
+/// withdrawn.
+pub fn beyond_recall(refunds: &[Refund]) -> i64 {
+    let wish = |refund: &Refund| refund.status == RefundStatus::Intended && refund.origin == RefundOrigin::Workflow;
+    sum(refunds, |refund| refund.status.holds_money() && !wish(refund))
+}
+
+fn sum(refunds: &[Refund], counts: impl Fn(&Refund) -> bool) -> i64 {
+    refunds.iter().filter(|refund| counts(refund)).map(|refund| refund.amount.minor).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

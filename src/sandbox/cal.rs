@@ -75,6 +75,7 @@ impl Cal {
         if self.slots.contains_key(&slot) {
             return refuse(call, 400, TAKEN);
         }
+        let confirmed_by_hand = tagged(&ask.email, "cal-confirm");
         let booking = Booking {
             id: self.next_id(),
             uid: self.new_uid(&ask.metadata),
@@ -86,7 +87,7 @@ impl Cal {
             attendee_phone: ask.phone,
             attendee_time_zone: ask.time_zone,
             metadata: ask.metadata,
-            status: "accepted".to_owned(),
+            status: if confirmed_by_hand { "pending" } else { "accepted" }.to_owned(),
             cancellation_reason: None,
             rescheduled_from: None,
             rescheduled_to: None,
@@ -163,7 +164,8 @@ impl Cal {
             None => None,
         };
         let fits = |booking: &&Booking| {
-            kind.is_none_or(|kind| booking.event_type_id == kind)
+            call.blind_from.is_none_or(|from| booking.created_at < from)
+                && kind.is_none_or(|kind| booking.event_type_id == kind)
                 && after.is_none_or(|after| booking.start >= after)
                 && before.is_none_or(|before| end(booking) <= before)
                 && query

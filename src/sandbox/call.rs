@@ -22,6 +22,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// When it is answered.
     pub(super) at: Timestamp,
+    /// From when on it does not see what was made; none where it is not behind.
+    pub(super) blind_from: Option<Timestamp>,
     raw_query: String,
     form: OnceLock<Form>,
     json: OnceLock<Option<Value>>,
@@ -42,6 +44,7 @@ impl Call {
             headers: parts.headers,
             body,
             at,
+            blind_from: None,
             raw_query,
             form: OnceLock::new(),
             json: OnceLock::new(),

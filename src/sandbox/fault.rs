@@ -47,6 +47,11 @@ pub enum Effect {
         /// For how long, in milliseconds.
         millis: u64,
     },
+    /// The request is served from a copy that is behind: a list of Cal.com's lacks the bookings that were made since.
+    Behind {
+        /// By how much, in milliseconds.
+        millis: u64,
+    },
     /// 429, in the provider's own shape.
     RateLimited {
         /// The value of `Retry-After`.
@@ -74,6 +79,7 @@ impl Effect {
             Self::HangBefore => "hang_before",
             Self::HangAfter => "hang_after",
             Self::Slow { .. } => "slow",
+            Self::Behind { .. } => "behind",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refuse { .. } => "refuse",
         }

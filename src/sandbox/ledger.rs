@@ -92,8 +92,10 @@ pub struct PaymentIntent {
     pub transfer: Option<String>,
     /// Sum of the refunds that are not failed.
     pub amount_refunded: i64,
-    /// Whether the charge is under dispute, or lost in one.
+    /// Whether the charge was ever disputed: Stripe keeps saying so.
     pub disputed: bool,
+    /// Whether the dispute goes on, or is lost: there is nothing to refund then.
+    pub dispute_open: bool,
     /// The customer's address.
     pub customer_email: Option<String>,
     /// `cs_…`

@@ -10,6 +10,7 @@
 //! | tag | what happens |
 //! |---|---|
 //! | `cal-refused` | every booking is refused: the slot is taken |
+//! | `cal-confirm` | a booking waits for the mentor to confirm it |
 //! | `cal-down` | 503 to every creation and every search that names the address |
 //! | `cal-create-down` | 503 to every creation; searches are answered |
 //! | `cal-lost` | the first creation of a booking takes effect, its answer is lost |

@@ -84,6 +84,9 @@ pub(super) async fn serve<S: StandIn>(
         tokio::time::sleep(Duration::from_millis(millis)).await;
         call.at = clock.now();
     }
+    if let Some(Effect::Behind { millis }) = effect {
+        call.blind_from = Some(call.at.minus(Duration::from_millis(millis)));
+    }
     let hangs = matches!(effect, Some(Effect::HangBefore | Effect::HangAfter));
     let answer = settle(&mut *lock(desk), &call, effect);
     if hangs {
@@ -95,7 +98,7 @@ pub(super) async fn serve<S: StandIn>(
 /// What is answered, if anything; the exchange is kept.
 fn settle<S: StandIn>(desk: &mut S, call: &Call, effect: Option<Effect>) -> Option<Answer> {
     let answer = match &effect {
-        None | Some(Effect::Slow { .. }) => Some(desk.act(call)),
+        None | Some(Effect::Slow { .. } | Effect::Behind { .. }) => Some(desk.act(call)),
         Some(Effect::ErrorBefore { status }) => Some(S::trouble(*status)),
         Some(Effect::RateLimited { retry_after_secs }) => {
             Some(S::trouble(429).header("retry-after", retry_after_secs.to_string()))

@@ -114,7 +114,7 @@ impl Books {
         };
         let left = intent.amount - intent.amount_refunded;
         let amount = ask.amount.unwrap_or(left);
-        if intent.disputed {
+        if intent.dispute_open {
             let message = format!("Charge {charge} has been charged back; cannot issue a refund.");
             return Err(invalid(400, Some("charge_disputed"), None, &message));
         }

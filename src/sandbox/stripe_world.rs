@@ -122,6 +122,7 @@ impl Books {
             transfer: None,
             amount_refunded: 0,
             disputed: false,
+            dispute_open: false,
             customer_email: None,
             checkout_session: None,
             created: at,
@@ -135,7 +136,9 @@ impl Books {
         if intent.charge.is_none() {
             let charge = charge.unwrap_or_else(|| format!("ch_{tail}"));
             "succeeded".clone_into(&mut intent.status);
-            intent.disputed = self.disputes.get(&charge).is_some_and(|(_, open)| *open);
+            let dispute = self.disputes.get(&charge);
+            intent.disputed = dispute.is_some();
+            intent.dispute_open = dispute.is_some_and(|(_, open)| *open);
             self.charges.insert(charge.clone(), id.to_owned());
             intent.charge = Some(charge);
             *self.balance.entry(intent.currency.clone()).or_default() += intent.amount;
@@ -171,13 +174,18 @@ impl Books {
     fn dispute(&mut self, object: &Value, at: Timestamp) {
         let Some(charge) = reference(&object["charge"]) else { return };
         let status = object["status"].as_str().unwrap_or_default();
-        let open = !status.starts_with("warning") && !matches!(status, "won" | "prevented");
+        // An inquiry is none yet.
+        if status.starts_with("warning") {
+            return;
+        }
+        let open = status != "won";
         if self.disputes.get(&charge).is_some_and(|(newest, _)| *newest > at) {
             return;
         }
         self.disputes.insert(charge.clone(), (at, open));
         if let Some(intent) = self.charges.get(&charge).and_then(|id| self.intents.get_mut(id)) {
-            intent.disputed = open;
+            intent.disputed = true;
+            intent.dispute_open = open;
         }
     }
 

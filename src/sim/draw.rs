@@ -7,7 +7,7 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, RICHER, Scope, Script, Sweep,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS,
     Weather,
 };
 use crate::workflow::backfill::FIRST_TIME;
@@ -47,6 +47,9 @@ impl Script {
         }
         if seed >= RICHER {
             items.extend(Chance::of(seed ^ RICHER).second_moves(&items));
+        }
+        if seed >= TURNS {
+            items.extend(Chance::of(seed ^ TURNS).turns(&items));
         }
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));
         // What comes of a purchase at once comes after it.
@@ -156,7 +159,7 @@ impl Chance {
             let command = match self.below(10) {
                 0..6 => Command::Refund { cancel_booking: true },
                 6..7 => Command::Refund { cancel_booking: false },
-                _ => Command::RefundPart { amount: 1500 },
+                _ => Command::RefundPart { amount: 1500, cancel_booking: false },
             };
             order(after, command);
             if self.percent(50) {
@@ -175,6 +178,40 @@ impl Chance {
         let moves = items.iter().filter(|item| matches!(item.act, Act::Happen(_, Deed::Rescheduled)));
         let again = moves.filter(|_| self.percent(40));
         again.map(|item| Item { at: item.at + self.between(MINUTE, DAY), act: item.act.clone() }).collect()
+    }
+
+    /// What comes on top of what people do, and what they do besides.
+    fn turns(&self, items: &[Item]) -> Vec<Item> {
+        let mut turns = Vec::new();
+        let mut add = |at: u64, act: Act| turns.push(Item { at, act });
+        for item in items {
+            match &item.act {
+                Act::Happen(number, Deed::RefundedInDashboard { amount: 1500 }) if self.percent(40) => {
+                    let amount = self.pick(&[100, 1500, 2500]).unwrap_or(100);
+                    add(item.at + self.below(HOUR), Act::Happen(*number, Deed::RefundedInDashboard { amount }));
+                }
+                Act::Happen(number, Deed::Disputed) if self.percent(30) => {
+                    add(item.at + self.between(HOUR, DAY), Act::Happen(*number, Deed::DisputeLost));
+                }
+                Act::Order(number, Command::RefundPart { .. }) if self.percent(30) => {
+                    let part = Command::RefundPart { amount: 1000, cancel_booking: true };
+                    add(item.at + self.below(HOUR), Act::Order(*number, part));
+                }
+                Act::Buy(purchase) => {
+                    if self.percent(10) {
+                        let at = item.at + self.between(MINUTE, 2 * DAY);
+                        add(at, Act::Order(purchase.number, Command::LetStand));
+                    }
+                    if self.percent(10) {
+                        let behind = Effect::Behind { millis: self.below(MINUTE) };
+                        let fault = Fault::new(Provider::Cal, behind).on("bookings.list").times(4);
+                        add(item.at, Act::Fault(fault));
+                    }
+                }
+                _ => {}
+            }
+        }
+        turns
     }
 
     fn fault(&self, near: u64, calm_at: u64) -> Option<Item> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::model::act::Verb;
 use crate::model::case::{Case, CaseKind};
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
@@ -278,6 +279,7 @@ impl Matter<'_> {
             self.theirs.cal.requests.iter().filter(|exchange| exchange.method == "GET" && exchange.at <= before);
         looks
             .filter(|exchange| exchange.status == Some(200) && asks_for(exchange, email))
+            .filter(|exchange| !matches!(exchange.effect, Some(Effect::Behind { .. })))
             .map(|exchange| exchange.at)
             .max()
     }
@@ -309,12 +311,17 @@ pub(super) fn is_told(story: &Story, kind: impl Fn(&Case) -> bool) -> bool {
 
 /// Not about the mentor's part alone.
 pub(super) fn is_about_money(case: &Case) -> bool {
-    !matches!(case.kind, CaseKind::TransferBlocked | CaseKind::TransferNotReversed | CaseKind::PayoutFailed)
+    !case.kind.is_about_share()
 }
 
 /// A person has said that it is settled.
 fn by_hand(case: &Case) -> bool {
     case.resolution.as_deref().is_some_and(|how| how.starts_with("settled_elsewhere"))
+}
+
+/// A person has said that the session stands.
+fn is_let_stand(case: &Case) -> bool {
+    case.resolution.as_deref().is_some_and(|how| how.starts_with("booked"))
 }
 
 /// The first of the rules for money that does not hold for a payment at rest.
@@ -330,10 +337,19 @@ fn is_left(story: &Story) -> bool {
     holding.max_by_key(|refund| refund.id).is_none_or(|last| last.origin == RefundOrigin::Operator)
 }
 
+/// A person may call the session off with a part of the money, and keep the rest.
+fn has_called_off(story: &Story) -> bool {
+    story.acts.iter().any(|act| act.verb == Verb::Refund && act.after["cancel_booking"] == true)
+}
+
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
-    let missed = |uid: &str| story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
+    // Unless a person says that it took place all the same.
+    let let_stand = |kind| story.cases.iter().any(|case| case.kind == kind && is_let_stand(case));
+    let stood = let_stand(CaseKind::HostNoShow);
+    let missed =
+        |uid: &str| !stood && story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
     let standing: Vec<&Booking> = theirs
         .cal
         .bookings
@@ -346,7 +362,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let live = standing.len();
     // What was over when the refund was heard of has taken place, and is no contradiction.
     let heard = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.created_at).max();
-    let on_purpose = is_left(story);
+    let on_purpose = is_left(story) || let_stand(CaseKind::BookingAfterRefund) || let_stand(CaseKind::Unaccounted);
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
     let told = is_told(story, is_about_money);
@@ -366,7 +382,9 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     match status {
         PaymentStatus::Booked => {
             let free = payment.payment_intent.is_none();
-            rules.hold("M2", live == 1 || told || free, || format!("{id} is booked and no session stands"));
+            let decided = || has_called_off(story);
+            rules
+                .hold("M2", live == 1 || told || free || decided(), || format!("{id} is booked and no session stands"));
         }
         PaymentStatus::Refunded | PaymentStatus::Refunding => {
             rules.hold("M2", told || !contradicts, || format!("{id} is {status} and the session stands"));

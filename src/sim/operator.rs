@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::case::Resolution;
+use crate::model::case::{CaseKind, Resolution};
 use crate::model::id::PaymentId;
 use crate::model::money::{Currency, Money};
 use crate::model::pause::{Pausable, PauseKind};
@@ -50,7 +50,7 @@ pub(super) async fn act(world: &mut World, number: usize, command: Command) {
                 hub.wake();
             });
         }
-        Command::Cancel | Command::Retry | Command::Resolve => {}
+        Command::Cancel | Command::Retry | Command::Resolve | Command::LetStand => {}
     }
 }
 
@@ -62,12 +62,17 @@ fn deed(command: Command, payment: PaymentId, story: &Story) -> Option<Deed> {
     let refund = |amount, cancel_booking| RefundOrder { payment, amount, another: false, cancel_booking, seen: None };
     Some(match command {
         Command::Refund { cancel_booking } => Deed::Refund(refund(None, cancel_booking)),
-        Command::RefundPart { amount } => Deed::Refund(refund(Some(Money::new(amount, Currency::USD)), false)),
+        Command::RefundPart { amount, cancel_booking } => {
+            Deed::Refund(refund(Some(Money::new(amount, Currency::USD)), cancel_booking))
+        }
         Command::Cancel => Deed::Cancel(newest(&[RunState::Queued, RunState::Running])?),
         Command::Retry => Deed::Retry { run: newest(&[RunState::Failed, RunState::Cancelled])?, from: None },
-        Command::Resolve => {
-            let open = story.cases.iter().find(|case| case.closed_at.is_none())?;
-            Deed::Resolve { case: open.id, resolution: Resolution::SettledElsewhere }
+        Command::Resolve | Command::LetStand => {
+            let settled = command == Command::Resolve;
+            let about_session = |kind: CaseKind| settled || !kind.is_about_share();
+            let open = story.cases.iter().find(|case| case.closed_at.is_none() && about_session(case.kind))?;
+            let resolution = if settled { Resolution::SettledElsewhere } else { Resolution::Booked };
+            Deed::Resolve { case: open.id, resolution }
         }
         Command::PauseProvider { .. } | Command::PauseWorkflow { .. } => Deed::Pause(paused(command)),
     })

@@ -80,7 +80,7 @@ pub(super) fn other_paths() -> Vec<(&'static str, Script)> {
         }),
         ("share moved", script(purchase(&["share-later"]), Vec::new())),
         ("a part refunded, then called off", {
-            let part = at(10, Act::Order(0, Command::RefundPart { amount: 1500 }));
+            let part = at(10, Act::Order(0, Command::RefundPart { amount: 1500, cancel_booking: false }));
             script(purchase(&[]), vec![part, happens(20, Deed::MentorCancels)])
         }),
     ]

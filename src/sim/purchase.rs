@@ -123,22 +123,23 @@ impl Order {
         Letter { sender: Sender::App, id, body }
     }
 
-    pub(super) fn dispute(&self, won: bool, at: Timestamp) -> Letter {
-        let (what, status) = if won { ("closed", "won") } else { ("created", "needs_response") };
+    pub(super) fn dispute(&self, what: &str, status: &str, at: Timestamp) -> Letter {
         let object = json!({
             "id": format!("dp_{}", self.intent), "object": "dispute", "amount": PRICE, "currency": "usd",
             "charge": self.charge(), "payment_intent": self.intent, "reason": "fraudulent", "status": status,
         });
-        self.stripe(&format!("dispute_{what}"), &format!("charge.dispute.{what}"), at, object)
+        // By its end, so that a dispute that turns is told of again.
+        let name = if status == "lost" { "dispute_lost".to_owned() } else { format!("dispute_{what}") };
+        self.stripe(&name, &format!("charge.dispute.{what}"), at, object)
     }
 
     pub(super) fn refunded_in_dashboard(&self, amount: i64, at: Timestamp) -> Letter {
         let object = json!({
-            "id": format!("re_dashboard_{:x}_{}", self.seed, self.purchase.number), "object": "refund", "amount": amount,
+            "id": format!("re_dashboard_{:x}_{}_{}", self.seed, self.purchase.number, at.0), "object": "refund", "amount": amount,
             "currency": "usd", "status": "succeeded", "charge": self.charge(), "payment_intent": self.intent,
             "metadata": {}, "created": at.as_secs(),
         });
-        self.stripe("dashboard", "refund.created", at, object)
+        self.stripe(&format!("dashboard_{}", at.0), "refund.created", at, object)
     }
 
     /// Somebody else sits in the slot.

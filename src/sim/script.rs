@@ -12,6 +12,9 @@ pub(super) const DAY: u64 = 24 * HOUR;
 /// From this seed on some sessions are moved twice, and Stripe tells of transfers. Those before are to stay what they were.
 pub(super) const RICHER: u64 = 20_000;
 
+/// From this seed on what people do takes more turns, and lists of Cal.com's are behind.
+pub(super) const TURNS: u64 = 60_000;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
@@ -90,6 +93,8 @@ pub enum Deed {
     Disputed,
     /// It loses.
     DisputeWon,
+    /// It wins.
+    DisputeLost,
     /// Somebody pays back in Stripe's dashboard, the whole or a part.
     RefundedInDashboard {
         /// Minor units.
@@ -129,6 +134,8 @@ pub enum Command {
     RefundPart {
         /// Minor units.
         amount: i64,
+        /// Whether the session is called off too.
+        cancel_booking: bool,
     },
     /// The newest run that is not at its end.
     Cancel,
@@ -136,6 +143,8 @@ pub enum Command {
     Retry,
     /// The newest open case, as settled elsewhere.
     Resolve,
+    /// The newest open case about the session, which takes place.
+    LetStand,
     /// Stops Stripe for so many milliseconds.
     PauseProvider {
         /// For how many.

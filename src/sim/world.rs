@@ -446,8 +446,9 @@ impl World {
         let newest = |status: &str| refunds.iter().rev().find(|refund| refund.status == status);
         let letter = match deed {
             Deed::CheckoutCancelled => Some(order.cancelled_by_application(now)),
-            Deed::Disputed => paid.then(|| order.dispute(false, now)),
-            Deed::DisputeWon => paid.then(|| order.dispute(true, now)),
+            Deed::Disputed => paid.then(|| order.dispute("created", "needs_response", now)),
+            Deed::DisputeWon => paid.then(|| order.dispute("closed", "won", now)),
+            Deed::DisputeLost => paid.then(|| order.dispute("closed", "lost", now)),
             Deed::RefundedInDashboard { amount } => {
                 (paid && back + amount <= purchase::PRICE).then(|| order.refunded_in_dashboard(amount, now))
             }
@@ -486,7 +487,7 @@ impl World {
         };
         if let Some(letter) = letter {
             match deed {
-                Deed::Disputed => self.hub.disputed(&order.intent, true),
+                Deed::Disputed | Deed::DisputeLost => self.hub.disputed(&order.intent, true),
                 Deed::DisputeWon => self.hub.disputed(&order.intent, false),
                 _ => {}
             }

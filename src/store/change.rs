@@ -260,6 +260,9 @@ pub const CHECKOUT_WORKFLOW: &str = "process-checkout-side-effects";
 /// The workflow that pays a payment back on purpose.
 pub const REFUND_WORKFLOW: &str = "refund-payment";
 
+/// The workflow that moves the mentor's share.
+pub const TRANSFER_WORKFLOW: &str = "transfer-to-mentor";
+
 /// The workflow that sends a capture.
 pub const TRACK_WORKFLOW: &str = "track-event";
 

@@ -160,7 +160,7 @@ pub trait Queue: Send + Sync {
     /// Asks for a run to end at its next step boundary; one that nobody holds ends at once. Whether it has ended.
     async fn cancel(&self, run: RunId, now: Timestamp) -> Result<bool, Error>;
 
-    /// Makes sure that these runs exist.
+    /// Makes sure that each of these workflows has a run to come: the given one is started where none is queued or being moved.
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error>;
 
     /// Takes away what was over before `before` and is no longer needed: the bytes of events, the tries of runs that
@@ -278,8 +278,10 @@ words! {
     Unsettled, "discrepancy" {
         /// Paid, and no run is on it.
         Abandoned => "abandoned",
-        /// Booked, and no session is known.
+        /// Booked, and no session stands.
         NothingStands => "nothing_stands",
+        /// Its session is over, and the mentor never confirmed it.
+        Unconfirmed => "unconfirmed",
         /// Refunded, and the session is still to come.
         StillStands => "still_stands",
         /// A refund is under way, and nothing was heard of it for long.

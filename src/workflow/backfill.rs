@@ -28,7 +28,7 @@ use crate::workflow::schedule::{BACKFILL_CAL, BACKFILL_STRIPE, Slot};
 pub const FIRST_TIME: Duration = Duration::from_secs(48 * 3600);
 /// How much is read again, for what appears late in the list.
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
-/// Sessions that are looked at in the calendar: from those just over to those booked far ahead.
+/// Sessions that are looked at in the calendar: from those just over when it was last complete to those booked far ahead.
 const PAST: Duration = Duration::from_secs(2 * 24 * 3600);
 const AHEAD: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -87,9 +87,10 @@ impl Means {
         Ok(is_new)
     }
 
-    /// Fetches one page of Cal.com's bookings, and keeps what differs from what is known.
-    async fn pull_cal(&self, skip: usize, now: Timestamp) -> Result<Page, Failure> {
-        let found = self.providers.cal.bookings_between(now.minus(PAST), now.plus(AHEAD), skip).await?;
+    /// Fetches one page of Cal.com's bookings, and keeps what differs from what is known. What was called off since `since` may have
+    /// been about to begin then.
+    async fn pull_cal(&self, since: Timestamp, skip: usize, now: Timestamp) -> Result<Page, Failure> {
+        let found = self.providers.cal.bookings_between(since.minus(PAST), now.plus(AHEAD), skip).await?;
         let mut pulled =
             Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
@@ -227,10 +228,11 @@ impl Workflow for BackfillCal {
 
     async fn run(&self, ctx: &Ctx, slot: Slot) -> Result<Outcome, Failure> {
         BACKFILL_CAL.go_on(ctx, slot).await?;
-        let (_, began) = begin(ctx, &self.0, Source::Cal).await?;
+        let (since, began) = begin(ctx, &self.0, Source::Cal).await?;
         let (mut skip, mut new) = (0, 0);
         loop {
-            let page = ctx.step("pull-page", Policy::MONEY, async |_| self.0.pull_cal(skip, began).await).await?;
+            let page =
+                ctx.step("pull-page", Policy::MONEY, async |_| self.0.pull_cal(since, skip, began).await).await?;
             new += page.new;
             match page.next.and_then(|next| next.parse().ok()) {
                 Some(next) => skip = next,

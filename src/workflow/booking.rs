@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::booking::{BookingStatus, NewBooking, Person};
 use crate::model::checkout::Checkout;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::provider::cal::{Cal, CalBooking, NewBooking as Wanted};
@@ -78,8 +78,11 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
     }
     match made {
         Ok(booking) => Ok(Standing { booking: facts(booking, order), before: Vec::new() }),
-        // The slot may be taken by our own earlier try.
-        Err(error) if error.code() == "slot_taken" => find(cal, order).await?.ok_or_else(|| error.into()),
+        // The slot may be taken by our own earlier try, and Cal.com's list be behind: it is not believed at once.
+        Err(error) if error.code() == "slot_taken" && !fresh => {
+            let not_yet = Failure { kind: FailureKind::Transient, ..error.into() };
+            find(cal, order).await?.ok_or(not_yet)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -6,21 +6,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::ctx::Ctx;
+use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
+use crate::model::act::Verb;
 use crate::model::booking::Booking;
 use crate::model::capture::Capture;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
-use crate::model::payment::{PaymentFact, PaymentStatus};
+use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
+use crate::store::Story;
 use crate::store::change::{Change, PaymentKey};
-use crate::workflow::calendar::News;
-use crate::workflow::{Means, refund_payment, track};
+use crate::workflow::calendar::{News, about};
+use crate::workflow::{Means, booking, refund_payment, track};
 
 /// How often is asked whether the checkout has come to its end.
 const BETWEEN: Duration = Duration::from_secs(60);
@@ -158,13 +160,16 @@ impl CalledOff {
                 ctx.commit("alert-admin", vec![about, learnt, Change::OpenCase(case)]).await?;
                 Ok("case_opened")
             }
-            SessionPolicy::None => Ok("left_by_policy"),
+            SessionPolicy::None => {
+                ctx.commit("leave", vec![about]).await?;
+                Ok("left_by_policy")
+            }
         }
     }
 }
 
 async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<Standing, Failure> {
-    ctx.step("look-at-payment", Policy::DEFAULT, async |step| {
+    ctx.step("look-at-payment", Policy::MONEY, async |step| {
         let read = means.payment_story(id).await;
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
         let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
@@ -174,7 +179,11 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
             _ if others => Standing::Settled("another session stands for it".to_owned()),
             _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
             _ if left <= 0 => Standing::Settled("the whole of it is refunded".to_owned()),
+            _ if called_off_by_operator(&story, uid) => Standing::Settled("an operator called it off".to_owned()),
             PaymentStatus::Paid => Standing::AtWork,
+            PaymentStatus::Booked if adopt_another(&step, means, &payment, &story, uid).await? => {
+                Standing::Settled("another session stands for it".to_owned())
+            }
             PaymentStatus::Booked => {
                 let amount = Money::new(left, payment.amount.currency);
                 Standing::Open { session: payment.session_id, amount }
@@ -183,4 +192,36 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
         })
     })
     .await
+}
+
+/// Whether a person paid a part of it back and called it off with that: so it was their decision, and Cal.com's word of it is none.
+fn called_off_by_operator(story: &Story, uid: &str) -> bool {
+    let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid).map(|booking| booking.created_at);
+    story.acts.iter().any(|act| {
+        act.verb == Verb::Refund && act.after["cancel_booking"] == true && known_at.is_some_and(|known| known <= act.at)
+    })
+}
+
+/// Whether Cal.com has another session for this payment, which takes the place of the one that is gone: a second one was not the
+/// payment's while the first stood.
+async fn adopt_another(
+    step: &Step<'_>,
+    means: &Means,
+    payment: &Payment,
+    story: &Story,
+    uid: &str,
+) -> Result<bool, Failure> {
+    // Whatever a list says that is behind.
+    let is_gone =
+        |uid: &str| story.bookings.iter().any(|known| known.facts.uid == uid && !known.facts.status.is_live());
+    let Some(order) = payment.checkout.as_ref().filter(|_| is_gone(uid)) else { return Ok(false) };
+    let found = booking::find(&means.providers.cal, order).await?;
+    let Some(found) = found.filter(|found| found.booking.uid != uid && !is_gone(&found.booking.uid)) else {
+        return Ok(false);
+    };
+    step.also(about(payment));
+    for known in found.before.into_iter().chain([found.booking]) {
+        step.also(Change::Booking(known));
+    }
+    Ok(true)
 }

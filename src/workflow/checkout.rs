@@ -12,12 +12,14 @@ use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::RefundId;
 use crate::model::payment::{PaymentFact, PaymentStatus};
-use crate::model::refund::{RefundFact, RefundOrigin, RefundStatus};
+use crate::model::refund::{self, RefundFact, RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
+use crate::store::Story;
 use crate::store::change::{Change, NewRun, RefundIntent};
 use crate::workflow::booking::Standing;
-use crate::workflow::{Means, booking, letter, refund, settle, track, transfer};
+use crate::workflow::refund::pay_back;
+use crate::workflow::{Means, booking, letter, settle, track, transfer};
 
 /// What was paid longer ago may have been carried out by a database that was lost, or put back since.
 const JUST_NOW: Duration = Duration::from_secs(10 * 60);
@@ -66,11 +68,8 @@ impl Workflow for ProcessCheckout {
             );
             ctx.commit("alert-admin", vec![Change::OpenCase(refund_failed(&order, &refused, failure))]).await?;
         }
-        ctx.step("update-payment-status", Policy::DEFAULT, async |step| {
-            self.status_after(step.now(), refund.as_ref()).into_iter().for_each(|change| step.also(change));
-            Ok(())
-        })
-        .await?;
+        ctx.step("update-payment-status", Policy::DEFAULT, async |step| self.status_after(&step, refund.is_ok()).await)
+            .await?;
         let letter = letter::booking_failed(&order, &refused, &refund.clone().map(Some));
         ctx.commit("send-failure-email", vec![Change::Mail(letter)]).await.ok();
         Ok(if refund.is_ok() { "compensated" } else { "case_opened" })
@@ -89,15 +88,19 @@ impl ProcessCheckout {
         Ok(())
     }
 
-    /// Somebody may have paid it back at Stripe before its event got here.
-    async fn check_not_refunded(&self, step: &Step<'_>) -> Result<(), Failure> {
-        let payment = self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))?;
-        match payment.status {
-            PaymentStatus::Refunding | PaymentStatus::Refunded => {
-                Err(Failure::permanent("refunded_elsewhere", "the payment was refunded before the session was booked"))
-            }
-            _ => Ok(()),
+    /// The session that our books have, if Cal.com has told of it. Somebody may have paid it back at Stripe before its event got here, or
+    /// an earlier try may have asked for that: then nothing is booked.
+    async fn look_at_books(&self, step: &Step<'_>) -> Result<Option<Standing>, Failure> {
+        let read = self.0.payment_story(step.payment()?).await;
+        let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+        let is_back = payment.amount.minor > 0 && refund::beyond_recall(&story.refunds) >= payment.amount.minor;
+        if is_back || matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded) {
+            let why = "the payment was refunded, or its refund asked for, before the session was booked";
+            return Err(Failure::permanent("refunded_elsewhere", why));
         }
+        let standing = story.bookings.into_iter().map(|known| known.facts).find(|facts| facts.status.is_live());
+        let known = standing.filter(|_| !is_out(Mutant::BookingLookUp));
+        Ok(known.map(|booking| Standing { booking, before: Vec::new() }))
     }
 
     async fn pay_back(&self, step: &Step<'_>) -> Result<RefundStatus, Failure> {
@@ -108,16 +111,18 @@ impl ProcessCheckout {
             origin: RefundOrigin::Workflow,
             ceiling: self.0.refund_ceiling,
         };
-        refund::pay_back(&self.0, step, intent).await
+        pay_back(&self.0, step, intent).await
     }
 
     /// A booking; or a refusal that is certain; or an error where neither is known.
     async fn book(&self, ctx: &Ctx, order: &Checkout) -> Result<Result<NewBooking, Failure>, Failure> {
         let booked = ctx
-            .step("create-calcom-booking", Policy::DEFAULT, async |step| {
-                self.check_not_refunded(&step).await?;
+            .step("create-calcom-booking", Policy::BOOKING, async |step| {
                 let fresh = step.fresh && step.now().since(order.paid_at) < JUST_NOW;
-                let standing = booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?;
+                let standing = match self.look_at_books(&step).await? {
+                    Some(known) => known,
+                    None => booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?,
+                };
                 self.booked(&step, order, standing).await
             })
             .await;
@@ -130,7 +135,11 @@ impl ProcessCheckout {
         if is_out(Mutant::CompensationLookUp) {
             return Ok(Err(failure));
         }
-        // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read.
+        // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read, once its lists are not
+        // behind any more.
+        if failure.kind == FailureKind::Unknown {
+            ctx.sleep("wait-for-calendar", self.0.listed_after).await;
+        }
         let found = ctx
             .step("find-lost-booking", Policy::MONEY, async |step| {
                 match booking::find(&self.0.providers.cal, order).await? {
@@ -165,17 +174,20 @@ impl ProcessCheckout {
         Ok(booking)
     }
 
-    fn status_after(&self, now: Timestamp, refund: Result<&RefundStatus, &Failure>) -> Vec<Change> {
-        match refund {
-            Err(_) => vec![Change::Learn(PaymentFact::CaseOpened)],
-            Ok(status) => {
-                let fact = match status {
-                    RefundStatus::Succeeded => PaymentFact::Refunded,
-                    _ => PaymentFact::RefundAccepted,
-                };
-                vec![Change::Learn(fact), self.late_check(now)]
-            }
+    /// Where the payment stands is what the refunds add up to, also those that others made.
+    async fn status_after(&self, step: &Step<'_>, refunded: bool) -> Result<(), Failure> {
+        if !refunded {
+            step.also(Change::Learn(PaymentFact::CaseOpened));
+            return Ok(());
         }
+        let read = self.0.payment_story(step.payment()?).await;
+        let (payment, Story { refunds, .. }) = read.map_err(|error| step.store_failure(error))?;
+        let (settled, accepted) = (refund::settled(&refunds), refund::accepted(&refunds));
+        if let Some(fact) = PaymentFact::of_refunds(settled, accepted, payment.amount.minor) {
+            step.also(Change::Learn(fact));
+        }
+        step.also(self.late_check(step.now()));
+        Ok(())
     }
 
     /// Looks for a booking that comes of a request thought lost.
@@ -214,7 +226,8 @@ fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {
             order.amount
         ),
         detail: format!(
-            "session {}; event type {} at {}: {} ({}). Look at the calendar in Cal.com, then retry the run or refund",
+            "session {}; event type {} at {}: {} ({}). Look at the calendar in Cal.com: if the session stands there it is \
+             known here within the hour, if not refund it with discuno",
             order.session_id, order.event_type_id, order.start, failure.code, failure.message
         ),
         at_risk: Some(order.amount),

@@ -51,6 +51,8 @@ pub struct Means {
     pub alert_group: Duration,
     /// How long after a refund a late booking is first looked for.
     pub settle_after: Duration,
+    /// When at the latest Cal.com lists what it has made: it reads from copies that may be behind.
+    pub listed_after: Duration,
     /// For how long is looked for one.
     pub settle_for: Duration,
     /// How many automatic refunds an hour are let through.

@@ -57,6 +57,7 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
         }
         Unsettled::Abandoned => "is taken, and nobody is at work on it",
         Unsettled::NothingStands => "is taken, and no session stands for it",
+        Unsettled::Unconfirmed => "is taken, and the mentor never confirmed the session, which is over",
         Unsettled::StillStands => "was refunded, and the session still stands",
         Unsettled::ShareLeft => "was paid back, in part or in whole, and the mentor still has the share",
     };

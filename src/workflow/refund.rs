@@ -2,14 +2,16 @@
 
 use crate::engine::ctx::Step;
 use crate::model::case::{CaseKind, NewCase};
+use crate::model::dispute;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
 use crate::model::payment::Payment;
-use crate::model::refund::{Move, Refund, RefundFact, RefundOrigin, RefundStatus};
+use crate::model::refund::{self, Move, Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
+use crate::store::Story;
 use crate::store::change::{Change, RefundIntent};
 use crate::workflow::Means;
 
@@ -32,7 +34,7 @@ pub(super) async fn carry_out(
     refund: Refund,
 ) -> Result<RefundStatus, Failure> {
     let payment_intent = payment.payment_intent.as_deref().unwrap_or_default();
-    let asking = Asking { means, step, payment_intent, refund };
+    let asking = Asking { means, step, payment_intent, paid: payment.amount, refund };
     match asking.refund.status.next_move() {
         Move::Done => asking.done().await,
         Move::Begin => asking.first_time().await,
@@ -45,6 +47,8 @@ struct Asking<'a> {
     means: &'a Means,
     step: &'a Step<'a>,
     payment_intent: &'a str,
+    /// What was paid, of which the refund may be a part.
+    paid: Money,
     refund: Refund,
 }
 
@@ -69,11 +73,22 @@ impl Asking<'_> {
     /// The payment as Stripe has it. While its charge is disputed, who is paid is decided there, and the refund is given up.
     async fn undisputed(&self) -> Result<stripe::PaymentIntent, Failure> {
         let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
-        if intent.charge.as_ref().is_some_and(|charge| charge.disputed) {
+        if intent.charge.as_ref().is_some_and(|charge| charge.disputed) && !self.all_disputes_are_won().await? {
             let failure = Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded");
             return Err(self.give_up(failure).await);
         }
         Ok(intent)
+    }
+
+    /// A charge may keep the mark of a dispute that ended for us.
+    async fn all_disputes_are_won(&self) -> Result<bool, Failure> {
+        let (_, story) = self.story().await?;
+        Ok(dispute::all_won(&story.disputes))
+    }
+
+    async fn story(&self) -> Result<(Payment, Story), Failure> {
+        let read = self.means.payment_story(self.refund.payment).await;
+        read.map_err(|error| self.step.store_failure(error))
     }
 
     /// Its news may have come before anybody had looked whether the mentor's share came back with it.
@@ -86,10 +101,8 @@ impl Asking<'_> {
 
     /// What our books say Stripe has paid back of this payment already, in minor units.
     async fn known_to_be_back(&self) -> Result<i64, Failure> {
-        let read = self.means.payment_story(self.refund.payment).await;
-        let (_, story) = read.map_err(|error| self.step.store_failure(error))?;
-        let accepted = |refund: &&Refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded);
-        Ok(story.refunds.iter().filter(accepted).map(|refund| refund.amount.minor).sum())
+        let (_, story) = self.story().await?;
+        Ok(refund::accepted(&story.refunds))
     }
 
     /// Stripe was asked before and the answer is not known: read before asking again.
@@ -162,10 +175,12 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// The refund that carries our mark, if Stripe has it.
+    /// The refund that carries our mark, if Stripe has it. One of another amount is of books that were lost, and put back since.
     async fn find(&self) -> Result<Option<stripe::Refund>, Error> {
         let all = self.means.providers.stripe.refunds_of(self.payment_intent).await?;
-        Ok(all.into_iter().find(|refund| refund.metadata.get(REFERENCE) == Some(&self.refund.reference)))
+        Ok(all.into_iter().find(|refund| {
+            refund.metadata.get(REFERENCE) == Some(&self.refund.reference) && refund.amount == self.refund.amount.minor
+        }))
     }
 
     async fn settle(self, found: &stripe::Refund) -> Result<RefundStatus, Failure> {
@@ -223,7 +238,7 @@ impl Asking<'_> {
     async fn adopt_what_is_there(self) -> Result<RefundStatus, Failure> {
         let all = self.means.providers.stripe.refunds_of(self.payment_intent).await?;
         let currency = self.refund.amount.currency;
-        let whole = self.refund.amount.minor;
+        let whole = self.paid.minor;
         let superseded = Failure::permanent("refunded_elsewhere", "the payment was refunded at stripe by another way");
         let mut changes = vec![Change::RefundLearned {
             refund: self.refund.id,
@@ -257,7 +272,7 @@ impl Asking<'_> {
         } else {
             Err(Failure::transient(
                 "partly_refunded_elsewhere",
-                format!("{back} of {whole} was refunded by another way"),
+                format!("{} of {} was refunded by another way", Money::new(back, currency), self.paid),
             ))
         }
     }
@@ -299,21 +314,17 @@ impl Next {
             FailureKind::Unknown | FailureKind::Transient if error.replayed => Self::WaitWithNewKey,
             FailureKind::Unknown | FailureKind::Transient => Self::Wait,
             FailureKind::Permanent if error.code() == "charge_already_refunded" => Self::Adopt,
-            FailureKind::Permanent if error.code() == "balance_insufficient" && !body.contains("reverse_transfer") => {
-                Self::WaitWithNewKey
-            }
             FailureKind::Permanent
                 if message.contains("no application fee") && body.contains("refund_application_fee") =>
             {
                 Self::AskFor(without("refund_application_fee"))
             }
             // The customer comes first: the mentor's share may be short, gone back by hand, or never have moved.
-            FailureKind::Permanent
-                if body.contains("reverse_transfer")
-                    && (message.contains("transfer") || error.code() == "balance_insufficient") =>
-            {
+            FailureKind::Permanent if body.contains("reverse_transfer") && message.contains("transfer") => {
                 Self::AskFor(without("reverse_transfer"))
             }
+            // It is the platform that is short.
+            FailureKind::Permanent if error.code() == "balance_insufficient" => Self::WaitWithNewKey,
             FailureKind::Permanent => Self::GiveUp,
         }
     }

@@ -43,12 +43,15 @@ impl Workflow for TellOfRefund {
                 if let Some(letter) = letter {
                     step.also(Change::Mail(letter));
                 }
-                step.also(Change::Cancel { workflow: transfer::NAME });
+                let is_paid_back = matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded);
+                if is_paid_back {
+                    step.also(Change::Cancel { workflow: transfer::NAME });
+                }
                 let stands = story.bookings.iter().find(|booking| {
                     booking.facts.status.is_live() && !booking.host_absent && step.now() < booking.facts.end
                 });
                 if let Some(booking) = stands
-                    && matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded)
+                    && is_paid_back
                 {
                     step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
                 }

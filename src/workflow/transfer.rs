@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
-use crate::model::booking::NewBooking;
+use crate::model::booking::{BookingStatus, NewBooking};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
-use crate::model::dispute::DisputeStatus;
+use crate::model::dispute::{self, DisputeStatus};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
@@ -20,12 +20,12 @@ use crate::model::time::Timestamp;
 use crate::model::transfer::{Transfer, TransferStatus};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::stripe::{self, TRANSFER_REFERENCE, TransferRequest};
-use crate::store::change::{Change, NewRun, TransferIntent};
+use crate::store::change::{Change, NewRun, TRANSFER_WORKFLOW, TransferIntent};
 use crate::store::error::Error;
 use crate::workflow::{Means, letter};
 
 /// The workflow's name.
-pub const NAME: &str = "transfer-to-mentor";
+pub const NAME: &str = TRANSFER_WORKFLOW;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What cannot be moved for as many days needs a person.
@@ -138,6 +138,9 @@ impl TransferToMentor {
         let Some(booking) = live.map(|booking| &booking.facts) else {
             return wait("no session stands for the payment");
         };
+        if booking.status == BookingStatus::Pending {
+            return wait("the mentor has not confirmed the session");
+        }
         let due = order.paid_at.max(booking.end).plus(self.0.dispute_period);
         if step.now() < due {
             return Ok(Check::Wait { until: due, why: "the dispute period".to_owned() });
@@ -161,7 +164,8 @@ impl TransferToMentor {
         };
         // What Stripe has not told yet counts as well.
         let unseen = is_out(Mutant::ShareChecks) || is_out(Mutant::ChargeLookUp);
-        if (charge.disputed || charge.amount_refunded > 0) && !unseen {
+        let disputed = charge.disputed && !self.are_disputes_won(step).await?;
+        if (disputed || charge.amount_refunded > 0) && !unseen {
             return Ok(Moved::NotYet { why: "stripe says that the charge is refunded or disputed".to_owned() });
         }
         let wanted = TransferIntent {
@@ -210,6 +214,13 @@ impl TransferToMentor {
             }
             _ => Err(error.into()),
         }
+    }
+
+    /// A charge may keep the mark of a dispute that ended for us.
+    async fn are_disputes_won(&self, step: &Step<'_>) -> Result<bool, Failure> {
+        let read = self.0.payment_story(step.payment()?).await;
+        let (_, story) = read.map_err(|error| step.store_failure(error))?;
+        Ok(dispute::all_won(&story.disputes))
     }
 
     /// Stripe was asked before and the answer is not known: read before asking again.

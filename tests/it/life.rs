@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use discuno::model::account::AccountStatus;
-use discuno::model::case::{CaseKind, CaseStatus};
+use discuno::model::case::{CaseKind, CaseStatus, Resolution};
 use discuno::model::dispute::DisputeStatus;
+use discuno::model::id::CaseId;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::refund::{RefundOrigin, RefundStatus};
+use discuno::store::order::Deed;
 use serde_json::{Value, json};
 
-use crate::support::{Event, World};
+use crate::support::{CalEvent, Event, World};
 
 /// A recorded event, made to be about this purchase.
 fn sample(name: &str, purchase: &Event) -> Event {
@@ -240,4 +242,109 @@ async fn an_event_of_the_platform_is_not_taken_at_the_endpoint_for_accounts() {
     let headers = [("stripe-signature", signature.as_str())];
     let (status, answer) = world.post_to("webhooks/stripe-connect", &event.body(), &headers).await;
     assert_eq!((status, &answer["code"]), (400, &json!("signature_mismatch")));
+}
+
+/// A refund at Stripe that only Stripe knows of.
+fn unseen_refund(purchase: &Event, id: &str, amount: i64) -> Event {
+    let intent = purchase.0["data"]["object"]["payment_intent"].clone();
+    let refund = json!({"id": id, "amount": amount, "currency": "usd", "status": "succeeded",
+        "payment_intent": intent, "metadata": {}});
+    Event::told(&format!("evt_{id}"), "refund.created", 1_793_873_000, refund)
+}
+
+fn paid_back(world: &World) -> i64 {
+    world.ledger().stripe.refunds.iter().map(|refund| refund.amount).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_back_by_two_other_ways_is_made_whole_where_the_session_cannot_be_booked() {
+    let mut world = World::idle();
+    let purchase = Event::paid("zoe+cal-refused@example.edu");
+    world.send(&purchase).await;
+    world.send(&unseen_refund(&purchase, "re_known", 2500)).await;
+    world.sandbox.observe(&unseen_refund(&purchase, "re_late", 100).body());
+    world.work_over(world.providers());
+    world.settle().await;
+    assert_eq!((paid_back(&world), world.payment().await.status), (5000, PaymentStatus::Refunded));
+    world.assert_money_is_right("two ways").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_back_by_two_other_ways_is_made_whole_where_the_mentor_declines() {
+    let world = World::new();
+    let purchase = booked(&world).await;
+    world.send(&unseen_refund(&purchase, "re_known", 2400)).await;
+    world.settle().await;
+    world.sandbox.observe(&unseen_refund(&purchase, "re_late", 200).body());
+    world.send_cal(&CalEvent::sample("BOOKING_REJECTED").about(&purchase)).await;
+    world.settle().await;
+    assert_eq!((paid_back(&world), world.payment().await.status), (5000, PaymentStatus::Refunded));
+    world.assert_money_is_right("two ways").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn books_that_were_put_back_to_before_a_refund_take_it_over() {
+    for (amount, made) in [(5000, 1), (2000, 2)] {
+        let world = World::new();
+        let purchase = booked(&world).await;
+        let mut ours = unseen_refund(&purchase, "re_ours", amount);
+        let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();
+        ours.0["data"]["object"]["metadata"] = json!({ "discunoRefund": format!("{intent}/1") });
+        world.sandbox.observe(&ours.body());
+        world.send_cal(&CalEvent::sample("BOOKING_REJECTED").about(&purchase)).await;
+        world.settle().await;
+        assert_eq!((paid_back(&world), world.ledger().stripe.refunds.len()), (5000, made));
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded, "{amount}");
+        assert!(story.cases.is_empty(), "{amount}: {:?}", story.cases);
+        world.assert_money_is_right("put back").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_turn_of_a_dispute_is_told_anew_also_after_its_case_was_closed() {
+    let world = World::new();
+    let purchase = booked(&world).await;
+    let told = async |number: i64, status: &str| {
+        let mut event = sample("charge.dispute.created", &purchase).id(&format!("evt_turn_{number}"));
+        event.0["created"] = json!(1_793_873_000 + number);
+        event.0["data"]["object"]["status"] = json!(status);
+        for _ in 0..2 {
+            world.send(&event).await;
+            world.settle().await;
+        }
+        let story = world.story().await;
+        let mut open = story.cases.into_iter().filter(|case| case.status == CaseStatus::Open);
+        let newest = open.next();
+        assert!(open.next().is_none(), "{status}: one at a time");
+        assert!(newest.as_ref().is_none_or(|case| case.alerted_at.is_some()), "{status}");
+        newest
+    };
+    let resolve = async |case: CaseId| {
+        let deed = Deed::Resolve { case, resolution: Resolution::SettledElsewhere };
+        world.operate(deed).await.unwrap();
+    };
+    let asked = told(1, "warning_needs_response").await.unwrap();
+    resolve(asked.id).await;
+    assert!(told(2, "warning_under_review").await.is_none(), "nothing new");
+    let opened = told(3, "needs_response").await.unwrap();
+    assert!(opened.summary.contains("has taken it back"), "{}", opened.summary);
+    let lost = told(4, "lost").await.unwrap();
+    assert!(lost.id != opened.id && lost.summary.contains("the money is gone"), "{}", lost.summary);
+    assert!(told(5, "won").await.is_none());
+    let lost_again = told(6, "lost").await.unwrap();
+    assert_ne!(lost_again.id, lost.id);
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dispute_that_was_prevented_by_paying_the_customer_is_a_case() {
+    let world = World::new();
+    let purchase = booked(&world).await;
+    let mut event = sample("charge.dispute.created", &purchase);
+    event.0["data"]["object"]["status"] = json!("prevented");
+    world.send(&event).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert_eq!((story.disputes[0].status, story.cases.len()), (DisputeStatus::Lost, 1));
 }

@@ -11,7 +11,9 @@ use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::Unsettled;
 use discuno::store::error::Error;
+use discuno::store::order::Deed;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{CalEvent, Event, World};
 
@@ -287,4 +289,60 @@ async fn a_sleeping_run_that_is_woken_too_early_is_not_taken_for_poison() {
     world.sandbox.clear_faults();
     world.pass(HOUR).await;
     world.assert_money_is_right("woken too early").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_called_off_during_a_long_outage_is_fetched_although_its_time_is_over() {
+    let mut world = scheduled().await;
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    world.pass(HOUR * 2).await;
+    world.kill_worker();
+    tokio::time::sleep(HOUR * 12).await;
+    world.sandbox.observe(&CalEvent::sample("BOOKING_CANCELLED").about(&purchase).body());
+    tokio::time::sleep(DAY * 4).await;
+    world.app.begin_schedules().await.unwrap();
+    world.work_over(world.providers());
+    world.pass(HOUR * 3).await;
+    assert_eq!(world.story().await.bookings[0].facts.status, BookingStatus::Cancelled);
+    world.assert_money_is_right("long outage").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_whose_next_run_was_cancelled_goes_on_without_a_restart() {
+    let world = scheduled().await;
+    world.pass(HOUR).await;
+    let next = world.run_ids("backfill-stripe").await.pop().unwrap();
+    world.operate(Deed::Cancel(next)).await.unwrap();
+    let stop = CancellationToken::new();
+    let kept = async {
+        world.pass(HOUR * 4).await;
+        stop.cancel();
+    };
+    tokio::join!(world.app.keep_schedules(&stop), kept);
+    let later = world.run_ids("backfill-stripe").await.into_iter().filter(|run| *run > next).count();
+    assert!(later >= 2, "{later}");
+    assert_eq!(in_state(&world, "backfill-stripe", "queued"), 1, "never more than one to come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paid_session_that_does_not_stand_any_more_is_found_unless_somebody_decided_so() {
+    let world = scheduled().await;
+    for number in 0..4 {
+        world.send(&purchase(number, "zoe@example.edu")).await;
+    }
+    world.settle().await;
+    // As if by a fault that nobody has thought of; the second was left by the owner's policy, the third is being settled.
+    let run = "INSERT INTO runs (workflow, key, payment_id, state, outcome, finished_at, due_at, created_at)";
+    world
+        .books()
+        .run(&format!(
+            "UPDATE bookings SET status = 'cancelled' WHERE payment_id IN (1, 2, 3);
+             {run} VALUES ('booking-cancelled', 'a', 2, 'succeeded', 'left_by_policy', 0, NULL, 0);
+             {run} VALUES ('booking-cancelled', 'b', 3, 'queued', NULL, NULL, 9000000000000, 0);"
+        ))
+        .unwrap();
+    let found = world.app.store.discrepancies(world.app.clock.now().plus(DAY), 10).await.unwrap();
+    let found: Vec<_> = found.iter().map(|found| (found.payment.id.0, found.what)).collect();
+    assert_eq!(found, [(1, Unsettled::NothingStands)]);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use discuno::model::booking::BookingStatus;
 use discuno::model::case::{Case, CaseKind, CaseStatus};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
@@ -180,7 +181,7 @@ async fn the_share_of_a_session_that_only_the_calendar_told_of_moves_too() {
     let mut world = World::new();
     let purchase = Event::paid(LATER);
     let fault = |effect, operation| Fault::new(Provider::Cal, effect).on(operation);
-    world.sandbox.inject(fault(Effect::DropAfter, "bookings.create").times(1));
+    world.sandbox.inject(fault(Effect::HangAfter, "bookings.create").times(1));
     world.sandbox.inject(fault(Effect::ErrorBefore { status: 503 }, "bookings.list"));
     world.send(&purchase).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -193,4 +194,35 @@ async fn the_share_of_a_session_that_only_the_calendar_told_of_moves_too() {
     world.settle_share().await;
     assert_eq!((outcome(&world).await, moved(&world).len()), ("transferred".to_owned(), 1));
     assert!(world.story().await.cases.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_was_paid_back_in_stripe_leaves_the_share_to_a_person() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    world.send(&purchase).await;
+    world.settle().await;
+    let refund = json!({"id": "re_1", "amount": 100, "currency": "usd", "status": "succeeded",
+        "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}});
+    world.send(&Event::told("evt_refund", "refund.created", 1_793_873_000, refund)).await;
+    world.settle_share().await;
+    assert!(moved(&world).is_empty());
+    assert_eq!(outcome(&world).await, "case_opened");
+    let cases = world.story().await.cases;
+    assert_eq!((cases.len(), cases[0].kind), (1, CaseKind::TransferBlocked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_mentor_never_confirmed_earns_nothing_and_is_a_case() {
+    let mut world = World::new();
+    world.app.begin_schedules().await.unwrap();
+    world.send(&Event::paid("zoe+share-later+cal-confirm@example.edu")).await;
+    world.settle().await;
+    assert_eq!(world.story().await.bookings[0].facts.status, BookingStatus::Pending);
+    world.pass(Duration::from_secs(14 * 24 * 3600)).await;
+    let story = world.story().await;
+    assert!(moved(&world).is_empty(), "{:?}", story.transfers);
+    assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::Unaccounted));
+    assert!(story.cases[0].summary.contains("never confirmed") && story.cases[0].alerted_at.is_some());
+    world.kill_worker();
 }

@@ -11,7 +11,7 @@ use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
-use crate::model::refund::{Refund, RefundOrigin};
+use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
@@ -198,13 +198,13 @@ const INSERT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency
 const HOURLY: &str = "SELECT (?1 - created_at) / 3600000, count(*) FROM refunds \
      WHERE origin = 'workflow' AND created_at > ?1 - 168 * 3600000 GROUP BY 1";
 
-/// The refund that a wish for all that is left comes to: the newest, once nothing is left. One of a part covers only that.
+/// The refund that a wish for all that is left comes to, once nothing is left: one that is still to be carried out, or the newest. One
+/// of a part covers only that.
 pub(super) fn covering(known: &[Refund], left: Money) -> Option<&Refund> {
-    known
-        .iter()
-        .rev()
-        .find(|refund| refund.status.holds_money())
-        .filter(|_| left.minor == 0 || is_out(Mutant::PartIsNotWhole))
+    let holding = || known.iter().rev().filter(|refund| refund.status.holds_money());
+    let unfinished = |refund: &&Refund| matches!(refund.status, RefundStatus::Intended | RefundStatus::Sent);
+    let chosen = holding().find(unfinished).or_else(|| holding().next());
+    chosen.filter(|_| left.minor == 0 || is_out(Mutant::PartIsNotWhole))
 }
 
 /// Every refund of a payment, and what is not paid back yet.

@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
-use crate::model::case::{CaseStatus, NewCase, Resolution};
+use crate::model::case::{CaseKind, CaseStatus, NewCase, Resolution};
 use crate::model::id::{ActId, AlertId, CaseId, EventId, PaymentId, RunId};
 use crate::model::pause::{Pausable, Pause};
-use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::{RunChange, RunState};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, Plan, REFUND_WORKFLOW, RefundIntent};
+use crate::store::change::{CHECKOUT_WORKFLOW, Change, NewRun, Plan, REFUND_WORKFLOW, RefundIntent, TRANSFER_WORKFLOW};
 use crate::store::error::Error;
 use crate::store::order::{Deed, Order, Performed, RefundOrder};
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
@@ -145,6 +145,7 @@ fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now
                 (there.clone(), start_refund(conn, &payment, there, wanted, reason, now)?)
             }
             run => {
+                check_called_off(conn, &payment, there, wanted, run)?;
                 let mut done = refunded(&payment, there, run, before);
                 done.already = true;
                 return Ok(done);
@@ -169,7 +170,35 @@ fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now
         let run = start_refund(conn, &payment, &refund, wanted, reason, now)?;
         (refund, run)
     };
-    Ok(refunded(&payment, &refund, Some(run), before))
+    let mut done = refunded(&payment, &refund, Some(run), before);
+    if wanted.cancel_booking {
+        done.performed.after["cancel_booking"] = Value::Bool(true);
+    }
+    Ok(done)
+}
+
+const CALLS_OFF: &str =
+    "SELECT 1 FROM runs WHERE id = ?1 AND CAST(input ->> 'cancel_booking' AS TEXT) IN ('1', 'true')";
+
+/// Nobody is to believe that a session is called off by a refund that was ordered without that.
+fn check_called_off(
+    conn: &Connection<'_>,
+    payment: &Payment,
+    there: &Refund,
+    wanted: &RefundOrder,
+    run: Option<RunId>,
+) -> Result<(), Error> {
+    let will_be = match run {
+        Some(run) => conn.prepare_cached(CALLS_OFF)?.exists([run.0])?,
+        None => false,
+    };
+    if wanted.cancel_booking && !will_be && conn.prepare_cached(LIVE_BOOKING)?.exists([payment.id.0])? {
+        return Err(Error::Illegal(format!(
+            "{} of {} was ordered before, and leaves the session standing: call it off in cal.com",
+            there.id, payment.id
+        )));
+    }
+    Ok(())
 }
 
 fn refunded(payment: &Payment, refund: &Refund, run: Option<RunId>, before: Value) -> Done {
@@ -329,11 +358,16 @@ fn resolve(
     let mut done =
         Done::new(Verb::Resolve, id, before, json!({ "status": CaseStatus::Closed, "resolution": resolution }));
     done.payment = case.payment;
-    done.already = case.status == CaseStatus::Closed;
-    if done.already {
+    if case.status == CaseStatus::Closed {
+        let how = case.resolution.unwrap_or_default();
+        if how != resolution.as_str() && !how.starts_with(&format!("{resolution}:")) {
+            return Err(Error::Illegal(format!("{id} was closed before, as {how}: it stays so")));
+        }
+        done.already = true;
         return Ok(done);
     }
     if let Some(payment) = case.payment {
+        conn.lock_payment(payment)?;
         let payment = ledger::read_payment(conn, payment)?;
         let stands = conn.prepare_cached(LIVE_BOOKING)?.exists([payment.id.0])?;
         let contradicted = match resolution {
@@ -352,7 +386,34 @@ fn resolve(
         }
     }
     conn.prepare_cached(CLOSE)?.execute(params![id.0, now.0, text])?;
+    if let Some(payment) = case.payment
+        && resolution == Resolution::Booked
+    {
+        stands_after_all(conn, payment, now)?;
+    }
     Ok(done)
+}
+
+const OPEN_KINDS: &str = "SELECT kind FROM cases WHERE payment_id = ?1 AND status = 'open'";
+/// What was ended since the money was to go back; what a person ended stays ended.
+const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'cancelled' \
+     AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || r.id)";
+
+/// A person says that the session takes place: it is settled like any other from now on, and its mentor's share is owed again.
+fn stands_after_all(conn: &Connection<'_>, payment: PaymentId, now: Timestamp) -> Result<(), Error> {
+    let known = ledger::read_payment(conn, payment)?;
+    let (_, left) = ledger::refunds_and_rest(conn, &known)?;
+    let mut kinds = conn.prepare_cached(OPEN_KINDS)?;
+    let open: Vec<CaseKind> = kinds.query_map([payment.0], |found| row::word(found, 0))?.collect::<Result<_, _>>()?;
+    let is_undecided = left.minor <= 0 || open.into_iter().any(|kind| !kind.is_about_share());
+    if known.status != PaymentStatus::Attention || is_undecided {
+        return Ok(());
+    }
+    let mut scope = Scope { payment: Some(payment), payment_created: false, event: None, run: None, now };
+    scope.apply(conn, &[Change::Learn(PaymentFact::Booked)])?;
+    let share = params![payment.0, TRANSFER_WORKFLOW];
+    let ended: Option<i64> = conn.prepare_cached(ENDED_SHARE)?.query_row(share, |found| found.get(0)).optional()?;
+    ended.map_or(Ok(()), |run| begin_anew(conn, RunId(run), now))
 }
 
 const KNOWN_CAUSE: &str = "SELECT 1 FROM cases WHERE cause = ?1";

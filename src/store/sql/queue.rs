@@ -13,7 +13,7 @@ use crate::model::run::{End, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::{Change, NewRun};
+use crate::store::change::{Change, NewRun, TRANSFER_WORKFLOW};
 use crate::store::error::Error;
 use crate::store::sql::alerts::TELL_WORKFLOW;
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
@@ -54,6 +54,7 @@ const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < 
      + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT 1";
+const TO_COME: &str = "SELECT 1 FROM runs WHERE due_at IS NOT NULL AND workflow = ?1";
 const PUT_BACK: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = CASE WHEN stalls > 0 THEN stalls - 1 ELSE 0 END WHERE id = ?1";
 
 #[async_trait]
@@ -166,7 +167,12 @@ impl<B: Backend> Queue for B {
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error> {
         self.in_transaction(move |conn| {
             let scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
-            runs.iter().try_for_each(|run| scope.start(conn, run).map(drop))
+            for run in &runs {
+                if !conn.prepare_cached(TO_COME)?.exists([run.workflow])? {
+                    scope.start(conn, run)?;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -413,21 +419,21 @@ const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND stat
 fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'static str>, Error> {
     let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
     let under_way = conn.prepare_cached(UNDER_WAY)?.exists([payment.id.0])?;
+    let is_told = conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])?;
     Ok(match payment.status {
         status if status.is_open() => Some("is taken and neither booked nor refunded"),
-        PaymentStatus::Attention if !stands && !conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])? => {
-            Some("is taken and neither booked nor refunded")
-        }
+        PaymentStatus::Attention if !stands && !is_told => Some("is taken and neither booked nor refunded"),
         _ if under_way => Some("was to be refunded and nobody knows whether it was"),
         PaymentStatus::Booked if !stands => Some("is taken and no session stands for it"),
-        PaymentStatus::Refunded if stands => Some("was refunded and the session still stands"),
+        PaymentStatus::Refunded if stands && !is_told => Some("was refunded and the session still stands"),
         _ => None,
     })
 }
 
 fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment.filter(|_| !is_out(Mutant::CancelCase)) else { return Ok(()) };
-    if conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
+    // Where the customer's money is does not hang on the mentor's share.
+    if ledger::read_run(conn, run)?.workflow == TRANSFER_WORKFLOW || conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
         return Ok(());
     }
     let payment = ledger::read_payment(conn, payment)?;

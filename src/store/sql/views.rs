@@ -80,7 +80,7 @@ pub(super) fn backlog(conn: &Connection<'_>, now: Timestamp) -> Result<Backlog, 
 }
 
 /// Each with the condition that makes it one. A run that waits for days is not at work on a payment.
-const DISCREPANCIES: [(Unsettled, &str); 5] = [
+const DISCREPANCIES: [(Unsettled, &str); 6] = [
     (
         Unsettled::Abandoned,
         "p.status = 'paid' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.payment_id = p.id \
@@ -88,7 +88,18 @@ const DISCREPANCIES: [(Unsettled, &str); 5] = [
     ),
     (
         Unsettled::NothingStands,
-        "p.status = 'booked' AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id)",
+        // What is being settled, was left by the owner's policy, or was paid back in part by a person who called it off with that, is not.
+        "p.status = 'booked' AND p.payment_intent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id \
+         AND b.status IN ('pending', 'accepted', 'completed')) \
+         AND NOT EXISTS (SELECT 1 FROM runs r WHERE coalesce(r.payment_id, 0) = p.id \
+         AND r.workflow IN ('booking-cancelled', 'booking-rejected', 'refund-payment') \
+         AND (r.due_at IS NOT NULL OR r.outcome = 'left_by_policy')) \
+         AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.origin = 'operator' \
+         AND f.status NOT IN ('failed', 'canceled'))",
+    ),
+    (
+        Unsettled::Unconfirmed,
+        "p.status = 'booked' AND EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id AND b.status = 'pending' AND b.end_at < ?1)",
     ),
     (
         Unsettled::StillStands,

@@ -234,3 +234,16 @@ async fn while_refunds_are_paused_none_is_begun() {
     assert_eq!(deployment.ran(&["refund", "pay_1", "--yes"]).0, Some(0));
     assert_eq!(refunds(&deployment), [5000]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_that_a_session_is_called_off_by_a_refund_that_left_it_standing() {
+    let deployment = booked().await;
+    assert_eq!(deployment.ran(&["refund", "pay_1", "--yes"]).0, Some(0));
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        let (status, told, message) = deployment.ran(&[&["refund", "pay_1", "--cancel-booking"], more].concat());
+        assert_eq!(status, Some(5), "{told}{message}");
+        assert!(message.contains("leaves the session standing: call it off in cal.com"), "{message}");
+    }
+    let bookings = deployment.sandbox.ledger().cal.bookings;
+    assert!(bookings.iter().all(|booking| booking.status == "accepted"), "{bookings:?}");
+}

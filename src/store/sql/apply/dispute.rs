@@ -6,7 +6,8 @@ use crate::model::payment::PaymentFact;
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
-use crate::store::sql::connection::Connection;
+use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::row;
 
 /// Within one second the later state of the two counts: a decision is never taken back by the news of the dispute.
 const PUT: &str = "INSERT INTO disputes (id, payment_id, status, amount, currency, reason, due_at, as_of) \
@@ -16,10 +17,13 @@ const PUT: &str = "INSERT INTO disputes (id, payment_id, status, amount, currenc
 /// A person has it, or has had it.
 const OTHERS: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND kind <> 'disputed'";
 const STATUS: &str = "SELECT status FROM disputes WHERE id = ?1";
+const CLOSE: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = ?4 WHERE payment_id = ?1 AND kind = 'disputed' \
+     AND status = 'open' AND (cause = ?2 OR substr(cause, 1, length(?2) + 1) = ?2 || '/')";
 
 impl Scope {
     pub(super) fn put_dispute(&mut self, conn: &Connection<'_>, new: &Dispute) -> Result<(), Error> {
         let payment = self.subject(conn)?;
+        let before = standing(conn, &new.id)?;
         conn.prepare_cached(PUT)?.execute(params![
             new.id,
             payment.id.0,
@@ -30,21 +34,34 @@ impl Scope {
             new.due_at.map(|at| at.0),
             new.as_of.0
         ])?;
-        let status: String = conn.prepare_cached(STATUS)?.query_row([&new.id], |found| found.get(0))?;
-        match status.parse() {
-            Ok(DisputeStatus::Won) => {
-                self.close_case(conn, &cause(&new.id), "the dispute ended and the money is here")?;
+        let status = standing(conn, &new.id)?;
+        match status {
+            // Told again, or late.
+            _ if status == before => Ok(()),
+            Some(DisputeStatus::Won) => {
+                self.close_disputed(conn, &new.id, "the dispute ended and the money is here")?;
                 let others = conn.prepare_cached(OTHERS)?.exists([payment.id.0])?;
                 if others { Ok(()) } else { self.learn(conn, PaymentFact::CaseClosed) }
             }
-            Ok(status) => self.open_case(conn, disputed(new, status)),
-            Err(error) => Err(Error::Corrupt(error.to_string())),
+            // Also one that had ended: what was decided for us can be decided again.
+            Some(status) => {
+                self.close_disputed(conn, &new.id, "the dispute went on: a case of its own tells how")?;
+                self.open_case(conn, disputed(new, status))
+            }
+            None => Ok(()),
         }
+    }
+
+    fn close_disputed(&self, conn: &Connection<'_>, dispute: &str, resolution: &str) -> Result<(), Error> {
+        let cause = format!("disputed/{dispute}");
+        let of = self.payment.map(|id| id.0);
+        conn.prepare_cached(CLOSE)?.execute(params![of, cause, self.now.0, resolution])?;
+        Ok(())
     }
 }
 
-fn cause(dispute: &str) -> String {
-    format!("disputed/{dispute}")
+fn standing(conn: &Connection<'_>, dispute: &str) -> Result<Option<DisputeStatus>, Error> {
+    Ok(conn.prepare_cached(STATUS)?.query_row([dispute], |found| row::word(found, 0)).optional()?)
 }
 
 fn disputed(dispute: &Dispute, status: DisputeStatus) -> NewCase {
@@ -58,7 +75,7 @@ fn disputed(dispute: &Dispute, status: DisputeStatus) -> NewCase {
     let evidence = dispute.due_at.map_or_else(String::new, |due| format!("; evidence is taken until {due}"));
     NewCase {
         kind: CaseKind::Disputed,
-        cause: cause(&dispute.id),
+        cause: format!("disputed/{}/{status}/{}", dispute.id, dispute.as_of),
         summary: format!("{} is disputed ({}): {state}{evidence}", dispute.amount, dispute.reason),
         detail: format!("{}: answer it in Stripe's dashboard", dispute.id),
         at_risk: Some(dispute.amount),

@@ -17,8 +17,9 @@ const SENT: &str =
     "UPDATE refunds SET status = ?2, request = ?3, sent_at = ?4, generation = generation + ?5 WHERE id = ?1";
 const LEARNED: &str = "UPDATE refunds SET status = ?2, stripe_refund_id = coalesce(?3, stripe_refund_id), failure = ?4, \
      settled_at = ?5 WHERE id = ?1";
-const FIND: &str =
-    "SELECT id FROM refunds WHERE stripe_refund_id = ?1 OR (reference = ?2 AND stripe_refund_id IS NULL)";
+/// By its own mark only while it is wanted, and of the same amount: the books may have been put back to before one of that mark.
+const FIND: &str = "SELECT id FROM refunds WHERE stripe_refund_id = ?1 OR (reference = ?2 AND stripe_refund_id IS NULL \
+     AND amount = ?3 AND status NOT IN ('failed', 'canceled')) ORDER BY stripe_refund_id IS NULL LIMIT 1";
 const SUPERSEDE: &str =
     "UPDATE refunds SET status = 'failed', failure = ?2, settled_at = ?3 WHERE payment_id = ?1 AND status = 'intended'";
 const HELD: &str = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')";
@@ -86,7 +87,7 @@ impl Scope {
     pub(super) fn refund_adopted(&mut self, conn: &Connection<'_>, found: &Found<'_>) -> Result<(), Error> {
         let known: Option<i64> = conn
             .prepare_cached(FIND)?
-            .query_row(params![found.stripe_id, found.reference], |row| row.get(0))
+            .query_row(params![found.stripe_id, found.reference, found.amount.minor], |row| row.get(0))
             .optional()?;
         if let Some(known) = known {
             let known = ledger::read_refund(conn, RefundId(known))?;
@@ -145,12 +146,9 @@ impl Scope {
     fn weigh_refunds(&mut self, conn: &Connection<'_>, newest: RefundStatus) -> Result<(), Error> {
         let payment = self.subject(conn)?;
         let (settled, held) = sums(conn, payment.id)?;
-        if settled >= payment.amount.minor {
-            self.learn(conn, PaymentFact::Refunded)?;
-        } else if held >= payment.amount.minor {
-            self.learn(conn, PaymentFact::RefundAccepted)?;
-        } else if !newest.holds_money() {
-            self.learn(conn, PaymentFact::RefundFailed)?;
+        let failed = || (!newest.holds_money()).then_some(PaymentFact::RefundFailed);
+        if let Some(fact) = PaymentFact::of_refunds(settled, held, payment.amount.minor).or_else(failed) {
+            self.learn(conn, fact)?;
         }
         self.weigh_share(conn)
     }
