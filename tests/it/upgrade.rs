@@ -174,6 +174,56 @@ async fn every_command_refuses_a_newer_database_and_says_so() {
     assert!(std::fs::read(&deployment.db).unwrap() == bytes, "the file is another");
 }
 
+/// A file of another program, which has given it this number and left some of what it holds in its log.
+fn make_foreign(db: &Path, number: u32, journal: &str) {
+    let made = db.with_extension("made");
+    let theirs = Connection::open(&made).unwrap();
+    theirs.pragma_update(None, "journal_mode", journal).unwrap();
+    theirs.pragma_update(None, "user_version", number).unwrap();
+    theirs.execute_batch("CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('mode', 'test')").unwrap();
+    // As a process leaves it that was killed.
+    let with = |path: &Path, suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    for suffix in ["", "-wal"].iter().filter(|suffix| with(&made, suffix).exists()) {
+        std::fs::copy(with(&made, suffix), with(db, suffix)).unwrap();
+    }
+    drop(theirs);
+    std::fs::remove_file(made).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_leaves_a_file_of_another_program_as_it_is_and_says_so() {
+    if is_without_files() {
+        return;
+    }
+    for (number, journal) in [(0, "delete"), (3, "delete"), (6, "delete"), (9, "delete"), (3, "wal")] {
+        let deployment = Deployment::new().await;
+        make_foreign(&deployment.db, number, journal);
+        let files = || {
+            let all = std::fs::read_dir(deployment.db.parent().unwrap()).unwrap();
+            let kept = all.map(|file| file.unwrap().path()).filter(|path| !path.ends_with("discuno.db-shm"));
+            kept.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+        };
+        let before = files();
+        for args in [
+            &["serve"][..],
+            &["worker"],
+            &["db", "migrate"],
+            &["db", "check"],
+            &["db", "backup", "copy.db"],
+            &["db", "restore", "discuno.db", "--yes"],
+            &["status"],
+            &["payments"],
+            &["refund", "pay_1", "--yes"],
+        ] {
+            let (status, out, said) = deployment.ran(args);
+            assert_eq!(status, Some(5), "{args:?} on {number}, {journal}: {said}");
+            assert!(said.contains("not a discuno database: it is left as it is"), "{args:?} on {number}: {said}");
+            assert!(!said.contains("database_upgrade") && out.is_empty(), "{args:?} on {number}: {said}");
+            assert!(files() == before, "{args:?} on {number}, {journal}: not as it was");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_reads_an_older_database_names_the_command_that_upgrades_it() {
     if is_without_files() {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::BUSY_TIMEOUT;
 use crate::store::error::Error;
+use crate::store::sqlite::migrate;
 
 /// The first SQLite release without the WAL-reset race, by which a commit could be lost when another connection
 /// was at its checkpoint (sqlite.org/wal.html, "The WAL-Reset Bug").
@@ -29,6 +30,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     harden(&conn)?;
+    check_owner(&conn)?;
     let journal: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !matches!(journal.as_str(), "wal" | "memory") {
         return Err(Error::Backend(format!("the file system of {} cannot hold a WAL database", path.display())));
@@ -52,6 +54,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// Another program's file is as it was once we have looked at it: what its log holds stays there too.
+fn check_owner(conn: &Connection) -> Result<(), Error> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    migrate::check_not_foreign(conn)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
 }
 
 /// What a damaged or forged file says of itself is not believed.

@@ -268,7 +268,7 @@ fn run(conn: &Connection, statement: &str) -> Result<(), Error> {
 /// A program that has been left behind by a newer one writes no more.
 fn begin(conn: &Connection) -> Result<(), Error> {
     run(conn, "BEGIN IMMEDIATE")?;
-    migrate::check(conn).inspect_err(|_| {
+    migrate::check_version(conn).inspect_err(|_| {
         let _ = rollback(conn);
     })
 }

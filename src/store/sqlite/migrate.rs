@@ -19,6 +19,11 @@ const DELTAS: [&str; 5] = [
 /// The `user_version` of `schema.sql`.
 pub(super) const VERSION: i64 = 6;
 
+/// How many of the tables a file has that every version of the schema has had, and is to keep: by them it is known as ours.
+const KNOWN_BY: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
+    ('meta', 'payments', 'events', 'runs', 'attempts', 'refunds')";
+const KNOWN_TABLES: i64 = 6;
+
 /// Makes the schema in an empty file, or brings an older one to it, in one transaction. `keep` is told the older version
 /// before anything is changed, when nobody else can write. Refuses a file of a newer program, or one that is not ours.
 pub(super) fn run(conn: &Connection, keep: impl FnOnce(i64) -> Result<(), Error>) -> Result<(), Error> {
@@ -31,21 +36,17 @@ pub(super) fn run(conn: &Connection, keep: impl FnOnce(i64) -> Result<(), Error>
 }
 
 fn bring_up(conn: &Connection, keep: impl FnOnce(i64) -> Result<(), Error>) -> Result<(), Error> {
+    if is_blank(conn)? {
+        conn.execute_batch(SCHEMA)?;
+        return Ok(conn.pragma_update(None, "user_version", VERSION)?);
+    }
+    check_known(conn)?;
     match version(conn)? {
         VERSION => Ok(()),
-        0 => {
-            let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-            if tables > 0 {
-                return Err(Error::Corrupt("the file holds another program's tables".to_owned()));
-            }
-            conn.execute_batch(SCHEMA)?;
-            Ok(conn.pragma_update(None, "user_version", VERSION)?)
-        }
-        older @ 1..VERSION => {
+        older => {
             keep(older)?;
             upgrade(conn, older)
         }
-        other => Err(newer(other)),
     }
 }
 
@@ -68,11 +69,33 @@ pub(super) fn version(conn: &Connection) -> Result<i64, Error> {
     Ok(conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?)
 }
 
+/// Whether nothing has been made in the file, by anybody.
+fn is_blank(conn: &Connection) -> Result<bool, Error> {
+    let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(objects == 0 && version(conn)? == 0)
+}
+
+/// Whether it was a discuno that made the file: any program may have given it a number.
+pub(super) fn is_ours(conn: &Connection) -> Result<bool, Error> {
+    let known: i64 = conn.query_row(KNOWN_BY, [], |row| row.get(0))?;
+    Ok(known == KNOWN_TABLES)
+}
+
+/// Refuses what another program has made.
+pub(super) fn check_not_foreign(conn: &Connection) -> Result<(), Error> {
+    if is_ours(conn)? || is_blank(conn)? { Ok(()) } else { Err(not_ours()) }
+}
+
 /// Whether the file is of this program's schema.
 pub(super) fn check(conn: &Connection) -> Result<(), Error> {
+    if is_ours(conn)? { check_version(conn) } else { Err(not_ours()) }
+}
+
+/// The same of a file that is known to be ours.
+pub(super) fn check_version(conn: &Connection) -> Result<(), Error> {
     match version(conn)? {
         VERSION => Ok(()),
-        0 => Err(Error::Illegal("the file is not a discuno database: it is left as it is".to_owned())),
+        0 => Err(not_ours()),
         older @ 1..VERSION => Err(Error::Illegal(format!(
             "the database has schema {older} and this program knows {VERSION}: `discuno db migrate` brings it there"
         ))),
@@ -82,7 +105,11 @@ pub(super) fn check(conn: &Connection) -> Result<(), Error> {
 
 /// The same, but an older one will do.
 pub(super) fn check_known(conn: &Connection) -> Result<(), Error> {
-    if (1..VERSION).contains(&version(conn)?) { Ok(()) } else { check(conn) }
+    if is_ours(conn)? && (1..VERSION).contains(&version(conn)?) { Ok(()) } else { check(conn) }
+}
+
+fn not_ours() -> Error {
+    Error::Illegal("the file is not a discuno database: it is left as it is".to_owned())
 }
 
 fn newer(version: i64) -> Error {

@@ -96,9 +96,14 @@ impl Sqlite {
 
     /// Removes a file into which a copy was made that did not end. Whether it was one.
     pub fn discard_unfinished(path: &Path) -> Result<bool, Error> {
-        if !path.is_file() || !fence::is_filling(&Connection::Sqlite(&connection::reader(path)?))? {
+        if !path.is_file() {
             return Ok(false);
         }
+        let conn = connection::reader(path)?;
+        if !migrate::is_ours(&conn)? || !fence::is_filling(&Connection::Sqlite(&conn))? {
+            return Ok(false);
+        }
+        drop(conn);
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
