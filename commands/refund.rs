@@ -15,6 +15,7 @@ use discuno::store::error::Error;
 use discuno::store::order::{Deed, Order, RefundOrder};
 use indicatif::ProgressBar;
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::confirm::Confirm;
 use crate::exit::{Exit, Usage};
@@ -29,7 +30,8 @@ use crate::runtime::{Overrides, actor, span, start_log};
 #[command(
     after_help = "Examples:\n  discuno refund pay_7\n  discuno refund pi_3Qx… --amount 12.50 --reason \"half the session\"\n  \
     discuno refund pay_7 --cancel-booking --yes\n\nExit status: 0 refunded, or it was so already · 3 no such payment · 5 it cannot be refunded · \
-    6 nobody said yes · 8 Stripe has not settled it, or its answer is not known yet"
+    6 nobody said yes · 8 Stripe has not settled it, or its answer is not known yet · 130 interrupted: once it is recorded a worker \
+    goes on with it all the same"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -50,7 +52,7 @@ pub(crate) struct Args {
     another: bool,
     #[command(flatten)]
     confirm: Confirm,
-    /// How long to stay for Stripe's answer
+    /// How long to stay for Stripe's answer once the refund is recorded; the look at Stripe for the plan takes up to 20s of its own
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = span)]
     wait: Duration,
     /// Print one JSON document
@@ -87,42 +89,76 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         })?;
     }
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Refund(order) };
-    let performed = app.store.operate(order, app.clock.now()).await.map_err(|error| match error {
-        Error::CommitUnknown(_) => anyhow::Error::new(error)
-            .context("it is not known whether the refund was recorded: repeat this command, nothing is paid twice"),
+    // From here on a signal no longer ends the process by itself: what is said then depends on what is recorded.
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let performed = tokio::select! {
+        biased;
+        performed = app.store.operate(order, app.clock.now()) => performed,
+        _ = interrupts.recv() => {
+            output::note(NOT_KNOWN_WHETHER_RECORDED);
+            return Ok(Exit::Interrupted);
+        }
+    };
+    let performed = performed.map_err(|error| match error {
+        Error::CommitUnknown(_) => anyhow::Error::new(error).context(NOT_KNOWN_WHETHER_RECORDED),
         error => anyhow::Error::new(error).context("nothing was paid back"),
     })?;
     let refund = performed.refund.context("the store told of no refund")?;
-    let run = match performed.run {
-        Some(run) => {
-            let carried = carry(&app, run, refund, args.wait).await;
-            Some(carried.with_context(|| {
-                format!(
-                    "{refund} is recorded and a worker goes on with it; repeated, this command pays nothing twice. \
-                     `discuno show {id}`"
-                )
-            })?)
-        }
+    let goes_on = format!(
+        "{refund} is recorded and a worker goes on with it; repeated, this command pays nothing twice. `discuno show {id}`"
+    );
+    let carried = match performed.run {
+        Some(run) => Some(carry(&app, run, refund, args.wait, &mut interrupts).await.with_context(|| goes_on.clone())?),
         None => None,
     };
-    report(&app, &plan, refund, run.as_ref(), performed.act.is_none(), args.json).await
+    let interrupted = matches!(carried, Some((_, Left::Interrupted)));
+    let run = carried.map(|(run, _)| run);
+    let goes_on = interrupted.then_some(&*goes_on);
+    report(&app, &plan, refund, run.as_ref(), performed.act.is_none(), goes_on, args.json).await
 }
 
-/// Moves the run in this process, for as long as is waited.
-async fn carry(app: &App, run: RunId, refund: RefundId, wait: Duration) -> anyhow::Result<Run> {
+const NOT_KNOWN_WHETHER_RECORDED: &str =
+    "it is not known whether the refund was recorded: repeat this command, nothing is paid twice";
+
+/// Why a run is no longer moved in this process.
+enum Left {
+    /// It has ended, or has been waited for long enough.
+    Waited,
+    /// The person who watched has seen enough.
+    Interrupted,
+}
+
+/// Moves the run in this process, for as long as is waited. A call in flight is then given up as if this process had been killed: it
+/// is recorded as sent, and who takes the run next looks before it sends again.
+async fn carry(
+    app: &App,
+    run: RunId,
+    refund: RefundId,
+    wait: Duration,
+    interrupts: &mut Signal,
+) -> anyhow::Result<(Run, Left)> {
     let spinner = ProgressBar::new_spinner().with_message(format!("{refund}: asking Stripe"));
     spinner.enable_steady_tick(Duration::from_millis(120));
-    let outcome = app.worker()?.carry(run, wait).await;
+    let (carried, left) = tokio::select! {
+        carried = tokio::time::timeout(wait, app.worker()?.carry(run, wait)) => (carried.ok(), Left::Waited),
+        _ = interrupts.recv() => (None, Left::Interrupted),
+    };
     spinner.finish_and_clear();
-    Ok(outcome?)
+    let run = match carried {
+        Some(run) => run?,
+        None => app.store.run(run).await?,
+    };
+    Ok((run, left))
 }
 
+/// Prints the refund. `goes_on` is what is to be said of one that was left before Stripe had answered.
 async fn report(
     app: &App,
     plan: &Plan,
     refund: RefundId,
     run: Option<&Run>,
     already: bool,
+    goes_on: Option<&str>,
     as_json: bool,
 ) -> anyhow::Result<Exit> {
     let refund = app.store.refund(refund).await?;
@@ -140,6 +176,10 @@ async fn report(
         ]);
         table.print().map_err(anyhow::Error::from)
     };
+    if let (Some(goes_on), RefundStatus::Intended | RefundStatus::Sent) = (goes_on, refund.status) {
+        output::note(goes_on);
+        return Ok(Exit::Interrupted);
+    }
     // What became of the money is said and decides, whoever still reads what we print.
     match outcome(&refund, run, already)? {
         Exit::Done => printed.map(|()| Exit::Done),

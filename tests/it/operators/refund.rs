@@ -1,11 +1,15 @@
 //! `discuno refund`.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::Event;
 use crate::support::cluster::is_on_a_server;
-use crate::support::process::{Deployment, Process, checkout, until};
+use crate::support::process::{Deployment, PATIENCE, Process, checkout, until};
 use crate::support::pty::Terminal;
 
 async fn booked() -> Deployment {
@@ -146,7 +150,7 @@ async fn two_operators_at_once_make_one_refund() {
     let deployment = booked().await;
     let mut both = [0, 1].map(|_| Process::start(deployment.command(&["refund", "pay_1", "--yes"])));
     for operator in &mut both {
-        let status = operator.exits_within(crate::support::process::PATIENCE).await;
+        let status = operator.exits_within(PATIENCE).await;
         assert!(status.success(), "{status}");
     }
     assert_eq!(refunds(&deployment), [5000]);
@@ -157,10 +161,7 @@ async fn a_worker_finishes_what_a_killed_operator_began() {
     let deployment = booked().await;
     deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::HangBefore).on("refunds.create").times(1));
     let mut operator = Process::start(deployment.command(&["refund", "pay_1", "--yes"]));
-    until("stripe is asked", crate::support::process::PATIENCE, || {
-        std::future::ready(deployment.sandbox.faults().is_empty())
-    })
-    .await;
+    until("stripe is asked", PATIENCE, || std::future::ready(deployment.sandbox.faults().is_empty())).await;
     operator.kill();
     let _worker = deployment.worker().await;
     deployment.settled().await;
@@ -169,11 +170,59 @@ async fn a_worker_finishes_what_a_killed_operator_began() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_interrupts_a_recorded_refund_is_told_that_it_goes_on() {
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, ""), checkout(2, "")]).await;
+    let hang = Fault::new(Provider::Stripe, Effect::HangBefore).on("refunds.create").times(1);
+    let is_asked = async || deployment.sandbox.faults().is_empty();
+
+    deployment.sandbox.inject(hang.clone());
+    let mut terminal = Terminal::start(deployment.command(&["refund", "pay_1", "--yes"]), 100);
+    until("stripe is asked", PATIENCE, is_asked).await;
+    terminal.interrupt();
+    assert_eq!(terminal.ends().await, Some(130), "{}", terminal.screen());
+    for said in ["is recorded and a worker goes on with it", "pays nothing twice", "`discuno show pay_1`"] {
+        assert!(terminal.screen().contains(said), "{said}: {}", terminal.screen());
+    }
+
+    deployment.sandbox.inject(hang);
+    let mut command = deployment.command(&["refund", "pay_2", "--yes", "--json"]);
+    let operator = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&operator);
+    let ended = tokio::task::spawn_blocking(|| operator.wait_with_output().unwrap());
+    until("stripe is asked", PATIENCE, is_asked).await;
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap();
+    let (out, said) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    let document: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}: {said}"));
+    assert_eq!(document["refund"]["status"], "sent", "{out}");
+    assert!(said.contains("is recorded and a worker goes on with it"), "{said}");
+
+    let _worker = deployment.worker().await;
+    deployment.settled().await;
+    assert_eq!(refunds(&deployment), [5000, 5000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_longer_for_stripe_than_they_said() {
+    let deployment = booked().await;
+    deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::HangBefore).on("refunds.create").times(1));
+    let mut operator = Process::start(deployment.command(&["refund", "pay_1", "--yes", "--wait", "2s"]));
+    // The call in flight would end by itself after 20 s.
+    let status = operator.exits_within(Duration::from_secs(12)).await;
+    assert_eq!(status.code(), Some(8), "{}", operator.everything_logged());
+    let _worker = deployment.worker().await;
+    deployment.settled().await;
+    assert_eq!(refunds(&deployment), [5000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_known_is_said_and_repeating_finds_it() {
     let mut deployment = booked().await;
     deployment.settings.insert("DISCUNO_RETRY_BASE", "1h".to_owned());
     deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::DropAfter).on("refunds.create").times(1));
-    let (status, table, message) = deployment.ran(&["refund", "pay_1", "--yes", "--wait", "300ms"]);
+    let (status, table, message) = deployment.ran(&["refund", "pay_1", "--yes", "--wait", "2s"]);
     assert_eq!(status, Some(8), "{message}");
     let refund = printed(&table, 1);
     assert!(table.contains(&format!("{refund}\tsent")), "{table}");
