@@ -21,7 +21,7 @@ use crate::dev::Playground;
 use crate::exit::Exit;
 use crate::output::{self, Table};
 use crate::replay::{Delivery, Secrets, Sender, Tally, fixture, scenes};
-use crate::runtime::start_log;
+use crate::runtime::{start_log, stop_signal};
 
 /// The recorded events: first what is bought, then what becomes of it.
 const ACTS: [&[&str]; 2] = [&["stripe.json", "connect.json", "app.json"], &["cal.json", "life.json"]];
@@ -46,17 +46,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let stop = stop_signal()?;
     if let Some(db) = args.db {
-        return play(db, args.log_file).await;
+        return play(db, args.log_file, stop).await;
     }
     let dir = std::env::temp_dir().join(format!("discuno-demo-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| format!("could not make {}", dir.display()))?;
-    let outcome = play(dir.join("demo.db"), args.log_file).await;
+    let outcome = play(dir.join("demo.db"), args.log_file, stop).await;
     std::fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     outcome
 }
 
-async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
+async fn play(db: PathBuf, log_file: Option<PathBuf>, stop: CancellationToken) -> anyhow::Result<Exit> {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let adjust = |config: &mut Config| {
         config.retry_base = Duration::from_millis(50);
@@ -73,17 +74,19 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
     );
     let (store, sandbox) = (Arc::clone(&playground.app.store), playground.sandbox.clone());
     let sender = Sender::new(&format!("http://{}", playground.listen), Secrets::sandbox(), Clock::System)?;
-    let stop = CancellationToken::new();
     let running = tokio::spawn(playground.run(stop.clone()));
-
-    let (mut tally, mut settled) = (Tally::default(), true);
-    for act in acts()? {
-        let deliveries = act.iter().map(Delivery::of).collect::<anyhow::Result<_>>()?;
-        tally.add(sender.send_all(deliveries, None, 1).await?);
-        settled &= settle(&store).await?;
-    }
+    let performed = tokio::select! {
+        performed = perform(&store, &sender) => Some(performed),
+        () = stop.cancelled() => None,
+    };
+    // However it ended: nobody writes to the folder any more when it is removed.
     stop.cancel();
     running.await??;
+    let Some(performed) = performed else {
+        output::note("interrupted: nothing was judged");
+        return Ok(Exit::Interrupted);
+    };
+    let (tally, settled) = performed?;
 
     let right = print(&store, &sandbox.ledger()).await?;
     output::note("");
@@ -92,6 +95,17 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>) -> anyhow::Result<Exit> {
         output::note("some runs did not come to their end in time");
     }
     Ok(if right && settled && tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+}
+
+/// Sends everything. What came of it, and whether all of it ended in time.
+async fn perform(store: &Shared, sender: &Arc<Sender>) -> anyhow::Result<(Tally, bool)> {
+    let (mut tally, mut settled) = (Tally::default(), true);
+    for act in acts()? {
+        let deliveries = act.iter().map(Delivery::of).collect::<anyhow::Result<_>>()?;
+        tally.add(sender.send_all(deliveries, None, 1).await?);
+        settled &= settle(store).await?;
+    }
+    Ok((tally, settled))
 }
 
 /// The recorded events with their dates moved to now, all by the same span.

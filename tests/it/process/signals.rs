@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::support::http::Exchange;
 use crate::support::money;
 use crate::support::newest;
-use crate::support::process::{Deployment, PATIENCE, checkout, session, signature, until};
+use crate::support::process::{Deployment, PATIENCE, Process, checkout, session, signature, until};
 
 const BOOKING: &str = "create-calcom-booking";
 
@@ -118,4 +118,21 @@ async fn a_worker_that_slept_through_its_lease_records_nothing() {
     let live = deployment.sandbox.ledger().cal.bookings.iter().filter(|booking| booking.status == "accepted").count();
     assert_eq!(live, 1);
     deployment.assert_all_is_right(&[session(0)], "after SIGCONT").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let deployment = Deployment::new().await;
+        let temporary = tempfile::tempdir().unwrap();
+        let inside = || std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).next();
+        let mut command = deployment.command(&["demo"]);
+        command.env("TMPDIR", temporary.path());
+        let mut demo = Process::start(command);
+        until("its database is there", PATIENCE, async || inside().is_some_and(|dir| dir.join("demo.db").exists()))
+            .await;
+        demo.signal(signal);
+        assert_eq!(demo.exits_within(PATIENCE).await.code(), Some(130), "{}", demo.everything_logged());
+        assert_eq!(inside(), None, "{signal:?}");
+    }
 }
