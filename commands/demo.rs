@@ -88,13 +88,20 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>, stop: CancellationToken) -
     };
     let (tally, settled) = performed?;
 
-    let right = print(&store, &sandbox.ledger()).await?;
-    output::note("");
+    let wrong = print(&store, &sandbox.ledger()).await?;
+    if output::is_terminal() {
+        output::line("")?;
+    }
     tally.print()?;
+    if !wrong.is_empty() {
+        let (count, ids) = (wrong.len(), wrong.join(", "));
+        let are = if count == 1 { "payment is" } else { "payments are" };
+        output::note(&format!("{count} {are} WRONG, held against the providers' ledgers: {ids}"));
+    }
     if !settled {
         output::note("some runs did not come to their end in time");
     }
-    Ok(if right && settled && tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+    Ok(if wrong.is_empty() && settled && tally.rejected == 0 { Exit::Done } else { Exit::Findings })
 }
 
 /// Sends everything. What came of it, and whether all of it ended in time.
@@ -147,18 +154,22 @@ async fn is_at_rest(store: &Shared, now: Timestamp) -> anyhow::Result<bool> {
     Ok(ahead.due == 0 && ahead.running == 0 && store.payments(paid).await?.is_empty())
 }
 
-async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {
-    let mut table =
-        Table::new(["payment", "scenario", "amount", "became", "booked at cal.com", "refunded at stripe", "told", ""]);
-    let mut all_right = true;
+/// Prints what became of every payment. Which did not end rightly.
+async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<Vec<String>> {
+    let columns =
+        ["payment", "verdict", "scenario", "amount", "became", "booked at cal.com", "refunded at stripe", "told"];
+    let (mut table, mut wrong) = (Table::new(columns), Vec::new());
     let mut payments = store.payments(Filter::newest(1000)).await?;
     payments.reverse();
     for payment in payments.into_iter().map(|line| line.payment) {
         let story = store.story(Subject::Payment(payment.id)).await?;
         let verdict = Verdict::of(&payment, &story, theirs);
-        all_right &= verdict.right;
+        if !verdict.right {
+            wrong.push(payment.id.to_string());
+        }
         table.row([
             payment.id.to_string(),
+            if verdict.right { "right" } else { "WRONG" }.to_owned(),
             scenario(&payment),
             payment.amount.to_string(),
             payment.status.to_string(),
@@ -169,11 +180,10 @@ async fn print(store: &Shared, theirs: &Ledger) -> anyhow::Result<bool> {
                 discuno::model::money::Money::new(verdict.refunded, payment.amount.currency).to_string()
             },
             verdict.told,
-            if verdict.right { "right" } else { "WRONG" }.to_owned(),
         ]);
     }
     table.print()?;
-    Ok(all_right)
+    Ok(wrong)
 }
 
 /// The fixture says what each purchase is there to show.

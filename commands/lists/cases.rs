@@ -43,7 +43,7 @@ impl Line for Case {
     const LIST: &'static str = "cases";
     const PREFIX: &'static str = "case";
     const COLUMNS: &'static [&'static str] =
-        &["case", "status", "kind", "at risk", "payment", "summary", "opened", "told"];
+        &["case", "kind", "at risk", "payment", "summary", "status", "opened", "told"];
 
     fn id(&self) -> String {
         self.id.to_string()
@@ -52,11 +52,11 @@ impl Line for Case {
     fn cells(&self, _: People) -> Vec<String> {
         vec![
             self.id.to_string(),
-            self.status.to_string(),
             self.kind.to_string(),
             or_dash(self.at_risk),
             or_dash(self.payment),
             self.summary.clone(),
+            self.status.to_string(),
             time(self.opened_at),
             or_dash(self.alerted_at.map(time)),
         ]

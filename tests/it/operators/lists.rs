@@ -1,8 +1,9 @@
 //! Lists and stories, as tables, lines and documents.
 
+use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::process::{Deployment, checkout};
+use crate::support::process::{Deployment, PATIENCE, checkout, until};
 use crate::support::pty::Terminal;
 
 const LISTS: [&str; 6] = ["payments", "refunds", "bookings", "runs", "events", "cases"];
@@ -69,7 +70,7 @@ async fn conditions_hold_together_and_pages_follow_each_other() {
     assert_eq!(ids(&deployment, &["runs", "--workflow", "process-checkout-side-effects"]).len(), 4);
     assert_eq!(ids(&deployment, &["events", "--type", "checkout.session.*", "--source", "stripe"]).len(), 4);
     assert!(ids(&deployment, &["events", "--type", "checkout.session.?"]).is_empty());
-    assert_eq!(rows(&deployment, &["cases", "--kind", "refund_failed"])[0][4], "pay_3");
+    assert_eq!(rows(&deployment, &["cases", "--kind", "refund_failed"])[0][3], "pay_3");
     assert_eq!(rows(&deployment, &["refunds", "--status", "failed"])[0][1], "pay_3");
 }
 
@@ -120,10 +121,17 @@ async fn a_table_fits_any_terminal_and_watching_ends_by_ctrl_c() {
         let mut terminal = Terminal::start(deployment.command(&["payments"]), columns);
         assert_eq!(terminal.ends().await, Some(0));
         let screen = terminal.screen();
-        let widest = screen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        let (table, said) = screen.split_once("no room for").unwrap_or((&screen, "nothing"));
+        assert_eq!(said == "nothing", columns == 200, "{columns}: what is left out is said: {screen}");
+        let widest = table.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
         assert!(widest <= usize::from(columns), "{columns}: {screen}");
         assert!(screen.contains("PAYMENT") && screen.contains("pay_1"), "{screen}");
         assert_eq!(screen.contains("pi_process_1"), columns == 200, "{screen}");
+    }
+    for (list, columns, shown) in [("runs", 60, "STATE"), ("cases", 80, "SUMMARY"), ("cases", 80, "50.00 USD")] {
+        let mut terminal = Terminal::start(deployment.command(&[list]), columns);
+        assert_eq!(terminal.ends().await, Some(0));
+        assert!(terminal.screen().contains(shown), "{list}, {columns}: {}", terminal.screen());
     }
     for columns in [40, 60, 100] {
         let mut terminal = Terminal::start(deployment.command(&["show", "pay_1"]), columns);
@@ -136,6 +144,24 @@ async fn a_table_fits_any_terminal_and_watching_ends_by_ctrl_c() {
     terminal.shows("pay_5").await;
     terminal.interrupt();
     assert_eq!(terminal.ends().await, Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_went_wrong_says_so_on_a_narrow_terminal_too() {
+    let deployment = Deployment::new().await;
+    let mut terminal = Terminal::start(deployment.command(&["demo", "--db", "demo.db"]), 80);
+    // A payment that nobody carries on.
+    let insert = "INSERT INTO payments (session_id, payment_intent, status, amount, currency, livemode, created_at, updated_at) \
+        SELECT 'cs_lost', 'pi_lost', 'paid', 5000, 'USD', 0, 1, 1 FROM payments LIMIT 1";
+    let db = deployment.db.with_file_name("demo.db");
+    let insert = async || db.exists() && Connection::open(&db).unwrap().execute(insert, []) == Ok(1);
+    until("the demo has payments", PATIENCE, insert).await;
+    assert_eq!(terminal.ends().await, Some(9), "{}", terminal.screen());
+    let screen = terminal.screen();
+    assert!(screen.contains("1 payment is WRONG") && screen.contains("no room for booked at cal.com"), "{screen}");
+    let (_, id) = screen.split_once("providers' ledgers: ").unwrap();
+    let row = [id.split_whitespace().next().unwrap(), "WRONG"];
+    assert!(screen.lines().any(|line| line.split_whitespace().take(2).eq(row)), "{row:?}: {screen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
