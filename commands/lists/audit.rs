@@ -8,7 +8,7 @@ use discuno::store::filter::Filter;
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 use crate::output;
 
 /// List what operators did: who, when, why, before and after
@@ -17,8 +17,7 @@ use crate::output;
     after_help = "Examples:\n  discuno audit --since yesterday\n  discuno audit --verb refund --actor mia\n  discuno audit --verify"
 )]
 pub(crate) struct Args {
-    /// refund, retry, cancel, resolve, open, pause, resume, reveal, prune, restore
-    #[arg(long, value_name = "VERB", value_delimiter = ',')]
+    #[arg(long, value_name = "VERB", value_delimiter = ',', help = one_of(Verb::ALL))]
     verb: Vec<String>,
     /// Who
     #[arg(long, value_name = "NAME")]

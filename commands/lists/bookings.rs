@@ -6,14 +6,13 @@ use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List bookings: the calendar as Cal.com tells it
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  discuno bookings --status accepted\n  discuno bookings --customer zoe@ --json")]
 pub(crate) struct Args {
-    /// pending, accepted, completed, cancelled, rejected
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help = one_of(BookingStatus::ALL))]
     status: Vec<String>,
     /// A part of an attendee's or the host's address
     #[arg(long, value_name = "ADDRESS")]

@@ -6,7 +6,7 @@ use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List cases: what only a person can settle, with the money at risk
 #[derive(clap::Args)]
@@ -15,8 +15,7 @@ pub(crate) struct Args {
     /// Closed ones too
     #[arg(long, conflicts_with = "status")]
     all: bool,
-    /// open, closed
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', default_value = "open")]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', default_value = "open", help = one_of(CaseStatus::ALL))]
     status: Vec<String>,
     /// What it is about: refund_failed, disputed, booking_unclear, …
     #[arg(long, visible_alias = "type", value_name = "KIND")]

@@ -6,7 +6,7 @@ use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List events: what came in, and what was made of it
 #[derive(clap::Args)]
@@ -15,11 +15,9 @@ use crate::lists::{Common, Line, People, or_dash, show, time, words};
     discuno events --since 1h --watch"
 )]
 pub(crate) struct Args {
-    /// accepted, ignored, attention, quarantined
-    #[arg(long, value_name = "DISPOSITION", value_delimiter = ',')]
+    #[arg(long, value_name = "DISPOSITION", value_delimiter = ',', help = one_of(Disposition::ALL))]
     status: Vec<String>,
-    /// stripe, stripe_connect, cal, app
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", help = one_of(Source::ALL))]
     source: Option<String>,
     /// The sender's type; a * at the end stands for anything
     #[arg(long = "type", value_name = "TYPE")]

@@ -188,6 +188,11 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// The words of a set that a flag may take, for its help.
+pub(crate) fn one_of<T: std::fmt::Display>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The words of a set that a flag may take, checked.
 pub(crate) fn words<T>(given: &[String], all: &[T]) -> Result<(), Usage>
 where
@@ -196,6 +201,6 @@ where
     let known: Vec<String> = all.iter().map(ToString::to_string).collect();
     match given.iter().find(|word| !known.contains(word)) {
         None => Ok(()),
-        Some(word) => Err(Usage(format!("`{word}` is not one of {}", known.join(", ")))),
+        Some(word) => Err(Usage(format!("`{word}` is not one of {}", one_of(all)))),
     }
 }

@@ -7,7 +7,7 @@ use discuno::store::filter::{Filter, PaymentLine};
 use discuno::workflow;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List payments: where each stands and what is not settled
 #[derive(clap::Args)]
@@ -16,8 +16,7 @@ use crate::lists::{Common, Line, People, or_dash, show, time, words};
     discuno payments --step create-calcom-booking --error rate_limited\n  discuno payments --stuck --watch"
 )]
 pub(crate) struct Args {
-    /// awaiting, paid, booked, refunding, refunded, failed, expired, attention
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help = one_of(PaymentStatus::ALL))]
     status: Vec<String>,
     /// A part of the customer's address
     #[arg(long, value_name = "ADDRESS")]

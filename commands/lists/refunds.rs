@@ -6,7 +6,7 @@ use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List refunds: who wanted them and what Stripe said
 #[derive(clap::Args)]
@@ -14,11 +14,9 @@ use crate::lists::{Common, Line, People, or_dash, show, time, words};
     after_help = "Examples:\n  discuno refunds --status sent,pending\n  discuno refunds --origin operator --since yesterday"
 )]
 pub(crate) struct Args {
-    /// intended, sent, pending, succeeded, failed, canceled
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help = one_of(RefundStatus::ALL))]
     status: Vec<String>,
-    /// workflow, operator, stripe
-    #[arg(long, visible_alias = "source", value_name = "ORIGIN")]
+    #[arg(long, visible_alias = "source", value_name = "ORIGIN", help = one_of(RefundOrigin::ALL))]
     origin: Option<String>,
     /// A part of the customer's address
     #[arg(long, value_name = "ADDRESS")]

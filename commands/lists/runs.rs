@@ -7,15 +7,14 @@ use discuno::store::filter::{Filter, RunLine};
 use discuno::workflow;
 
 use crate::exit::Exit;
-use crate::lists::{Common, Line, People, or_dash, show, time, words};
+use crate::lists::{Common, Line, People, one_of, or_dash, show, time, words};
 
 /// List runs: what is at work, what waits for what, what failed
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  discuno runs --status failed --since 2h\n  discuno runs --stuck --watch\n  \
     discuno runs --workflow send-email --error rate_limited")]
 pub(crate) struct Args {
-    /// queued, running, succeeded, failed, cancelled
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', help = one_of(RunState::ALL))]
     status: Vec<String>,
     /// The workflow's name
     #[arg(long, value_name = "NAME")]
