@@ -59,7 +59,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let findings = reconcile(&app.store, &means.providers, since, app.is_live(), now, seen).await;
     spinner.finish_and_clear();
-    let findings = findings.context("the comparison did not come to its end, and nothing was changed")?;
+    let findings = findings.context(
+        "the comparison did not come to its end, and nothing was changed: repeat it once `discuno check` reaches all",
+    )?;
     if args.open_cases {
         open_cases(&app, &findings).await?;
     }

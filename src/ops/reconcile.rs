@@ -62,9 +62,15 @@ pub enum Error {
     /// The database could not be read.
     #[error(transparent)]
     Store(#[from] crate::store::error::Error),
-    /// A provider could not be read.
+    /// A provider could not be read: all of why is in the text.
     #[error("{}", .0.failure.message)]
-    Provider(#[from] provider::Error),
+    Provider(provider::Error),
+}
+
+impl From<provider::Error> for Error {
+    fn from(error: provider::Error) -> Self {
+        Self::Provider(error)
+    }
 }
 
 /// Compares every payment made since then. `seen` is called after each.

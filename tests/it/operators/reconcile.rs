@@ -69,7 +69,9 @@ async fn a_provider_that_cannot_be_read_is_no_finding_and_no_agreement() {
     deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 500 }));
     let (status, table, message) = deployment.ran(&["reconcile"]);
     assert_eq!((status, table.as_str()), (Some(1), ""), "{message}");
-    assert!(message.contains("did not come to its end"), "{message}");
+    assert!(message.contains("did not come to its end") && message.contains("`discuno check`"), "{message}");
+    let cause = message.trim_end().rsplit(": ").next().unwrap();
+    assert_eq!(message.matches(cause).count(), 1, "the cause is said once: {message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
