@@ -109,7 +109,7 @@ async fn perform(store: &Shared, sender: &Arc<Sender>) -> anyhow::Result<(Tally,
     let (mut tally, mut settled) = (Tally::default(), true);
     for act in acts()? {
         let deliveries = act.iter().map(Delivery::of).collect::<anyhow::Result<_>>()?;
-        tally.add(sender.send_all(deliveries, None, 1).await?);
+        sender.send_all(deliveries, None, 1, &mut tally).await?;
         settled &= settle(store).await?;
     }
     Ok((tally, settled))

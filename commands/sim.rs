@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// How much goes wrong
     #[arg(long, value_enum, default_value_t = Faults::Heavy)]
     faults: Faults,
-    /// Write what happened here, line by line (one seed)
-    #[arg(long, value_name = "FILE")]
+    /// Write what happened here, line by line: of one seed, that of --seed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "time", "crash_points"])]
     trace: Option<PathBuf>,
     /// How many threads [default: one for each core]
     #[arg(long, value_name = "COUNT")]

@@ -95,7 +95,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         fixture::move_to(&mut events, clock.now());
     }
     for assignment in &args.set {
-        events.iter_mut().try_for_each(|event| fixture::set(event, assignment))?;
+        let all_set = events.iter_mut().try_for_each(|event| fixture::set(event, assignment));
+        all_set.map_err(|error| Usage(format!("{error:#}")))?;
     }
     let mut deliveries = Vec::new();
     for round in 0..args.times {
@@ -119,8 +120,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         cal: first(&config.cal.webhook_secrets, SANDBOX_CAL_SECRET),
     };
     let sender = Sender::new(&args.to, secrets, clock)?;
-    let tally = sender.send_all(deliveries, args.rate, args.concurrency).await?;
-    tally.print()?;
+    let mut tally = Tally::default();
+    let sent = sender.send_all(deliveries, args.rate, args.concurrency, &mut tally).await;
+    if sent.is_ok() || !tally.answers.is_empty() {
+        tally.print()?;
+    }
+    sent?;
     Ok(if tally.rejected == 0 { Exit::Done } else { Exit::Findings })
 }
 
@@ -184,19 +189,22 @@ enum Answer {
 
 impl Sender {
     pub(crate) fn new(to: &str, secrets: Secrets, clock: Clock) -> anyhow::Result<Arc<Self>> {
-        let base: Url = to.parse().with_context(|| format!("{to} is not an address"))?;
+        let base: Option<Url> = to.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"));
+        let base = base.ok_or_else(|| Usage(format!("{to} is not the address of a server: http://… or https://…")))?;
         Ok(Arc::new(Self { http: Http::new()?, base, secrets, clock }))
     }
 
+    /// Sends them all, or until nobody answers any more. Every answer is in the tally, whichever way it ends.
     pub(crate) async fn send_all(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
         rate: Option<u32>,
         concurrency: usize,
-    ) -> anyhow::Result<Tally> {
-        let bar = progress(deliveries.len());
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        let (bar, all) = (progress(deliveries.len()), deliveries.len());
         let places = Arc::new(Semaphore::new(concurrency.max(1)));
-        let (mut tasks, mut tally) = (JoinSet::new(), Tally::default());
+        let (mut tasks, mut failed) = (JoinSet::new(), None);
         let mut next = Instant::now();
         for delivery in deliveries {
             if let Some(rate) = rate.filter(|rate| *rate > 0) {
@@ -204,6 +212,13 @@ impl Sender {
                 next += Duration::from_secs(1) / rate;
             }
             let place = Arc::clone(&places).acquire_owned().await?;
+            while let Some(done) = tasks.try_join_next() {
+                tally.count(done?, &mut failed);
+                bar.inc(1);
+            }
+            if failed.is_some() {
+                break;
+            }
             let sender = Arc::clone(self);
             tasks.spawn(async move {
                 let start = Instant::now();
@@ -211,17 +226,19 @@ impl Sender {
                 drop(place);
                 (answer, start.elapsed())
             });
-            while let Some(done) = tasks.try_join_next() {
-                tally.count(done?)?;
-                bar.inc(1);
-            }
         }
         while let Some(done) = tasks.join_next().await {
-            tally.count(done?)?;
+            tally.count(done?, &mut failed);
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(tally)
+        match (failed, tally.answers.len()) {
+            (None, _) => Ok(()),
+            (Some(error), 0) => Err(error),
+            (Some(error), some) => Err(error.context(format!(
+                "{some} of {all} were answered and the others are not sent: repeated, those count as duplicates"
+            ))),
+        }
     }
 
     async fn send(&self, delivery: &Delivery) -> anyhow::Result<Answer> {
@@ -267,28 +284,22 @@ impl Sender {
 }
 
 impl Tally {
-    /// Both together.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.accepted += other.accepted;
-        self.duplicate += other.duplicate;
-        self.rejected += other.rejected;
-        self.reasons.extend(other.reasons);
-        self.answers.extend(other.answers);
-    }
-
-    fn count(&mut self, (answer, took): (anyhow::Result<Answer>, Duration)) -> anyhow::Result<()> {
-        self.answers.push(took);
-        match answer? {
-            Answer::Accepted => self.accepted += 1,
-            Answer::Duplicate => self.duplicate += 1,
-            Answer::Rejected(reason) => {
+    fn count(&mut self, (answer, took): (anyhow::Result<Answer>, Duration), failed: &mut Option<anyhow::Error>) {
+        match answer {
+            Ok(Answer::Accepted) => self.accepted += 1,
+            Ok(Answer::Duplicate) => self.duplicate += 1,
+            Ok(Answer::Rejected(reason)) => {
                 self.rejected += 1;
                 if !self.reasons.contains(&reason) && self.reasons.len() < 5 {
                     self.reasons.push(reason);
                 }
             }
+            Err(error) => {
+                failed.get_or_insert(error);
+                return;
+            }
         }
-        Ok(())
+        self.answers.push(took);
     }
 
     pub(crate) fn print(&self) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use discuno::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::replay::{Delivery, Secrets, Sender, fixture};
+use crate::replay::{Delivery, Secrets, Sender, Tally, fixture};
 
 /// Each file with what it holds: first what is bought, then what becomes of it.
 pub(crate) const FILES: [(&str, &str); 5] = [
@@ -58,7 +58,8 @@ async fn play(
     fixture::move_to(&mut events, Clock::System.now());
     let again = fixture::another(&events, round);
     let deliveries = again.iter().map(Delivery::of).collect::<anyhow::Result<Vec<_>>>().map_err(bad)?;
-    let sent = scenes.sender.send_all(deliveries, None, 1).await.map_err(bad)?;
+    let mut sent = Tally::default();
+    scenes.sender.send_all(deliveries, None, 1, &mut sent).await.map_err(bad)?;
     Ok(Json(json!({
         "sent": sent.answers.len(), "accepted": sent.accepted, "duplicate": sent.duplicate, "rejected": sent.rejected,
     })))

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::support::cluster::is_without_files;
-use crate::support::process::Deployment;
+use crate::support::process::{Deployment, PATIENCE, until};
 
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_failure() {
@@ -74,6 +74,53 @@ async fn an_error_is_a_document_for_whoever_reads_documents() {
         assert_eq!((&error["error"]["status"], &error["error"]["code"]), (&status.into(), &code.into()), "{said}");
         assert!(error["error"]["message"].as_str().unwrap().len() > 10, "{said}");
     }
+}
+
+fn fixture() -> String {
+    format!("{}/fixtures/stripe.json", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_used_as_it_is_meant_exits_with_2_and_says_what_is_meant() {
+    let deployment = Deployment::new().await;
+    let fixture = fixture();
+    let cases: [(&[&str], &str); 7] = [
+        (&["sim", "--seeds", "5", "--trace", "trace.txt"], "--trace"),
+        (&["sim", "--for", "1s", "--trace", "trace.txt"], "--trace"),
+        (&["replay", &fixture, "--to", "banana"], "banana"),
+        (&["replay", &fixture, "--to", "localhost:8480"], "http://"),
+        (&["replay", &fixture, "--set", "foo"], "path=value"),
+        (&["replay", &fixture, "--set", "type.foo=1"], "foo is not inside"),
+        (&["audit", "--verb", "dance"], "replay"),
+    ];
+    drop(deployment.store());
+    for (args, what) in cases {
+        let (status, out, said) = deployment.ran(args);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{args:?}: {said}");
+        assert!(said.contains(what), "{args:?}: {said}");
+    }
+    assert!(!deployment.db.with_file_name("trace.txt").exists());
+    let (_, help, _) = deployment.ran(&["audit", "--help"]);
+    assert!(help.contains("replay") && help.contains("silence"), "{help}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_whose_server_goes_away_tells_what_was_accepted_before() {
+    let deployment = Deployment::new().await;
+    let mut serve = deployment.serve(&[]).await;
+    let to = format!("http://{}", serve.address().unwrap());
+    let mut command = deployment.command(&["replay", &fixture(), "--times", "1000", "--rate", "50", "--to", &to]);
+    let replay = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = tokio::task::spawn_blocking(|| replay.wait_with_output().unwrap());
+    let books = deployment.books();
+    until("some events are there", PATIENCE, async || books.count("SELECT count(*) FROM events") > 5).await;
+    serve.kill();
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap();
+    let (out, said) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let accepted: u64 = out.lines().nth(1).unwrap().split('\t').nth(1).unwrap().parse().unwrap();
+    assert!(accepted >= 5, "{out}");
+    assert!(said.contains("nobody answers at") && said.contains("were answered"), "{said}");
 }
 
 #[cfg(not(feature = "otlp"))]
