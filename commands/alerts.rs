@@ -89,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Some(Command::Silence(args)) => return silence(args).await,
         None => {}
     }
-    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let app = App::looking(args.overrides.config(&[])?, Parts::system())?;
     let alerts = app.store.alerts(args.all, args.limit).await?;
     if args.json {
         output::document(&json!({ "alerts": alerts }))?;

@@ -133,7 +133,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Backup { overrides, to, json } => {
             let config = overrides.config(&[])?;
             on_file(&config, "pg_basebackup or pg_dump copies it")?;
-            drop(Sqlite::existing(&config.db, Parts::system().store)?);
+            drop(Sqlite::looking(&config.db, Parts::system().store)?);
             file::backup(&config.db, &to)
                 .with_context(|| format!("could not back up {} to {}", config.db.display(), to.display()))?;
             let bytes = std::fs::metadata(&to)?.len();
@@ -149,7 +149,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         Command::Check { overrides, json } => check(&overrides.config(&[])?, json).await,
         Command::Prune { overrides, older_than, vacuum, dry_run, json } => {
-            let app = App::existing(overrides.config(&[])?, Parts::system())?;
+            let open = if dry_run { App::looking } else { App::existing };
+            let app = open(overrides.config(&[])?, Parts::system())?;
             let before = when(&older_than, app.clock.now())?;
             let rows = if dry_run { app.store.prunable(before).await? } else { prune(&app, before, vacuum).await? };
             let said = format!("rows older than {before} {}", if dry_run { "would go" } else { "are gone" });
@@ -245,7 +246,7 @@ fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> 
 async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {
     let place = config.place();
     let store =
-        Kept::existing(place, Parts::system().store).with_context(|| format!("could not open the database {place}"))?;
+        Kept::looking(place, Parts::system().store).with_context(|| format!("could not open the database {place}"))?;
     let mut found = match place {
         Place::File(path) => file::check(path)?,
         Place::Server(address) => postgres::check::check(address)?,

@@ -47,7 +47,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if !missing.is_empty() {
         return Err(Problems(missing).into());
     }
-    let app = App::existing(config, Parts::system())?;
+    let open = if args.open_cases { App::existing } else { App::looking };
+    let app = open(config, Parts::system())?;
     let (now, means) = (app.clock.now(), app.means_over_http()?);
     let since = when(&args.since, now)?;
     let spinner = ProgressBar::new_spinner();

@@ -35,7 +35,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let config = args.overrides.config(&[])?;
+    let open = if args.raw || args.reveal { App::existing } else { App::looking };
+    let app = open(config, Parts::system())?;
     let subject = app.store.resolve(&args.id).await?;
     let story = app.store.story(subject).await?;
     if args.raw || args.reveal {

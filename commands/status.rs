@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let app = App::existing(args.overrides.config(&[])?, Parts::system())?;
+    let app = App::looking(args.overrides.config(&[])?, Parts::system())?;
     if args.watch {
         return watch::watch(&app.store, async || screen(&app).await).await;
     }

@@ -90,7 +90,13 @@ impl App {
         Self { store, clock, config, metrics: Metrics::default(), traces: Traces::default(), entropy }
     }
 
-    /// Opens a store that is there, for commands that look at it.
+    /// Opens a store that is there, for commands that only look at it.
+    pub fn looking(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let store = Kept::looking(config.place(), parts.store);
+        Self::with(store, config, parts, Metrics::default())
+    }
+
+    /// Opens a store that is there, for commands that act.
     pub fn existing(config: Config, parts: Parts) -> anyhow::Result<Self> {
         let store = Kept::existing(config.place(), parts.store);
         Self::with(store, config, parts, Metrics::default())

@@ -1,6 +1,7 @@
 //! `discuno pause` and `discuno resume`: a provider or a workflow.
 
 use discuno::app::{App, Parts};
+use discuno::config::Config;
 use discuno::model::pause::Pausable;
 use discuno::pauses::{PROVIDERS, pausable};
 use discuno::store::order::{Deed, Order, Performed};
@@ -54,7 +55,7 @@ pub(crate) struct ResumeArgs {
 }
 
 pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
-    let app = open(&args.overrides)?;
+    let app = open(&args.overrides, if args.name.is_some() { App::existing } else { App::looking })?;
     let Some(name) = args.name else { return list(&app, args.json).await };
     let what = known(&name)?;
     let order = Order { actor: actor(), reason: args.reason, deed: Deed::Pause(what.clone()) };
@@ -66,7 +67,7 @@ pub(crate) async fn pause(args: PauseArgs) -> anyhow::Result<Exit> {
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> anyhow::Result<Exit> {
-    let app = open(&args.overrides)?;
+    let app = open(&args.overrides, App::existing)?;
     let all = match &args.name {
         Some(name) => vec![known(name)?],
         None => app.store.pauses().await?.into_iter().map(|pause| pause.what).collect(),
@@ -94,10 +95,10 @@ fn document(what: &Pausable, result: &str, performed: &Performed) -> Value {
     json!({ "name": what.to_string(), "result": result, "act": performed.act })
 }
 
-fn open(overrides: &Overrides) -> anyhow::Result<App> {
+fn open(overrides: &Overrides, how: fn(Config, Parts) -> anyhow::Result<App>) -> anyhow::Result<App> {
     let config = overrides.config(&[])?;
     start_log(&config, false)?;
-    App::existing(config, Parts::system())
+    how(config, Parts::system())
 }
 
 /// A name as a person gives it, with or without what kind it is of.

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     words(&args.verb, Verb::ALL)?;
     if args.verify {
-        let app = App::existing(args.common.overrides.config(&[])?, Parts::system())?;
+        let app = App::looking(args.common.overrides.config(&[])?, Parts::system())?;
         let broken = app.store.broken_act().await?;
         if args.common.json {
             output::document(&json!({ "broken": broken }))?;

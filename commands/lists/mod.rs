@@ -99,7 +99,9 @@ impl People {
 
 /// Shows a list, once or for as long as somebody watches.
 pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: bool) -> anyhow::Result<Exit> {
-    let app = App::existing(common.overrides.config(&[])?, Parts::system())?;
+    let config = common.overrides.config(&[])?;
+    let open = if common.reveal { App::existing } else { App::looking };
+    let app = open(config, Parts::system())?;
     let now = app.clock.now();
     filter.since = common.since.as_deref().map(|text| when(text, now)).transpose()?;
     filter.until = common.until.as_deref().map(|text| when(text, now)).transpose()?;

@@ -57,6 +57,14 @@ impl Kept {
         }
     }
 
+    /// The same only to look at it: a file may be where nothing can be written.
+    pub fn looking(place: Place<'_>, mode: sqlite::Mode) -> Result<Self, Error> {
+        match place {
+            Place::File(path) => Sqlite::looking(path, mode).map(Self::File),
+            Place::Server(_) => Self::existing(place, mode),
+        }
+    }
+
     /// Opens what is there although its data was moved away.
     pub fn closed(place: Place<'_>, mode: sqlite::Mode) -> Result<Self, Error> {
         match place {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use url::Url;
 
 use crate::store::BUSY_TIMEOUT;
 use crate::store::error::Error;
-use crate::store::sqlite::migrate;
+use crate::store::sqlite::{file, migrate};
 
 /// The first SQLite release without the WAL-reset race, by which a commit could be lost when another connection
 /// was at its checkpoint (sqlite.org/wal.html, "The WAL-Reset Bug").
@@ -48,12 +49,43 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
 }
 
 pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open_reader(path, OpenFlags::empty())
+}
+
+fn open_reader(path: &Path, more: OpenFlags) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
     let conn = Connection::open_with_flags(path, flags)?;
     harden(&conn)?;
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// For who only looks, wherever the file is. What was written in WAL mode is read with the help of a file beside it; where none can be
+/// made and nothing is in the log, the file alone is all there is and is read as one that nobody changes.
+pub(super) fn looker(path: &Path) -> Result<Connection, Error> {
+    let conn = reader(path)?;
+    let read = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let code = read.err().and_then(|error| error.sqlite_error_code());
+    if !matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) {
+        return Ok(conn);
+    }
+    if file::log_bytes(path) > 0 {
+        return Err(Error::Illegal(
+            "it has a log beside it, which cannot be read where nothing can be written: copy both to where it can"
+                .to_owned(),
+        ));
+    }
+    open_reader(&unchanging(path)?, OpenFlags::SQLITE_OPEN_URI)
+}
+
+/// The file's address for SQLite, as one that nobody changes.
+fn unchanging(path: &Path) -> Result<PathBuf, Error> {
+    let whole = std::path::absolute(path).map_err(|error| cannot_open(path, &error))?;
+    let address = Url::from_file_path(whole);
+    let mut address = address.map_err(|()| Error::Backend(format!("{} has no address", path.display())))?;
+    address.set_query(Some("immutable=1"));
+    Ok(PathBuf::from(address.as_str()))
 }
 
 /// Another program's file is as it was once we have looked at it: what its log holds stays there too.

@@ -38,7 +38,11 @@ pub(super) struct Executor {
 
 #[derive(Clone)]
 enum Inner {
-    Threads { writer: mpsc::Sender<Box<dyn Job>>, reader: mpsc::Sender<Box<dyn Job>> },
+    /// Without a writer, only to be looked at.
+    Threads {
+        writer: Option<mpsc::Sender<Box<dyn Job>>>,
+        reader: mpsc::Sender<Box<dyn Job>>,
+    },
     Inline(Arc<Mutex<Connection>>, Nesting),
 }
 
@@ -63,17 +67,19 @@ impl Executor {
                 spawn("store-writer", move || group.serve(&jobs))?;
                 let conn = connection::writer(path)?;
                 spawn("store-checkpoint", move || checkpoint(&conn, &asked))?;
-
-                let (reader, jobs) = mpsc::channel::<Box<dyn Job>>();
-                let jobs = Arc::new(Mutex::new(jobs));
-                for name in ["store-reader-1", "store-reader-2"] {
-                    let (conn, jobs) = (connection::reader(path)?, Arc::clone(&jobs));
-                    spawn(name, move || read(&conn, &jobs))?;
-                }
-                Inner::Threads { writer, reader }
+                Inner::Threads { writer: Some(writer), reader: readers(|| connection::reader(path))? }
             }
         };
         Ok(Self { inner, changes })
+    }
+
+    /// Nothing can be written by it.
+    pub(super) fn looking(path: &Path, mode: Mode) -> Result<Self, Error> {
+        let inner = match mode {
+            Mode::Inline => Inner::Inline(Arc::new(Mutex::new(connection::looker(path)?)), Nesting::Whole),
+            Mode::Threads => Inner::Threads { writer: None, reader: readers(|| connection::looker(path))? },
+        };
+        Ok(Self { inner, changes: Arc::new(watch::Sender::new(0)) })
     }
 
     /// On a database in memory that is ready for use.
@@ -112,7 +118,10 @@ impl Executor {
         F: Fn(&sql::Connection<'_>) -> Result<T, Error> + Send + 'static,
     {
         match &self.inner {
-            Inner::Threads { writer, .. } => submit(writer, work).await,
+            Inner::Threads { writer: Some(writer), .. } => submit(writer, work).await,
+            Inner::Threads { writer: None, .. } => {
+                Err(Error::Illegal("the database was opened only to be looked at".to_owned()))
+            }
             Inner::Inline(conn, nesting) => {
                 let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
                 let result = match nesting {
@@ -153,6 +162,17 @@ impl Executor {
             }
         }
     }
+}
+
+/// Two threads that read.
+fn readers(open: impl Fn() -> Result<Connection, Error>) -> Result<mpsc::Sender<Box<dyn Job>>, Error> {
+    let (reader, jobs) = mpsc::channel::<Box<dyn Job>>();
+    let jobs = Arc::new(Mutex::new(jobs));
+    for name in ["store-reader-1", "store-reader-2"] {
+        let (conn, jobs) = (open()?, Arc::clone(&jobs));
+        spawn(name, move || read(&conn, &jobs))?;
+    }
+    Ok(reader)
 }
 
 fn read(conn: &Connection, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {

@@ -16,7 +16,7 @@ use crate::store::sqlite::{connection, migrate};
 /// Copies the database to a new file while others read and write it. What was committed before it began is in the copy;
 /// when it returns the copy is on disk.
 pub fn backup(db: &Path, to: &Path) -> Result<(), Error> {
-    let source = connection::reader(db)?;
+    let source = connection::looker(db)?;
     migrate::check_known(&source)?;
     copy(&source, to)
 }
@@ -56,7 +56,7 @@ pub fn kept_as(db: &Path, stamp: &str) -> PathBuf {
 /// was there is kept as `kept`, byte by byte if it is damaged. Processes that run on it go on with what the backup holds: whatever
 /// they were about to record for runs it does not know is refused.
 pub fn restore(backup_file: &Path, db: &Path, kept: &Path, orders: Vec<Order>, now: Timestamp) -> Result<(), Error> {
-    let source = connection::reader(backup_file)?;
+    let source = connection::looker(backup_file)?;
     migrate::check_known(&source)?;
     let damage = damage(&source)?;
     if !damage.is_empty() {
@@ -102,7 +102,7 @@ fn set_aside(db: &Path, kept: &Path) -> Result<(), Error> {
 
 /// What is wrong with the file, in words; nothing if it is whole and of the schema that it says.
 pub fn check(db: &Path) -> Result<Vec<String>, Error> {
-    let conn = connection::reader(db)?;
+    let conn = connection::looker(db)?;
     migrate::check_known(&conn)?;
     let mut found = damage(&conn)?;
     if migrate::version(&conn)? == migrate::VERSION {

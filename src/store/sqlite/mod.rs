@@ -86,6 +86,16 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
     }
 
+    /// The same only to look at it, wherever it is: nothing can be written.
+    pub fn looking(path: &Path, mode: Mode) -> Result<Self, Error> {
+        file::there(path)?;
+        let conn = connection::looker(path)?;
+        migrate::check(&conn)?;
+        fence::check(&Connection::Sqlite(&conn))?;
+        let executor = Executor::looking(path, mode)?;
+        Ok(Self { path: path.to_owned(), mode, executor, watching: Arc::new(Once::new()) })
+    }
+
     /// Opens a file whose data was moved away.
     pub fn closed(path: &Path, mode: Mode) -> Result<Self, Error> {
         file::there(path)?;

@@ -85,6 +85,60 @@ async fn a_full_disk_is_503_until_there_is_space_again() {
     runs_dry_and_recovers(&deployment, &serve, fill, || std::fs::remove_file(&filler).unwrap()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_only_look_work_where_nothing_can_be_written() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(1, "")]).await;
+    let Some(disk) = SmallDisk::mount(deployment.db.with_file_name("small")) else {
+        println!("skipped: only root may mount a small disk");
+        return;
+    };
+    let at = |name: &str| disk.0.join(name).display().to_string();
+    // A name that would mean something else in an address.
+    let (backup, in_wal_mode, with_log) = (at("backup.db"), at("100%?a=b#c d.db"), at("killed.db"));
+    std::fs::copy(&deployment.db, &with_log).unwrap();
+    std::fs::copy(deployment.db.with_extension("db-wal"), format!("{with_log}-wal")).unwrap();
+    assert_eq!(deployment.ran(&["db", "backup", &backup]).0, Some(0));
+    std::fs::copy(&backup, &in_wal_mode).unwrap();
+    rusqlite::Connection::open(&in_wal_mode).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+    let bytes = std::fs::read(&backup).unwrap();
+    let looks = [
+        &["status"][..],
+        &["payments"],
+        &["show", "pay_1"],
+        &["db", "check"],
+        &["audit", "--verify"],
+        &["alerts"],
+        &["pause"],
+        &["db", "prune", "--dry-run"],
+    ];
+    // The third time what reading has left lies beside it.
+    for (time, how) in ["ro", "rw", "ro"].into_iter().enumerate() {
+        disk.remount(how);
+        for db in [&backup, &in_wal_mode] {
+            for look in looks {
+                let (status, _, said) = deployment.ran(&[look, &["--db", db]].concat());
+                assert_eq!(status, Some(0), "{look:?} of {db}, {how}: {said}");
+            }
+            let copy = deployment.db.with_file_name(format!("copy-{time}-{}", db.len()));
+            let (status, _, said) = deployment.ran(&["db", "backup", copy.to_str().unwrap(), "--db", db]);
+            assert_eq!(status, Some(0), "{db}, {how}: {said}");
+        }
+        assert!(std::fs::read(&backup).unwrap() == bytes, "{how}: not as it was");
+    }
+    for look in looks {
+        let (status, out, said) = deployment.ran(&[look, &["--db", &with_log]].concat());
+        assert_eq!((status, out.as_str()), (Some(5), ""), "{look:?}: {said}");
+        assert!(said.contains("copy both to where it can"), "{look:?}: {said}");
+    }
+    let (status, _, said) = deployment.ran(&["pause", "cal", "--db", &backup]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("cannot be written"), "{said}");
+}
+
 /// A disk of one megabyte, gone when dropped.
 struct SmallDisk(PathBuf);
 
@@ -93,6 +147,10 @@ impl SmallDisk {
         std::fs::create_dir(&at).unwrap();
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "discuno-test"]).arg(&at).output();
         done.is_ok_and(|done| done.status.success()).then_some(Self(at))
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status().unwrap().success());
     }
 }
 
