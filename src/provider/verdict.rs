@@ -23,6 +23,9 @@ use crate::transport::{self, Response};
 /// A spent mail quota does not come back within a backoff.
 const QUOTA_WAIT: Duration = Duration::from_secs(3600);
 
+/// The one call of Cal.com whose refusal decides what becomes of a payment.
+const BOOK: &str = "bookings.create";
+
 pub(crate) fn verdict(
     call: Call,
     outcome: Result<Response, transport::Error>,
@@ -70,7 +73,7 @@ fn classify(call: Call, status: u16, said: &Said, answer: &Response) -> (Failure
         (ProviderName::Posthog, 503) => (FailureKind::Transient, code),
         (_, 500..) => (call.in_doubt(), code),
         (_, 408) => (call.in_doubt(), code),
-        (ProviderName::Cal, _) => cal_refusal(status, &said.message),
+        (ProviderName::Cal, _) => cal_refusal(call, status, &said.message),
         (ProviderName::Stripe, 409 | 424) => (FailureKind::Transient, code),
         (ProviderName::Stripe, 400) if matches!(code.as_str(), "rate_limit" | "lock_timeout") => {
             (FailureKind::Transient, code)
@@ -81,20 +84,23 @@ fn classify(call: Call, status: u16, said: &Said, answer: &Response) -> (Failure
     }
 }
 
-/// A short list of Cal.com's refusals counts as definite. Any other is tried again and then shown to a person: it never
-/// starts a refund by itself, since its meaning is not known.
-fn cal_refusal(status: u16, message: &str) -> (FailureKind, String) {
-    let message = message.to_lowercase();
+/// A short list of Cal.com's refusals counts as definite, each by what it says: a wrong address, a retired route and whatever
+/// stands before Cal.com answer with the same statuses. Any other is tried again and then shown to a person: it never starts a
+/// refund by itself, since its meaning is not known.
+fn cal_refusal(call: Call, status: u16, message: &str) -> (FailureKind, String) {
+    let message = message.to_lowercase().replace('_', " ");
     let has = |part: &str| message.contains(part);
-    let code = match status {
-        400 if has("already has booking") || has("already has a booking") || has("not available") => "slot_taken",
-        409 => "slot_taken",
-        400 if has("in the past") => "in_the_past",
-        400 if has("can't be booked") || has("out of bounds") => "out_of_bounds",
-        400 if has("phone") => "phone_invalid",
-        400 if has("max") && has("booking") => "not_bookable",
-        404 => "event_type_missing",
-        422 => "not_bookable",
+    let taken = has("already has booking") || has("already has a booking");
+    let code = match (call.operation, status) {
+        (BOOK, 400) if taken || has("not available") => "slot_taken",
+        (BOOK, 409) if taken || has("booking conflict") || has("record that already exists") => "slot_taken",
+        (BOOK, 400) if has("in the past") => "in_the_past",
+        (BOOK, 400) if has("can't be booked") || has("out of bounds") => "out_of_bounds",
+        (BOOK, 400) if has("phone") => "phone_invalid",
+        (BOOK, 400) if has("max") && has("booking") => "not_bookable",
+        (BOOK, 404) if has("event type") && has("not found") => "event_type_missing",
+        (BOOK, 422) if has("no hosts") => "not_bookable",
+        (_, 404) if has("booking with uid") && (has("not found") || has("does not exist")) => "booking_missing",
         _ => return (FailureKind::Transient, "unrecognised_refusal".to_owned()),
     };
     (FailureKind::Permanent, code.to_owned())
@@ -125,6 +131,10 @@ fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+    use proptest::sample::select;
+
     use super::*;
     use crate::provider::script::answer;
 
@@ -134,7 +144,21 @@ mod tests {
     }
 
     const REFUND: Call = Call::change(ProviderName::Stripe, "refunds.create");
-    const BOOK: Call = Call::change(ProviderName::Cal, "bookings.create");
+    const BOOKING: Call = Call::change(ProviderName::Cal, BOOK);
+    const WORDS: [&str; 12] = [
+        "event type",
+        "event",
+        "type",
+        "not found",
+        "found",
+        "cannot post",
+        "/v2/bookings",
+        "conflict",
+        "booking_conflict",
+        "already has booking",
+        "no hosts",
+        "booking with uid",
+    ];
 
     #[test]
     fn stripe_answers_mean_what_the_table_says() {
@@ -157,23 +181,91 @@ mod tests {
         assert_eq!(kind(Call::read(ProviderName::Stripe, "refunds.list"), 500, "").0, Transient);
     }
 
+    fn said(message: &str) -> String {
+        serde_json::json!({"status": "error", "error": {"code": "X", "message": message}}).to_string()
+    }
+
     #[test]
     fn only_listed_refusals_of_cal_are_definite() {
         use FailureKind::{Permanent, Transient, Unknown};
-        let body = |message: &str| format!(r#"{{"status":"error","error":{{"code":"X","message":"{message}"}}}}"#);
+        let no_hosts = "Can't book this team event type because it has no hosts. Please, add at least 1 host to it.";
         for (status, message, expected, code) in [
             (400, "User either already has booking at this time or is not available", Permanent, "slot_taken"),
             (400, "Attempting to book a meeting in the past.", Permanent, "in_the_past"),
             (400, "The event type can't be booked at the start time provided.", Permanent, "out_of_bounds"),
             (400, "Invalid phone number format. Please use international format.", Permanent, "phone_invalid"),
             (404, "Event type with id 1 not found.", Permanent, "event_type_missing"),
+            (404, "EVENT TYPE with slug a belonging to user b NOT FOUND", Permanent, "event_type_missing"),
+            (404, "event_type_not_found_error", Permanent, "event_type_missing"),
             (409, "booking_conflict", Permanent, "slot_taken"),
+            (409, "booking_conflict_error", Permanent, "slot_taken"),
+            (
+                409,
+                "One of the hosts either already has booking at this time or is not available",
+                Permanent,
+                "slot_taken",
+            ),
+            (409, "Invalid Input: Trying to create a record that already exists.", Permanent, "slot_taken"),
+            (422, no_hosts, Permanent, "not_bookable"),
+            (422, "event_type_no_hosts", Permanent, "not_bookable"),
             (400, "something new", Transient, "unrecognised_refusal"),
+            (404, "Cannot POST /v2/v2/bookings", Transient, "unrecognised_refusal"),
+            (404, "Cannot POST /v2/event-types: not found", Transient, "unrecognised_refusal"),
+            (404, "Not Found", Transient, "unrecognised_refusal"),
+            (404, "", Transient, "unrecognised_refusal"),
+            (405, "Event type with id 1 not found.", Transient, "unrecognised_refusal"),
+            (409, "Conflict", Transient, "unrecognised_refusal"),
+            (410, "Gone", Transient, "unrecognised_refusal"),
+            (422, "Unprocessable Entity", Transient, "unrecognised_refusal"),
             (418, "teapot", Transient, "unrecognised_refusal"),
             (403, "forbidden", Transient, "credentials"),
             (500, "There was an error", Unknown, "X"),
         ] {
-            assert_eq!(kind(BOOK, status, &body(message)), (expected, code.to_owned()), "{status} {message}");
+            assert_eq!(kind(BOOKING, status, &said(message)), (expected, code.to_owned()), "{status} {message}");
+        }
+    }
+
+    #[test]
+    fn a_page_instead_of_an_answer_is_no_refusal() {
+        for (status, page) in
+            [(404, "<html><h1>404 Not Found</h1>"), (409, "409"), (422, "[]"), (404, r#"{"message":[]}"#)]
+        {
+            assert_eq!(kind(BOOKING, status, page).1, "unrecognised_refusal", "{page}");
+        }
+        let raw = r#"{"statusCode":404,"message":"Cannot POST /v2/v2/bookings","error":"Not Found"}"#;
+        assert_eq!(kind(BOOKING, 404, raw).1, "unrecognised_refusal");
+    }
+
+    #[test]
+    fn what_is_said_of_a_booking_that_is_wanted_is_not_said_of_a_look_or_a_cancellation() {
+        for call in [Call::read(ProviderName::Cal, "bookings.list"), Call::change(ProviderName::Cal, "bookings.cancel")]
+        {
+            for (status, message) in [(404, "Event type with id 1 not found."), (400, "the calendar is not available")]
+            {
+                assert_eq!(kind(call, status, &said(message)).1, "unrecognised_refusal", "{call} {message}");
+            }
+            let missing = "Booking with uid=abc was not found in the database";
+            assert_eq!(kind(call, 404, &said(missing)), (FailureKind::Permanent, "booking_missing".to_owned()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_status_alone_is_never_a_definite_refusal_of_cal(
+            status in 400_u16..430, words in vec(select(&WORDS[..]), 0..6), upper in any::<bool>(),
+        ) {
+            let text = words.join(" ");
+            let message = if upper { text.to_uppercase() } else { text.clone() };
+            let (kind, code) = kind(BOOKING, status, &said(&message));
+            let says = |parts: &[&str]| parts.iter().all(|part| text.contains(part));
+            let known = match status {
+                404 => says(&["event type", "not found"]) || says(&["booking with uid", "not found"]),
+                409 => says(&["booking_conflict"]) || says(&["already has booking"]),
+                422 => says(&["no hosts"]),
+                _ => return Ok(()),
+            };
+            prop_assert_eq!(kind == FailureKind::Permanent, known, "{} {}: {}", status, message, code);
+            prop_assert!(known || code == "unrecognised_refusal");
         }
     }
 

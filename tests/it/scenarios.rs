@@ -143,6 +143,26 @@ async fn booking_fails_and_the_payment_is_refunded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_of_the_calendar_that_leads_nowhere_refunds_nobody_and_opens_a_case() {
+    let wrong = World::with(|config| config.cal.api_url = config.cal.api_url.join("v2/v2").unwrap());
+    let refusing = World::new();
+    let retired = Effect::Refuse { status: 404, code: "NotFoundException".to_owned(), message: "Not Found".to_owned() };
+    refusing.sandbox.inject(Fault::new(Provider::Cal, retired).on("bookings.create"));
+    for world in [wrong, refusing] {
+        world.send(&Event::paid("zoe@example.edu")).await;
+        world.settle().await;
+        let (story, theirs) = (world.story().await, world.ledger());
+        assert!(theirs.cal.requests.iter().any(|asked| asked.status == Some(404)));
+        assert!(theirs.cal.bookings.is_empty());
+        assert_eq!((story.refunds.len(), theirs.stripe.refunds.len()), (0, 0));
+        let cases: Vec<_> = story.cases.iter().map(|case| case.kind).collect();
+        assert_eq!((story.payment.unwrap().status, cases), (PaymentStatus::Attention, vec![CaseKind::BookingUnclear]));
+        assert!(story.cases[0].detail.contains("unrecognised_refusal"), "{}", story.cases[0].detail);
+        world.assert_money_is_right("nowhere").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn refund_fails_and_a_person_is_alerted_and_the_customer_told_the_truth() {
     let world = World::new();
     world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
