@@ -11,6 +11,7 @@ use crate::model::failure::BREAKER_OPEN;
 use crate::model::pause::PAUSED;
 use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
+use crate::provider::retry_after::{CAL_BLOCK, wait};
 use crate::transport::{Error, Request, Response, Transport};
 
 /// How much one provider is asked for.
@@ -22,25 +23,30 @@ pub struct Limits {
     pub per_second: Option<u32>,
     /// Calls at once after a pause.
     pub burst: u32,
+    /// How long a 429 that does not say keeps every call away.
+    pub block: Duration,
 }
 
 impl Limits {
     /// Live accounts are allowed 100 calls a second, and 25 for each endpoint (docs.stripe.com/rate-limits).
-    pub const STRIPE: Self = Self { concurrency: 32, per_second: Some(20), burst: 20 };
+    pub const STRIPE: Self = Self { concurrency: 32, per_second: Some(20), burst: 20, block: Duration::ZERO };
     /// An OAuth client is allowed 500 calls a minute (cal.com/docs/api-reference/v2).
-    pub const CAL: Self = Self { concurrency: 16, per_second: Some(8), burst: 40 };
+    pub const CAL: Self = Self { concurrency: 16, per_second: Some(8), burst: 40, block: CAL_BLOCK };
     /// No limit is documented for ingestion.
-    pub const POSTHOG: Self = Self { concurrency: 32, per_second: Some(200), burst: 200 };
+    pub const POSTHOG: Self = Self { concurrency: 32, per_second: Some(200), burst: 200, block: Duration::ZERO };
     /// Five calls a second for each team (resend.com/docs).
-    pub const MAIL: Self = Self { concurrency: 5, per_second: Some(5), burst: 5 };
+    pub const MAIL: Self = Self { concurrency: 5, per_second: Some(5), burst: 5, block: Duration::ZERO };
     /// For the sandbox, which has none.
-    pub const NONE: Self = Self { concurrency: 1024, per_second: None, burst: 1 };
+    pub const NONE: Self = Self { concurrency: 1024, per_second: None, burst: 1, block: Duration::ZERO };
 }
 
 /// Failures in a row after which a provider counts as down.
 const TRIP: u32 = 8;
 /// How long it is left alone before one call tries again.
 const COOL_DOWN: Duration = Duration::from_secs(15);
+/// The longest that one 429 keeps every call away, whatever it asks for. No less than Cal.com's block: whoever calls sooner is
+/// refused too, and uses up a try.
+const LONGEST_BLOCK: Duration = Duration::from_secs(60);
 
 /// How often a run looks whether what it needs goes on.
 const PAUSE_LOOK: Duration = Duration::from_secs(20);
@@ -160,9 +166,9 @@ impl Gate {
         }
         if let Ok(answer) = outcome
             && answer.status == http::StatusCode::TOO_MANY_REQUESTS
-            && let Some(wait) = crate::provider::retry_after::retry_after(&answer.headers)
         {
-            state.closed_until = Some(Instant::now() + wait.min(COOL_DOWN));
+            let block = wait(answer).unwrap_or(self.limits.block).min(LONGEST_BLOCK);
+            state.closed_until = (!block.is_zero()).then(|| Instant::now() + block);
         }
     }
 }
@@ -177,9 +183,9 @@ impl Transport for Gate {
         }
         self.check_open()?;
         let _place = self.places.acquire().await;
-        let wait = self.take_token();
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+        let turn = self.take_token();
+        if !turn.is_zero() {
+            tokio::time::sleep(turn).await;
         }
         let outcome = self.inner.send(request).await;
         self.note(&outcome);
@@ -206,7 +212,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_spaced_by_the_rate_once_the_burst_is_used() {
-        let gate = Gate::new(Script::new([]), Limits { concurrency: 8, per_second: Some(10), burst: 5 });
+        let gate =
+            Gate::new(Script::new([]), Limits { concurrency: 8, per_second: Some(10), burst: 5, ..Limits::NONE });
         let start = Instant::now();
         for _ in 0..25 {
             gate.send(request()).await.unwrap();
@@ -240,5 +247,25 @@ mod tests {
         assert!(gate.send(request()).await.is_err());
         tokio::time::advance(Duration::from_secs(3)).await;
         assert!(gate.send(request()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_keeps_every_call_away_for_what_it_asks_for_or_is_known_to_mean() {
+        let reset = [("X-RateLimit-Remaining-Default", "0"), ("X-RateLimit-Reset-Default", "43")];
+        let long = [("retry-after", "86400")];
+        for (headers, limits, block) in [
+            (&reset[..], Limits::CAL, 43),
+            (&[], Limits::CAL, 60),
+            (&[], Limits::STRIPE, 0),
+            (&long[..], Limits::MAIL, 60),
+        ] {
+            let gate = Gate::new(Script::new([answer(429, headers, "")]), limits);
+            gate.send(request()).await.unwrap();
+            for _ in 0..block {
+                assert!(gate.send(request()).await.is_err(), "{headers:?}");
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            assert!(gate.send(request()).await.is_ok(), "{headers:?}");
+        }
     }
 }

@@ -1,17 +1,44 @@
-//! Reads `Retry-After`: seconds, or an HTTP date; and `Date`.
+//! Reads when an answer wants to be asked for again: `Retry-After`, seconds or an HTTP date, or when a limit is counted anew; and `Date`.
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::model::time::Timestamp;
+use crate::transport::Response;
 
 /// Longer waits are cut: a provider cannot put work off for ever.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// How long the answer asks to be left alone. A date counts from the answer's own `Date`, so that a clock that is
+/// For so long Cal.com refuses whoever has asked too often.
+pub(crate) const CAL_BLOCK: Duration = Duration::from_secs(60);
+
+/// Cal.com puts the name of the limit behind it.
+const RESET: &str = "x-ratelimit-reset";
+/// A larger number is a time, not what is left.
+const MOST_LEFT: i64 = 1_000_000_000;
+
+/// How long the answer asks to be left alone. When a limit is counted anew is told in every answer, and matters where it was met.
+pub(crate) fn wait(answer: &Response) -> Option<Duration> {
+    let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+    retry_after(&answer.headers).or_else(|| limit_reset(&answer.headers).filter(|_| limited))
+}
+
+/// Until the first of the limits is counted anew: Cal.com refuses only while each of them is used up.
+fn limit_reset(headers: &HeaderMap) -> Option<Duration> {
+    let resets = headers.iter().filter(|(name, _)| name.as_str().starts_with(RESET));
+    let left = resets.filter_map(|(_, value)| {
+        let number: i64 = value.to_str().ok()?.trim().parse().ok()?;
+        let seconds = if number > MOST_LEFT { (number - answered_at(headers)?.as_secs()).max(0) } else { number };
+        Some(Duration::from_secs(u64::try_from(seconds).ok()?))
+    });
+    // No limit is counted for longer: such a number means something else.
+    left.filter(|left| *left <= LONGEST).min()
+}
+
+/// `Retry-After`. A date counts from the answer's own `Date`, so that a clock that is
 /// wrong on either side does not matter; without one it is left out.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Duration::from_secs_f64(seconds.min(1e9)),
@@ -37,6 +64,7 @@ fn http_date(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::script::answer;
 
     fn read(headers: &[(&'static str, &'static str)]) -> Option<Duration> {
         let map = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
@@ -51,6 +79,25 @@ mod tests {
         assert_eq!(read(&[("retry-after", "-1")]), None);
         assert_eq!(read(&[("retry-after", "soon")]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn a_429_is_waited_for_until_the_first_of_its_limits_is_counted_anew() {
+        let read = |status: u16, headers: &[(&'static str, &str)]| wait(&answer(status, headers, "").unwrap());
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let (name, other) = ("X-RateLimit-Reset-Default", "X-RateLimit-Reset-Daily");
+        assert_eq!(read(429, &[(name, "43"), ("X-RateLimit-Remaining-Default", "0")]), seconds(43));
+        assert_eq!(read(429, &[("x-ratelimit-reset", "43")]), seconds(43));
+        assert_eq!(read(429, &[(name, "43"), ("retry-after", "7")]), seconds(7));
+        assert_eq!(read(429, &[(name, "43"), (other, "80000")]), seconds(43));
+        for nothing in ["-1", "soon", "", "100000", "1893456000"] {
+            assert_eq!(read(429, &[(name, nothing)]), None, "{nothing}");
+        }
+        let date = ("date", "Thu, 05 Nov 2026 10:00:00 GMT");
+        assert_eq!(read(429, &[(name, "1793872830"), date]), seconds(30), "a time, by the clock of who answers");
+        assert_eq!(read(429, &[(name, "1793872799"), date]), seconds(0));
+        assert_eq!(read(400, &[(name, "43")]), None, "told with every answer");
+        assert_eq!(read(503, &[("retry-after", "43")]), seconds(43));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::model::failure::FailureKind;
 use crate::mutant::{Mutant, is_out};
 use crate::provider::ProviderName;
 use crate::provider::error::{Call, Error};
-use crate::provider::retry_after::retry_after;
+use crate::provider::retry_after::{CAL_BLOCK, wait};
 use crate::transport::{self, Response};
 
 /// A spent mail quota does not come back within a backoff.
@@ -40,7 +40,8 @@ pub(crate) fn verdict(
     let said = Said::read(&answer);
     let (kind, code) = classify(call, status, &said, &answer);
     let message = format!("{call}: {} ({status}): {}", code, said.message);
-    let mut error = call.failed(kind, &code, &message, private).after(retry_after(&answer.headers));
+    let usual = (call.provider == ProviderName::Cal && status == 429).then_some(CAL_BLOCK);
+    let mut error = call.failed(kind, &code, &message, private).after(wait(&answer).or(usual));
     if code == "quota" {
         error = error.after(Some(QUOTA_WAIT));
     }
@@ -275,6 +276,21 @@ mod tests {
         assert_eq!(lost.failure.kind, FailureKind::Unknown);
         let refused = verdict(REFUND, Err(transport::Error::Connect("refused".to_owned())), &[]).unwrap_err();
         assert_eq!(refused.failure.kind, FailureKind::Transient);
+    }
+
+    #[test]
+    fn a_throttled_call_of_cal_waits_for_what_it_says_or_a_minute() {
+        let (look, block) = (Call::read(ProviderName::Cal, "bookings.list"), Some(Duration::from_secs(60)));
+        let wait = |call, status, headers: &[(&'static str, &str)]| {
+            verdict(call, answer(status, headers, "{}"), &[]).unwrap_err().failure.retry_after()
+        };
+        let reset = [("X-RateLimit-Reset-Default", "43")];
+        for call in [BOOKING, look] {
+            assert_eq!(wait(call, 429, &reset), Some(Duration::from_secs(43)), "{call}");
+            assert_eq!(wait(call, 429, &[]), block, "{call}");
+            assert_eq!(wait(call, 400, &reset), None, "{call}");
+        }
+        assert_eq!(wait(REFUND, 429, &[]), None);
     }
 
     #[test]

@@ -307,6 +307,12 @@ impl StandIn for Cal {
         envelope(status, exception(status), message, None)
     }
 
+    /// Its throttler names the limit in each header, and sends no `Retry-After`.
+    fn limited(secs: u64) -> Answer {
+        let answer = Self::trouble(429).header("x-ratelimit-limit-default", "500");
+        answer.header("x-ratelimit-remaining-default", "0").header("x-ratelimit-reset-default", secs.to_string())
+    }
+
     fn log(&mut self) -> &mut Log {
         &mut self.log
     }
@@ -318,6 +324,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use crate::sandbox::fault::{Effect, Fault, Provider};
     use crate::sandbox::trial::Trial;
     use crate::transport::Error;
 
@@ -366,6 +373,17 @@ mod tests {
         assert_eq!(found(&trial, "attendeeEmail=max@example.edu").await, 0);
         assert_eq!(found(&trial, "eventTypeId=456123&afterStart=2026-11-12T15:00:01Z").await, 0);
         assert_eq!(found(&trial, "take=1&skip=1").await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_too_often_is_told_when_the_limit_is_counted_anew() {
+        let trial = Trial::new();
+        trial.sandbox.inject(Fault::new(Provider::Cal, Effect::RateLimited { retry_after_secs: 43 }));
+        let limited = trial.get("/cal/v2/bookings").await;
+        let header = |name: &str| limited.headers.get(name).and_then(|value| value.to_str().ok());
+        let told = ["limit", "remaining", "reset"].map(|what| header(&format!("x-ratelimit-{what}-default")));
+        assert_eq!((limited.status.as_u16(), told), (429, [Some("500"), Some("0"), Some("43")]));
+        assert_eq!(header("retry-after"), None);
     }
 
     #[tokio::test(start_paused = true)]

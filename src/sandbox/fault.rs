@@ -54,7 +54,7 @@ pub enum Effect {
     },
     /// 429, in the provider's own shape.
     RateLimited {
-        /// The value of `Retry-After`.
+        /// When to come back, in the provider's own header.
         retry_after_secs: u64,
     },
     /// A definite no, in the provider's own shape. Stripe stores and replays it under the key.

@@ -44,6 +44,11 @@ pub(super) trait StandIn: Send + 'static {
     /// The provider's usual body for a status that has nothing to do with the request.
     fn trouble(status: u16) -> Answer;
 
+    /// The refusal of who asks too often, to come back after so many seconds.
+    fn limited(secs: u64) -> Answer {
+        Self::trouble(429).header("retry-after", secs.to_string())
+    }
+
     fn log(&mut self) -> &mut Log;
 
     /// Serves the request, with a fault inside.
@@ -100,9 +105,7 @@ fn settle<S: StandIn>(desk: &mut S, call: &Call, effect: Option<Effect>) -> Opti
     let answer = match &effect {
         None | Some(Effect::Slow { .. } | Effect::Behind { .. }) => Some(desk.act(call)),
         Some(Effect::ErrorBefore { status }) => Some(S::trouble(*status)),
-        Some(Effect::RateLimited { retry_after_secs }) => {
-            Some(S::trouble(429).header("retry-after", retry_after_secs.to_string()))
-        }
+        Some(Effect::RateLimited { retry_after_secs }) => Some(S::limited(*retry_after_secs)),
         Some(Effect::ErrorAfter { status }) => Some(desk.act_with(call, Twist::FailAfter(*status))),
         Some(Effect::Refuse { status, code, message }) => {
             Some(desk.act_with(call, Twist::Refuse { status: *status, code, message }))

@@ -1,5 +1,7 @@
 //! The eleven scenarios of the brief, on the real code.
 
+use std::time::Duration;
+
 use discuno::model::case::CaseKind;
 use discuno::model::failure::FailureKind;
 use discuno::model::payment::PaymentStatus;
@@ -243,6 +245,20 @@ async fn a_failing_attempt_is_kept_and_tried_again_until_it_succeeds() {
         .collect();
     assert_eq!(kinds, [Some(FailureKind::Unknown), Some(FailureKind::Unknown), None]);
     assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_booking_waits_for_as_long_as_cal_asks_whatever_the_longest_wait_of_its_step() {
+    let world = World::new();
+    let limited = Effect::RateLimited { retry_after_secs: 90 };
+    world.sandbox.inject(Fault::new(Provider::Cal, limited).on("bookings.create").times(2));
+    world.send(&Event::paid("zoe@example.edu")).await;
+    world.settle().await;
+    let asked: Vec<_> = world.ledger().cal.requests.into_iter().filter(|asked| asked.method == "POST").collect();
+    let statuses: Vec<_> = asked.iter().map(|asked| asked.status).collect();
+    assert_eq!(statuses, [Some(429), Some(429), Some(201)]);
+    assert!(asked.iter().zip(&asked[1..]).all(|(one, next)| next.at.since(one.at) >= Duration::from_secs(90)));
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
 }
 
 #[tokio::test(start_paused = true)]
