@@ -22,6 +22,8 @@ words! {
         CompensationLookUp => "compensation-look-up",
         /// A booking that turns up after the refund is called off.
         SettleCheck => "settle-check",
+        /// A booking that Cal.com does not call off is looked at before anybody is told that it stands.
+        CancelLookUp => "cancel-look-up",
         /// A refund asks for the fee back only where there is one.
         FeeFlag => "fee-flag",
         /// A refund takes the mentor's share back only where it moved.

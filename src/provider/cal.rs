@@ -13,16 +13,20 @@ use url::Url;
 
 use crate::model::checkout::Attendee;
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
 use crate::provider::client::{Client, Draft, parse};
 use crate::provider::error::{Call, Error};
+use crate::provider::verdict::CALLED_OFF_ALREADY;
 use crate::transport::Transport;
 
 const API_VERSION: &str = "2024-08-13";
 const TIMEOUT: Duration = Duration::from_secs(20);
 const PAGE: usize = 100;
 const MOST_PAGES: usize = 10;
+/// How often a booking that is to be called off was moved at most.
+const MOST_MOVES: usize = 5;
 
 /// A platform client of Cal.com.
 #[derive(Clone)]
@@ -75,6 +79,14 @@ pub struct CalBooking {
     /// What took its place.
     #[serde(default, rename = "rescheduledToUid")]
     pub moved_to: Option<String>,
+}
+
+/// As much of a booking as tells whether it stands, and where.
+#[derive(Deserialize)]
+struct Whereabouts {
+    status: String,
+    #[serde(default, rename = "rescheduledToUid")]
+    moved_to: Option<String>,
 }
 
 /// Who hosts a booking.
@@ -202,8 +214,31 @@ impl Cal {
         Ok(Found { more: envelope.data.len() >= PAGE, bookings: envelope.data })
     }
 
-    /// Calls a booking off.
+    /// Calls a booking off, or what it was moved to. What is called off already is as wanted.
     pub async fn cancel_booking(&self, uid: &str, reason: &str) -> Result<(), Error> {
+        let mut uid = uid.to_owned();
+        for _ in 0..MOST_MOVES {
+            let refused = match self.cancel(&uid, reason).await {
+                Err(error) if matches!(error.failure.status, Some(400 | 404)) => error,
+                answer => return answer,
+            };
+            if is_out(Mutant::CancelLookUp) {
+                return Err(refused);
+            }
+            // Cal.com says the same of one that was moved: the session stands elsewhere.
+            let already = refused.code() == CALLED_OFF_ALREADY;
+            match self.booking::<Whereabouts>(&uid).await {
+                Ok(Some(Whereabouts { moved_to: Some(next), .. })) => uid = next,
+                Ok(Some(found)) if already || found.status == "cancelled" => return Ok(()),
+                Ok(None) if already => return Ok(()),
+                Err(unread) if already => return Err(unread),
+                Ok(_) | Err(_) => return Err(refused),
+            }
+        }
+        Err(Call::read(ProviderName::Cal, "bookings.get").unreadable("the booking was moved again and again"))
+    }
+
+    async fn cancel(&self, uid: &str, reason: &str) -> Result<(), Error> {
         let call = Call::change(ProviderName::Cal, "bookings.cancel");
         let body = json!({ "cancellationReason": reason });
         let draft = self.draft(call, Method::POST, &["bookings", uid, "cancel"]).json(&body);

@@ -25,6 +25,10 @@ const QUOTA_WAIT: Duration = Duration::from_secs(3600);
 
 /// The one call of Cal.com whose refusal decides what becomes of a payment.
 const BOOK: &str = "bookings.create";
+const CALL_OFF: &str = "bookings.cancel";
+
+/// The code of Cal.com's refusal to call off what is called off.
+pub(super) const CALLED_OFF_ALREADY: &str = "called_off_already";
 
 pub(crate) fn verdict(
     call: Call,
@@ -101,6 +105,7 @@ fn cal_refusal(call: Call, status: u16, message: &str) -> (FailureKind, String) 
         (BOOK, 400) if has("max") && has("booking") => "not_bookable",
         (BOOK, 404) if has("event type") && has("not found") => "event_type_missing",
         (BOOK, 422) if has("no hosts") => "not_bookable",
+        (CALL_OFF, 400) if has("been cancel") && has("already") => CALLED_OFF_ALREADY,
         (_, 404) if has("booking with uid") && (has("not found") || has("does not exist")) => "booking_missing",
         _ => return (FailureKind::Transient, "unrecognised_refusal".to_owned()),
     };
@@ -245,6 +250,8 @@ mod tests {
             {
                 assert_eq!(kind(call, status, &said(message)).1, "unrecognised_refusal", "{call} {message}");
             }
+            let already = "This booking has already been cancelled.";
+            assert_eq!(kind(call, 400, &said(already)).1 == CALLED_OFF_ALREADY, call.operation == CALL_OFF);
             let missing = "Booking with uid=abc was not found in the database";
             assert_eq!(kind(call, 404, &said(missing)), (FailureKind::Permanent, "booking_missing".to_owned()));
         }

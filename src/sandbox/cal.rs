@@ -216,7 +216,7 @@ impl Cal {
 
 fn cancel(booking: &mut Booking, call: &Call) -> Result<(), String> {
     if booking.status == "cancelled" {
-        return Err(format!("Can't cancel booking with uid={} because it has been cancelled already.", booking.uid));
+        return Err("This booking has already been cancelled.".to_owned());
     }
     "cancelled".clone_into(&mut booking.status);
     booking.cancelled_at = Some(call.at);
@@ -357,7 +357,9 @@ mod tests {
         let path = format!("/cal/v2/bookings/{uid}/cancel");
         let cancelled = trial.post_json(&path, &json!({"cancellationReason": "refunded"}), &[]).await;
         assert_eq!(Trial::json(&cancelled)["data"]["status"], "cancelled");
-        assert_eq!(trial.post_json(&path, &json!({}), &[]).await.status, 400);
+        let again = trial.post_json(&path, &json!({}), &[]).await;
+        let message = json!("This booking has already been cancelled.");
+        assert_eq!((again.status.as_u16(), &Trial::json(&again)["error"]["message"]), (400, &message));
         assert_eq!(create(&trial, &booking("max@example.edu")).await.0, 201);
         assert_eq!(Trial::json(&trial.get(&format!("/cal/v2/bookings/{uid}")).await)["data"]["status"], "cancelled");
     }

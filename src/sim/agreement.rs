@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
 use crate::model::run::RunState;
+use crate::model::step::Ending;
 use crate::sandbox::ledger::Ledger;
 use crate::sim::invariant::{Matter, Rules, is_about_money, is_told, made_for};
 use crate::workflow::transfer;
@@ -30,6 +31,19 @@ impl Matter<'_> {
         rules.hold("I10", ours == theirs || is_told(self.story, is_about_money), || {
             format!("{}: {ours:?} stand here, {theirs:?} at Cal.com", self.payment.id)
         });
+    }
+
+    /// I22: that Cal.com has called a session off already is never taken for a failure to call it off. A case that it stands is
+    /// opened on other grounds only: that an answer was lost and none came since.
+    pub(super) fn called_off(&self, rules: &mut Rules) {
+        for (run, attempts) in &self.story.runs {
+            for attempt in attempts.iter().filter(|attempt| attempt.step.starts_with("cancel-")) {
+                let (Ending::Retry { failure } | Ending::Failed { failure }) = &attempt.ending else { continue };
+                rules.hold("I22", failure.status != Some(400), || {
+                    format!("{} of {} failed on a session that was called off: {failure}", attempt.step, run.id)
+                });
+            }
+        }
     }
 
     /// What our books call sent was sent.

@@ -132,6 +132,7 @@ impl Matter<'_> {
         self.shares(rules);
         self.share_moves(rules);
         self.calendar(rules);
+        self.called_off(rules);
         self.letters(rules);
         self.compensation(rules);
         for (run, _) in &self.story.runs {

@@ -262,6 +262,75 @@ async fn a_booking_that_appears_for_a_refunded_payment_is_called_off_or_becomes_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_called_off_already_is_not_said_to_stand() {
+    let lost = |world: &World| {
+        world.sandbox.inject(Fault::new(Provider::Cal, Effect::DropAfter).on("bookings.cancel").times(1));
+    };
+    let by_customer = |world: &World| {
+        world.sandbox.observe(&cancelled(&Event::paid("zoe@example.edu")).body());
+    };
+    let in_other_words = |world: &World| {
+        by_customer(world);
+        let message = "This event type does not allow cancellations".to_owned();
+        let no = Effect::Refuse { status: 400, code: "BadRequestException".to_owned(), message };
+        world.sandbox.inject(Fault::new(Provider::Cal, no).on("bookings.cancel"));
+    };
+    let ways: [(&str, &dyn Fn(&World)); 3] =
+        [("answer lost", &lost), ("by the customer", &by_customer), ("in other words", &in_other_words)];
+    for (way, happen) in ways {
+        let world = World::new();
+        booked(&world).await;
+        happen(&world);
+        world.order_refund().await;
+        world.settle().await;
+        let story = world.story().await;
+        assert_eq!(world.ledger().cal.bookings[0].status, "cancelled", "{way}");
+        assert_eq!(story.bookings[0].facts.status, BookingStatus::Cancelled, "{way}");
+        assert!(story.cases.iter().all(|case| case.kind != CaseKind::BookingAfterRefund), "{way}: {:?}", story.cases);
+        let asked = world.ledger().cal.requests.into_iter().filter(|asked| asked.path.ends_with("/cancel")).count();
+        assert_eq!(asked, if way == "answer lost" { 2 } else { 1 }, "{way}");
+        world.assert_money_is_right(way).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_called_off_stands_and_a_person_is_told() {
+    let world = World::new();
+    booked(&world).await;
+    let message = "This event type does not allow cancellations".to_owned();
+    let no = Effect::Refuse { status: 400, code: "BadRequestException".to_owned(), message };
+    world.sandbox.inject(Fault::new(Provider::Cal, no).on("bookings.cancel"));
+    world.order_refund().await;
+    world.settle().await;
+    assert_eq!(world.ledger().cal.bookings[0].status, "accepted");
+    let cases = world.story().await.cases;
+    assert!(cases.iter().any(|case| case.kind == CaseKind::BookingAfterRefund), "{cases:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_moved_before_anybody_heard_of_it_is_called_off_where_it_stands() {
+    let world = World::new();
+    let purchase = booked(&world).await;
+    let first = world.ledger().cal.bookings.remove(0).uid;
+    let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!("uid-new"));
+    let moved = moved.set("rescheduleUid", json!(first)).set("bookingId", json!(91_999));
+    let moved = moved.set("startTime", json!("2026-12-01T10:00:00Z")).set("endTime", json!("2026-12-01T10:30:00Z"));
+    world.sandbox.observe(&moved.body());
+    world.order_refund().await;
+    world.settle().await;
+    let left: Vec<_> = world.ledger().cal.bookings.into_iter().map(|booking| (booking.uid, booking.status)).collect();
+    let off = |uid: &str| (uid.to_owned(), "cancelled".to_owned());
+    assert_eq!(left, [off(&first), off("uid-new")]);
+    world.send_cal(&moved).await;
+    world.send_cal(&cancelled(&purchase).set("uid", json!("uid-new")).set("bookingId", json!(91_999))).await;
+    world.settle().await;
+    let story = world.story().await;
+    let known: Vec<_> = story.bookings.iter().map(|booking| booking.facts.status).collect();
+    assert_eq!((known, story.cases.len()), (vec![BookingStatus::Cancelled; 2], 0));
+    world.assert_money_is_right("moved").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_booking_for_one_payment_becomes_a_case() {
     let world = World::new();
     let purchase = booked(&world).await;

@@ -159,6 +159,37 @@ async fn a_booking_leaves_with_the_version_the_client_and_the_payment_in_its_met
     assert_eq!(body(&sent), expected);
 }
 
+#[tokio::test]
+async fn a_booking_that_cal_says_is_cancelled_already_counts_as_called_off() {
+    let found = |status: &str| (200, json!({}), json!({"status": "success", "data": {"status": status}}));
+    let wrapped =
+        |message: &str| json!({"status": "error", "error": {"code": "BadRequestException", "message": message}});
+    let raw = |status: u16, message: &str| json!({"statusCode": status, "message": message});
+    let already = "This booking has already been cancelled.";
+    let longer = "Can't cancel booking with uid=u1 because it has been cancelled already. Please provide uid of a booking \
+        that is not cancelled.";
+    let missing = "Booking with uid=u1 was not found in the database";
+    let gone = || (404, json!({}), wrapped(missing));
+    for (answers, code) in [
+        (vec![(400, json!({}), wrapped(already)), found("cancelled")], None),
+        (vec![(400, json!({}), raw(400, already)), found("accepted")], None),
+        (vec![(400, json!({}), wrapped(longer)), gone()], None),
+        (vec![(400, json!({}), wrapped("no")), found("cancelled")], None),
+        (vec![(404, json!({}), raw(404, "Cannot POST /v2/bookings/u1/cancel")), found("cancelled")], None),
+        (vec![(400, json!({}), wrapped("no")), found("accepted")], Some("unrecognised_refusal")),
+        (vec![gone(), gone()], Some("booking_missing")),
+        (vec![(400, json!({}), wrapped(already)), (503, json!({}), json!({}))], Some("http_503")),
+        (vec![(403, json!({}), wrapped(already))], Some("credentials")),
+    ] {
+        let wire = Recorder::answering(answers.clone());
+        let base = "https://api.cal.test/v2".parse().unwrap();
+        let cal = Cal::new(Arc::clone(&wire) as Arc<dyn Transport>, base, "client".to_owned(), "secret".into());
+        let outcome = cal.cancel_booking("u1", "refunded").await;
+        assert_eq!(outcome.err().map(|error| error.failure.code).as_deref(), code, "{answers:?}");
+        assert!(wire.answers.lock().unwrap().is_empty(), "{answers:?}");
+    }
+}
+
 fn posthog(wire: &Arc<Recorder>) -> PostHog {
     let transport = Arc::clone(wire) as Arc<dyn Transport>;
     let clock = Clock::starting_at(Timestamp(1_793_872_801_000));
