@@ -127,7 +127,7 @@ impl RefundPayment {
     }
 
     async fn call_off(&self, ctx: &Ctx, now: &Standing) -> Result<Outcome, Failure> {
-        for booking in &now.live {
+        for (nth, booking) in now.live.iter().enumerate() {
             let cancelled = ctx
                 .step("cancel-booking", Policy::MONEY, async |step| {
                     self.0
@@ -137,6 +137,9 @@ impl RefundPayment {
                         .await?;
                     let gone = NewBooking { status: BookingStatus::Cancelled, ..booking.clone() };
                     step.also(Change::Booking(gone));
+                    if now.is_paid_back() && nth + 1 == now.live.len() {
+                        step.also(Change::Cancel { workflow: transfer::NAME });
+                    }
                     Ok(())
                 })
                 .await;
@@ -151,7 +154,8 @@ impl RefundPayment {
 
 fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
     let mut changes: Vec<Change> = letter(now, status, input.told.as_deref()).map(Change::Mail).into_iter().collect();
-    if now.is_paid_back() {
+    // A run that is cancelled while the session stands beside its refund is a case: what is to be called off is called off first.
+    if now.is_paid_back() && (now.live.is_empty() || !input.cancel_booking) {
         changes.push(Change::Cancel { workflow: transfer::NAME });
     }
     // Where no session was ever known, one may still turn up of a request thought lost.
