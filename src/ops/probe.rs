@@ -44,6 +44,10 @@ impl Probe {
             Ok(Err(error)) => match error.failure.status {
                 Some(401) => (false, "the key is not known there".to_owned()),
                 Some(403) => (false, "the key may not do this".to_owned()),
+                // Who answers for what does not exist names it.
+                Some(404) if error.code() == "unrecognised_refusal" => {
+                    (false, "nothing answers at this address".to_owned())
+                }
                 Some(400..500) => (true, "allowed".to_owned()),
                 _ => (false, error.failure.message),
             },

@@ -8,6 +8,7 @@ use discuno::model::payment::PaymentStatus;
 use discuno::model::refund::RefundStatus;
 use discuno::model::run::RunState;
 use discuno::model::step::Ending;
+use discuno::ops::probe;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::{Value, json};
 
@@ -161,6 +162,21 @@ async fn an_address_of_the_calendar_that_leads_nowhere_refunds_nobody_and_opens_
         assert_eq!((story.payment.unwrap().status, cases), (PaymentStatus::Attention, vec![CaseKind::BookingUnclear]));
         assert!(story.cases[0].detail.contains("unrecognised_refusal"), "{}", story.cases[0].detail);
         world.assert_money_is_right("nowhere").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_an_address_that_leads_nowhere_fails_and_of_the_right_one_does_not() {
+    for (wrong, expected) in [(false, [true; 3]), (true, [false; 3])] {
+        let world = World::idle_with(|config| {
+            if wrong {
+                config.cal.api_url = config.cal.api_url.join("v2/v2").unwrap();
+            }
+        });
+        let means = world.app.means(&world.providers()).unwrap();
+        let probes = probe::keys(&means.providers, world.app.clock.now()).await;
+        let of_cal: Vec<_> = probes.iter().filter(|probe| probe.what.starts_with("cal ")).collect();
+        assert_eq!(of_cal.iter().map(|probe| probe.ok).collect::<Vec<_>>(), expected, "{of_cal:?}");
     }
 }
 
