@@ -9,8 +9,10 @@ use anyhow::Context;
 use discuno::clock::Clock;
 use discuno::config::Config;
 use discuno::model::payment::{Payment, PaymentStatus};
+use discuno::model::run::RunState;
 use discuno::model::time::Timestamp;
 use discuno::sandbox::ledger::Ledger;
+use discuno::store::change::CHECKOUT_WORKFLOW;
 use discuno::store::filter::Filter;
 use discuno::store::{Shared, Story, Subject};
 use serde_json::Value;
@@ -150,8 +152,9 @@ async fn settle(store: &Shared) -> anyhow::Result<bool> {
 async fn is_at_rest(store: &Shared, now: Timestamp) -> anyhow::Result<bool> {
     let ahead = store.backlog(now.plus(SOON)).await?;
     // A booking may be tried again later than that.
-    let paid = Filter { status: vec![PaymentStatus::Paid.to_string()], ..Filter::newest(1) };
-    Ok(ahead.due == 0 && ahead.running == 0 && store.payments(paid).await?.is_empty())
+    let queued = vec![RunState::Queued.to_string()];
+    let booking = Filter { workflow: Some(CHECKOUT_WORKFLOW.to_owned()), status: queued, ..Filter::newest(1) };
+    Ok(ahead.due == 0 && ahead.running == 0 && store.runs(booking).await?.is_empty())
 }
 
 /// Prints what became of every payment. Which did not end rightly.

@@ -14,6 +14,9 @@ const PAYMENT: &str = "paymentId";
 /// How often one session is moved at most, as far as that is looked into.
 pub(super) const MOST_MOVES: usize = 20;
 
+/// The slot is taken, and nobody knows yet whether by us.
+const IN_DOUBT: &str = "slot_taken_perhaps_by_us";
+
 /// A booking that stands.
 pub(super) struct Standing {
     pub(super) booking: NewBooking,
@@ -78,13 +81,23 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
     }
     match made {
         Ok(booking) => Ok(Standing { booking: facts(booking, order), before: Vec::new() }),
-        // The slot may be taken by our own earlier try, and Cal.com's list be behind: it is not believed at once.
+        // It may be our own earlier try that has the slot, and Cal.com's list be behind.
         Err(error) if error.code() == "slot_taken" && !fresh => {
-            let not_yet = Failure { kind: FailureKind::Transient, ..error.into() };
-            find(cal, order).await?.ok_or(not_yet)
+            let doubt = Failure { code: IN_DOUBT.to_owned(), ..error.into() };
+            find(cal, order).await?.ok_or(doubt)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether an earlier try may have booked all the same.
+pub(super) fn may_stand(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Unknown || failure.code == IN_DOUBT
+}
+
+/// The failure once Cal.com was looked at again, and has no booking.
+pub(super) fn without_doubt(failure: Failure) -> Failure {
+    if failure.code == IN_DOUBT { Failure { code: "slot_taken".to_owned(), ..failure } } else { failure }
 }
 
 /// Whether nothing but a person can tell what the failure means.

@@ -128,7 +128,9 @@ impl ProcessCheckout {
             .await;
         let failure = match booked {
             Ok(booking) => return Ok(Ok(booking)),
-            Err(failure) if failure.kind == FailureKind::Permanent => return Ok(Err(failure)),
+            Err(failure) if failure.kind == FailureKind::Permanent && !booking::may_stand(&failure) => {
+                return Ok(Err(failure));
+            }
             Err(failure) if booking::needs_a_person(&failure) => return Err(failure),
             Err(failure) => failure,
         };
@@ -137,7 +139,7 @@ impl ProcessCheckout {
         }
         // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read, once its lists are not
         // behind any more.
-        if failure.kind == FailureKind::Unknown {
+        if booking::may_stand(&failure) {
             ctx.sleep("wait-for-calendar", self.0.listed_after).await;
         }
         let found = ctx
@@ -148,7 +150,7 @@ impl ProcessCheckout {
                 }
             })
             .await?;
-        Ok(found.ok_or(failure))
+        Ok(found.ok_or_else(|| booking::without_doubt(failure)))
     }
 
     /// Records what stands. What an earlier try wanted to pay back, and never asked for, is not wanted any more.

@@ -373,6 +373,9 @@ fn resolve(
         let contradicted = match resolution {
             Resolution::Refunded if payment.status != PaymentStatus::Refunded => Some("not all of it is back"),
             Resolution::Booked if !stands => Some("no live session stands for it"),
+            Resolution::Booked if conn.prepare_cached(queue::UNDER_WAY)?.exists([payment.id.0])? => {
+                Some("nobody knows yet whether a refund of it was made")
+            }
             Resolution::FalseAlarm if payment.status == PaymentStatus::Attention => {
                 Some("money was taken and nothing accounts for it")
             }

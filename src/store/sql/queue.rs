@@ -410,7 +410,7 @@ fn open_failed(
 }
 
 const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') AND host_absent = 0";
-const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
+pub(super) const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
 
 /// A dispute says nothing of the session.
 const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' AND kind <> 'disputed'";
