@@ -263,24 +263,19 @@ async fn a_booking_that_appears_for_a_refunded_payment_is_called_off_or_becomes_
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_called_off_already_is_not_said_to_stand() {
-    let lost = |world: &World| {
-        world.sandbox.inject(Fault::new(Provider::Cal, Effect::DropAfter).on("bookings.cancel").times(1));
-    };
-    let by_customer = |world: &World| {
-        world.sandbox.observe(&cancelled(&Event::paid("zoe@example.edu")).body());
-    };
-    let in_other_words = |world: &World| {
-        by_customer(world);
-        let message = "This event type does not allow cancellations".to_owned();
-        let no = Effect::Refuse { status: 400, code: "BadRequestException".to_owned(), message };
-        world.sandbox.inject(Fault::new(Provider::Cal, no).on("bookings.cancel"));
-    };
-    let ways: [(&str, &dyn Fn(&World)); 3] =
-        [("answer lost", &lost), ("by the customer", &by_customer), ("in other words", &in_other_words)];
-    for (way, happen) in ways {
+    for way in ["answer lost", "by the customer", "in other words"] {
         let world = World::new();
-        booked(&world).await;
-        happen(&world);
+        let purchase = booked(&world).await;
+        let fault = |effect| world.sandbox.inject(Fault::new(Provider::Cal, effect).on("bookings.cancel").times(1));
+        if way == "answer lost" {
+            fault(Effect::DropAfter);
+        } else {
+            world.sandbox.observe(&cancelled(&purchase).body());
+        }
+        if way == "in other words" {
+            let message = "This event type does not allow cancellations".to_owned();
+            fault(Effect::Refuse { status: 400, code: "BadRequestException".to_owned(), message });
+        }
         world.order_refund().await;
         world.settle().await;
         let story = world.story().await;
