@@ -53,8 +53,15 @@ pub fn booking_confirmed(order: &Checkout, booking: &NewBooking) -> Vec<NewMail>
             format!("When: {}, {minutes} minutes", booking.start.in_zone("UTC")),
         ];
         lines.extend(place);
-        lines.push("Please prepare and check your calendar.".to_owned());
-        let subject = "New Booking - You have a scheduled session";
+        let (subject, last) = if pending {
+            (
+                "Booking Request - Please Confirm or Decline",
+                "It is paid for and waits for you: confirm or decline it in Cal.com before it begins.",
+            )
+        } else {
+            ("New Booking - You have a scheduled session", "Please prepare and check your calendar.")
+        };
+        lines.push(last.to_owned());
         mails.push(mail("booking-confirmed-mentor", order.reference(), host, subject, &lines));
     }
     mails

@@ -219,6 +219,8 @@ async fn a_session_that_the_mentor_never_confirmed_earns_nothing_and_is_a_case()
     world.send(&Event::paid("zoe+share-later+cal-confirm@example.edu")).await;
     world.settle().await;
     assert_eq!(world.story().await.bookings[0].facts.status, BookingStatus::Pending);
+    let mails = world.ledger().mail.mails;
+    assert!(mails.iter().any(|mail| mail.subject == "Booking Request - Please Confirm or Decline"), "{mails:?}");
     world.pass(Duration::from_secs(14 * 24 * 3600)).await;
     let story = world.story().await;
     assert!(moved(&world).is_empty(), "{:?}", story.transfers);
