@@ -346,9 +346,8 @@ fn has_called_off(story: &Story) -> bool {
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
-    // Unless a person says that it took place all the same.
-    let let_stand = |kind| story.cases.iter().any(|case| case.kind == kind && is_let_stand(case));
-    let stood = let_stand(CaseKind::HostNoShow);
+    // Unless a person says that it takes place, or took place, all the same.
+    let stood = story.cases.iter().any(|case| is_about_money(case) && is_let_stand(case));
     let missed =
         |uid: &str| !stood && story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
     let standing: Vec<&Booking> = theirs
@@ -363,7 +362,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let live = standing.len();
     // What was over when the refund was heard of has taken place, and is no contradiction.
     let heard = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.created_at).max();
-    let on_purpose = is_left(story) || let_stand(CaseKind::BookingAfterRefund) || let_stand(CaseKind::Unaccounted);
+    let on_purpose = is_left(story) || stood;
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
     let told = is_told(story, is_about_money);
