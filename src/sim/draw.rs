@@ -48,7 +48,7 @@ impl Script {
         if seed >= RICHER {
             items.extend(Chance::of(seed ^ RICHER).second_moves(&items));
         }
-        if seed >= TURNS {
+        if seed >= TURNS && seed.is_multiple_of(3) {
             items.extend(Chance::of(seed ^ TURNS).turns(&items));
         }
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));

@@ -12,7 +12,7 @@ pub(super) const DAY: u64 = 24 * HOUR;
 /// From this seed on some sessions are moved twice, and Stripe tells of transfers. Those before are to stay what they were.
 pub(super) const RICHER: u64 = 20_000;
 
-/// From this seed on what people do takes more turns, and lists of Cal.com's are behind.
+/// From this seed on what people do takes more turns in every third, and lists of Cal.com's are behind.
 pub(super) const TURNS: u64 = 60_000;
 
 /// How much goes wrong.

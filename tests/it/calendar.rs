@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
-use discuno::model::case::{CaseKind, Resolution};
-use discuno::model::money::Money;
+use discuno::model::case::CaseKind;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::model::refund::RefundStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::store::order::{Deed, RefundOrder};
+use discuno::store::order::Deed;
 use serde_json::json;
 
 use crate::support::{CalEvent, Event, World};
 
 const WEEK: Duration = Duration::from_secs(8 * 24 * 3600);
 
-async fn booked(world: &World) -> Event {
+pub(crate) async fn booked(world: &World) -> Event {
     let purchase = Event::paid("zoe@example.edu");
     world.send(&purchase).await;
     world.settle().await;
@@ -25,11 +24,11 @@ async fn booked(world: &World) -> Event {
     purchase
 }
 
-fn created(purchase: &Event) -> CalEvent {
+pub(crate) fn created(purchase: &Event) -> CalEvent {
     CalEvent::sample("BOOKING_CREATED").about(purchase)
 }
 
-fn cancelled(purchase: &Event) -> CalEvent {
+pub(crate) fn cancelled(purchase: &Event) -> CalEvent {
     CalEvent::sample("BOOKING_CANCELLED").about(purchase)
 }
 
@@ -464,130 +463,4 @@ async fn a_new_time_that_the_mentor_does_not_agree_to_is_paid_back() {
         assert_eq!(story.payment.unwrap().status, PaymentStatus::Refunded, "{heard}");
         assert_eq!((story.bookings.len(), story.refunds.len()), (2, 1));
     }
-}
-
-fn settled_by_refund() -> World {
-    World::with(|config| config.policies.mentor_cancels = Policy::Refund)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_session_takes_the_place_of_the_one_that_is_called_off() {
-    let world = settled_by_refund();
-    let purchase = booked(&world).await;
-    world.send_cal(&created(&purchase).set("uid", json!("uid-second")).set("bookingId", json!(92_000))).await;
-    world.settle().await;
-    let by_mentor = || cancelled(&purchase).set("cancelledBy", json!("jane+discuno@example.com"));
-    world.send_cal(&by_mentor()).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert!(story.refunds.is_empty(), "the session that is left was paid for: {:?}", story.refunds);
-    let live: Vec<&str> = story
-        .bookings
-        .iter()
-        .filter(|booking| booking.facts.status.is_live())
-        .map(|booking| booking.facts.uid.as_str())
-        .collect();
-    assert_eq!((live, story.payment.unwrap().status), (vec!["uid-second"], PaymentStatus::Booked));
-    // It is settled like any other from now on.
-    world.send_cal(&by_mentor().set("uid", json!("uid-second"))).await;
-    world.settle().await;
-    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
-    world.assert_money_is_right("second").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_part_that_an_operator_paid_back_with_the_session_called_off_stays_a_part() {
-    let world = settled_by_refund();
-    let purchase = booked(&world).await;
-    let payment = world.payment().await;
-    let amount = Some(Money::new(2500, payment.amount.currency));
-    let order = RefundOrder { payment: payment.id, amount, another: false, seen: None, cancel_booking: true };
-    world.operate(Deed::Refund(order)).await.unwrap();
-    world.settle().await;
-    // Cal.com tells of it under the name of the account that asked.
-    world.send_cal(&cancelled(&purchase).set("cancelledBy", json!("jane+discuno@example.com"))).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert_eq!(world.ledger().stripe.refunds.iter().map(|refund| refund.amount).collect::<Vec<_>>(), [2500]);
-    assert!(story.cases.is_empty(), "a person has decided: {:?}", story.cases);
-    let found = world.app.store.discrepancies(world.app.clock.now().plus(WEEK), 10).await.unwrap();
-    assert!(found.is_empty(), "{found:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_that_a_person_lets_stand_is_settled_like_any_other_afterwards() {
-    let world = World::new();
-    let purchase = Event::paid("zoe+refund-pending@example.edu");
-    world.send(&purchase).await;
-    world.settle().await;
-    let payment = world.payment().await.id;
-    let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
-    world.operate(Deed::Refund(order)).await.unwrap();
-    world.settle().await;
-    let theirs = world.ledger().stripe.refunds.remove(0);
-    let failed = json!({"id": theirs.id, "amount": 5000, "currency": "usd", "status": "failed",
-        "payment_intent": theirs.payment_intent, "metadata": theirs.metadata, "failure_reason": "declined"});
-    world.send(&Event::told("evt_failed", "refund.failed", 1_793_874_500, failed)).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
-    let share = world.runs_of("transfer-to-mentor").await.remove(0);
-    assert_eq!(share.state, RunState::Cancelled);
-    let case = story.cases[0].id;
-    world.operate(Deed::Resolve { case, resolution: Resolution::Booked }).await.unwrap();
-    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
-    world.settle().await;
-    assert_eq!(
-        world.runs_of("transfer-to-mentor").await[0].state,
-        RunState::Queued,
-        "the mentor's share is owed again"
-    );
-    let otherwise = world.operate(Deed::Resolve { case, resolution: Resolution::SettledElsewhere }).await;
-    assert!(otherwise.unwrap_err().to_string().contains("was closed before, as booked"));
-
-    world.send_cal(&CalEvent::sample("BOOKING_REJECTED").about(&purchase)).await;
-    world.settle().await;
-    assert_eq!(world.payment().await.status, PaymentStatus::Refunding);
-    world.assert_money_is_right("let stand").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_that_cal_com_told_of_is_the_payments_however_its_lists_are() {
-    let world = World::new();
-    let purchase = Event::paid("zoe@example.edu");
-    let cal = |effect| Fault::new(Provider::Cal, effect);
-    world.sandbox.inject(cal(Effect::ErrorAfter { status: 502 }).on("bookings.create").times(1));
-    world.sandbox.inject(cal(Effect::ErrorBefore { status: 503 }).on("bookings.list"));
-    world.send(&purchase).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    world.send_cal(&created(&purchase)).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert_eq!((story.cases.len(), story.refunds.len()), (0, 0), "{:?}", story.cases);
-    assert_eq!(world.steps().await.last().unwrap(), "send-confirmation-emails");
-    world.assert_money_is_right("told").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_that_is_behind_does_not_have_a_booked_session_paid_back() {
-    let world = World::new();
-    let cal = |effect| Fault::new(Provider::Cal, effect);
-    world.sandbox.inject(cal(Effect::ErrorAfter { status: 502 }).on("bookings.create").times(1));
-    world.sandbox.inject(cal(Effect::Behind { millis: 60_000 }).on("bookings.list").times(4));
-    world.send(&Event::paid("zoe@example.edu")).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert_eq!((story.payment.unwrap().status, story.refunds.len()), (PaymentStatus::Booked, 0));
-    world.assert_money_is_right("behind").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_of_a_minute_costs_no_sale() {
-    let world = World::new();
-    let down = || Fault::new(Provider::Cal, Effect::ErrorBefore { status: 503 });
-    world.sandbox.inject(down().on("bookings.create").times(6));
-    world.send(&Event::paid("zoe@example.edu")).await;
-    world.settle().await;
-    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
-    world.assert_money_is_right("stumble").await;
 }

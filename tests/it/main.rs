@@ -10,6 +10,7 @@ mod checkout_faults;
 mod conformance;
 mod crash_points;
 mod dashboard;
+mod decisions;
 mod faults;
 mod hosts;
 mod life;
