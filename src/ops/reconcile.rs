@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::booking::BookingStatus;
-use crate::model::case::{CaseKind, NewCase};
+use crate::model::case::{Case, CaseKind, NewCase};
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
@@ -165,6 +165,12 @@ impl Comparison<'_> {
         self.story.cases.iter().any(|case| case.closed_at.is_none())
     }
 
+    /// Whether a person has been told that the mentor still has the share. Other cases say nothing of it.
+    fn is_share_known(&self) -> bool {
+        let told = |case: &Case| case.kind == CaseKind::TransferNotReversed && case.closed_at.is_none();
+        self.story.cases.iter().any(told)
+    }
+
     fn is_at_work(&self) -> bool {
         self.story.runs.iter().any(|(run, _)| !run.state.is_terminal())
     }
@@ -193,7 +199,7 @@ impl Comparison<'_> {
         let moved = |transfer: &&crate::model::transfer::Transfer| {
             transfer.status == TransferStatus::Made && transfer.reversed < transfer.amount.minor
         };
-        if let Some(transfer) = self.story.transfers.iter().filter(|_| back).find(moved) {
+        if let Some(transfer) = self.story.transfers.iter().filter(|_| back && !self.is_share_known()).find(moved) {
             let (id, share) = (transfer.id, transfer.amount);
             self.find("M9", "share_not_taken_back", format!("it was refunded and the mentor has {share} ({id})"));
         }

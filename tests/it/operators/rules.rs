@@ -52,6 +52,11 @@ async fn each_rule_finds_what_breaks_it() {
         assert!(all.iter().any(|found| found == finding), "{finding}: {all:?}");
         deployment.books().put_back();
     }
+    let told = "INSERT INTO cases (kind, status, cause, summary, detail, payment_id, opened_at) \
+        VALUES ('transfer_not_reversed', 'open', 'x', 'x', 'x', 2, 0)";
+    change(&deployment, &format!("{share}; {told}"));
+    assert!(found(&deployment).is_empty(), "a person has been told of the share: {:?}", found(&deployment));
+    deployment.books().put_back();
     change(&deployment, "DELETE FROM attempts; DELETE FROM runs; UPDATE payments SET status = 'paid' WHERE id = 2");
     assert!(found(&deployment).contains(&"M1 nothing_started pay_2".to_owned()), "{:?}", found(&deployment));
 }
