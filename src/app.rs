@@ -316,7 +316,11 @@ impl App {
             )),
             (None, Some(url)) => {
                 let smtp = Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?;
-                Some(Mailer::Smtp(smtp.metered(metrics())))
+                let smtp = smtp.metered(metrics());
+                Some(Mailer::Smtp(match watched {
+                    Some((valve, _)) => smtp.with_valve(Arc::clone(valve)),
+                    None => smtp,
+                }))
             }
             (None, None) => None,
         };

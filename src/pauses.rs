@@ -12,7 +12,7 @@ use crate::provider::gate::Valve;
 use crate::store::Shared;
 use crate::workflow;
 
-/// Providers whose calls can be held back.
+/// Providers whose calls can be held back. `resend` is whoever sends our e-mails: Resend, or a server by SMTP.
 pub const PROVIDERS: [&str; 4] = ["stripe", "cal", "posthog", "resend"];
 
 /// What can be paused, by its name as a person gives it: with or without what kind it is of.

@@ -22,7 +22,7 @@ use crate::runtime::{Overrides, actor, start_log};
 pub(crate) struct PauseArgs {
     #[command(flatten)]
     overrides: Overrides,
-    /// stripe, cal, posthog, resend, or a workflow's name; without one, what is paused is listed
+    /// stripe, cal, posthog, resend (e-mail, by SMTP too), or a workflow's name; without one, what is paused is listed
     name: Option<String>,
     /// Why, for the audit trail and whoever wonders
     #[arg(long)]

@@ -49,7 +49,7 @@ const COOL_DOWN: Duration = Duration::from_secs(15);
 const LONGEST_BLOCK: Duration = Duration::from_secs(60);
 
 /// How often a run looks whether what it needs goes on.
-const PAUSE_LOOK: Duration = Duration::from_secs(20);
+pub(super) const PAUSE_LOOK: Duration = Duration::from_secs(20);
 
 struct State {
     /// What the rate has left, and when that was so.

@@ -1,5 +1,6 @@
 //! SMTP, by lettre.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -10,11 +11,13 @@ use tokio::time::Instant;
 
 use crate::model::failure::FailureKind;
 use crate::model::mail::NewMail;
+use crate::model::pause::PAUSED;
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Span;
 use crate::provider::ProviderName;
 use crate::provider::client;
 use crate::provider::error::{Call, Error};
+use crate::provider::gate::{PAUSE_LOOK, Valve};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -23,19 +26,27 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     metrics: Option<Metrics>,
+    valve: Option<Arc<dyn Valve>>,
 }
 
 impl Smtp {
     /// A client for the server at `url`, for example `smtps://user:password@host:465`.
     pub fn new(url: &SecretString) -> Result<Self, lettre::transport::smtp::Error> {
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())?;
-        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), metrics: None })
+        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), metrics: None, valve: None })
     }
 
     /// The same, with its calls counted and timed.
     #[must_use]
     pub fn metered(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
+        self
+    }
+
+    /// Sends nothing while e-mail is paused: whoever pauses `resend` means the e-mails, by whichever way they go.
+    #[must_use]
+    pub fn with_valve(mut self, valve: Arc<dyn Valve>) -> Self {
+        self.valve = Some(valve);
         self
     }
 
@@ -51,6 +62,12 @@ impl Smtp {
     }
 
     async fn hand_over(&self, call: Call, from: &str, letter: &NewMail) -> Result<Option<String>, Error> {
+        if let Some(valve) = &self.valve
+            && valve.is_paused(ProviderName::Resend).await
+        {
+            let held = call.failed(FailureKind::Transient, PAUSED, &format!("{call} not sent: {PAUSED}"), &[]);
+            return Err(held.after(Some(PAUSE_LOOK)));
+        }
         let message = compose(from, letter).map_err(|why| call.invalid("unsendable_mail", &why))?;
         match self.transport.send(message).await {
             Ok(_) => Ok(None),

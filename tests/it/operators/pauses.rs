@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use discuno::config::Secret;
 use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::payment::PaymentStatus;
 use discuno::store::order::Deed;
@@ -59,4 +60,20 @@ async fn a_paused_workflow_is_not_begun_and_holds_up_no_other() {
     world.operate(Deed::Resume(what)).await.unwrap();
     world.settle().await;
     assert_eq!(world.ledger().mail.mails.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e_mail_that_goes_by_smtp_is_held_back_too() {
+    let world = World::with(|config| {
+        config.mail.resend_key = None;
+        // Nobody is there: what is not held back has failed for good after a day.
+        config.mail.smtp_url = Some(Secret::new("smtp://127.0.0.1:1"));
+    });
+    world.operate(Deed::Pause(provider("resend"))).await.unwrap();
+    world.send(&Event::paid("zoe@example.edu")).await;
+    tokio::time::sleep(2 * DAY).await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+    let letters = world.runs_of("send-email").await;
+    assert!(!letters.is_empty() && letters.iter().all(|run| !run.state.is_terminal()), "{letters:?}");
+    assert!(world.story().await.cases.is_empty());
 }
