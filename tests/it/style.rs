@@ -1,5 +1,6 @@
 //! The rules of the tree, kept by a test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -84,5 +85,17 @@ fn sql_stays_in_the_store_and_every_write_begins_immediate() {
             assert!(in_store || !text.contains(word), "{} holds SQL", path.display());
         }
         assert!(!text.contains("BEGIN DEFERRED"), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_table_with_its_default() {
+    let none = BTreeMap::new();
+    let config = discuno::config::Config::load(&none, &|_| None, &none).unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy.md")).unwrap();
+    for setting in config.settings {
+        let value = if setting.origin == "default" { format!("`{}` ", setting.value) } else { String::new() };
+        let row = format!("| `{}` | {value}| ", setting.name);
+        assert!(page.lines().any(|line| line.starts_with(&row)), "docs/deploy.md has no row {row}");
     }
 }
