@@ -241,8 +241,8 @@ impl Ctx {
             }
             Err(failure) if failure.kind != FailureKind::Permanent && counted < policy.retries => {
                 counted_as("retry");
-                let base = self.retry_base.saturating_mul(policy.pace);
-                let wait = backoff::delay(base, policy.cap, counted + 1, failure.retry_after(), &self.entropy);
+                let wait =
+                    backoff::delay(self.retry_base, policy.cap, counted + 1, failure.retry_after(), &self.entropy);
                 tracing::warn!(
                     tag = "SideEffects", event = "step_retry", runId = %self.run.id, step = name, attempt = tried + 1,
                     kind = failure.kind.as_str(), code = failure.code, error = failure.message,

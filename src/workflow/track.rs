@@ -13,7 +13,7 @@ use crate::model::failure::Failure;
 use crate::store::change::{Change, NewRun, TRACK_WORKFLOW};
 use crate::workflow::Means;
 
-/// Sends one capture, for a day if it must be.
+/// Sends one capture, for hours if it must be.
 pub struct TrackEvent(pub Arc<Means>);
 
 impl Workflow for TrackEvent {
