@@ -464,7 +464,6 @@ fn address(text: &str) -> Option<Url> {
     text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
-/// `250ms`, `1s`, `5m`, `2h`, `1d`.
 /// A list with commas or spaces between.
 fn names(text: Option<&str>) -> Vec<String> {
     let names = text.unwrap_or_default().split([',', ' ']).filter(|name| !name.is_empty());

@@ -78,9 +78,4 @@ impl Alert {
     pub fn silent_until(&self) -> Option<Timestamp> {
         self.silenced_until.filter(|_| self.ended_at.is_none())
     }
-
-    /// Whether nobody could be told of it yet.
-    pub const fn is_untold(&self) -> bool {
-        self.delivered_at.is_none() || self.failure.is_some()
-    }
 }

@@ -1,8 +1,8 @@
 //! The durable boundary. Every verb is one transaction: when it returns `Ok`, its effect is on disk (the commit is
 //! synced); when it returns an error, nothing was written unless the error says that it is unknown.
 //!
-//! Verbs take and return values of the model; no transaction, row or SQL leaves this module, so that a second backend
-//! can stand behind the same traits. Time comes in as an argument.
+//! Verbs take and return values of the model; no transaction, row or SQL leaves this module, so that a file and a
+//! server stand behind the same traits. Time comes in as an argument.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,7 +174,8 @@ pub trait Queue: Send + Sync {
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
 
-    /// Changes whenever runs may have become due, through this process at once, through others within 50 ms.
+    /// Changes whenever runs may have become due, through this process at once, through others within 20 ms on a
+    /// file and by `NOTIFY` on a server.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
 }
 
