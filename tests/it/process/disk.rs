@@ -99,8 +99,12 @@ async fn commands_that_only_look_work_where_nothing_can_be_written() {
     let at = |name: &str| disk.0.join(name).display().to_string();
     // A name that would mean something else in an address.
     let (backup, in_wal_mode, with_log) = (at("backup.db"), at("100%?a=b#c d.db"), at("killed.db"));
+    // Whoever closes it last takes the log away: it is copied while somebody has it open who has written.
+    let writer = rusqlite::Connection::open(&deployment.db).unwrap();
+    writer.execute("UPDATE payments SET updated_at = updated_at + 1", []).unwrap();
     std::fs::copy(&deployment.db, &with_log).unwrap();
     std::fs::copy(deployment.db.with_extension("db-wal"), format!("{with_log}-wal")).unwrap();
+    drop(writer);
     assert_eq!(deployment.ran(&["db", "backup", &backup]).0, Some(0));
     std::fs::copy(&backup, &in_wal_mode).unwrap();
     rusqlite::Connection::open(&in_wal_mode).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
