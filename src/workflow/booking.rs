@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::booking::{BookingStatus, NewBooking, Person};
 use crate::model::checkout::Checkout;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::provider::cal::{Cal, CalBooking, NewBooking as Wanted};
@@ -90,14 +90,14 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
     }
 }
 
-/// Whether an earlier try may have booked all the same.
-pub(super) fn may_stand(failure: &Failure) -> bool {
-    failure.kind == FailureKind::Unknown || failure.code == IN_DOUBT
+/// Whether the refusal may be the work of an earlier try of our own.
+pub(super) fn is_in_doubt(failure: &Failure) -> bool {
+    failure.code == IN_DOUBT
 }
 
 /// The failure once Cal.com was looked at again, and has no booking.
 pub(super) fn without_doubt(failure: Failure) -> Failure {
-    if failure.code == IN_DOUBT { Failure { code: "slot_taken".to_owned(), ..failure } } else { failure }
+    if is_in_doubt(&failure) { Failure { code: "slot_taken".to_owned(), ..failure } } else { failure }
 }
 
 /// Whether nothing but a person can tell what the failure means.

@@ -197,8 +197,12 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
 /// Whether a person paid a part of it back and called it off with that: so it was their decision, and Cal.com's word of it is none.
 fn called_off_by_operator(story: &Story, uid: &str) -> bool {
     let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid).map(|booking| booking.created_at);
+    let came_through = |of: &serde_json::Value| {
+        story.refunds.iter().any(|refund| refund.status.holds_money() && *of == json!(refund.id))
+    };
     story.acts.iter().any(|act| {
-        act.verb == Verb::Refund && act.after["cancel_booking"] == true && known_at.is_some_and(|known| known <= act.at)
+        let ordered = act.verb == Verb::Refund && act.after["cancel_booking"] == true;
+        ordered && known_at.is_some_and(|known| known <= act.at) && came_through(&act.after["refund"])
     })
 }
 

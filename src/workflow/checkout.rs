@@ -128,7 +128,7 @@ impl ProcessCheckout {
             .await;
         let failure = match booked {
             Ok(booking) => return Ok(Ok(booking)),
-            Err(failure) if failure.kind == FailureKind::Permanent && !booking::may_stand(&failure) => {
+            Err(failure) if failure.kind == FailureKind::Permanent && !booking::is_in_doubt(&failure) => {
                 return Ok(Err(failure));
             }
             Err(failure) if booking::needs_a_person(&failure) => return Err(failure),
@@ -139,11 +139,11 @@ impl ProcessCheckout {
         }
         // Nobody knows whether an earlier try took effect. Before the booking is called failed, Cal.com is read, once its lists are not
         // behind any more.
-        if booking::may_stand(&failure) {
-            ctx.sleep("wait-for-calendar", self.0.listed_after).await;
-        }
         let found = ctx
             .step("find-lost-booking", Policy::MONEY, async |step| {
+                if step.number == 1 {
+                    return Err(not_listed_yet(self.0.listed_after));
+                }
                 match booking::find(&self.0.providers.cal, order).await? {
                     Some(standing) => self.booked(&step, order, standing).await.map(Some),
                     None => Ok(None),
@@ -212,6 +212,12 @@ fn refund_failed(order: &Checkout, refused: &Failure, failure: &Failure) -> NewC
         ),
         at_risk: Some(order.amount),
     }
+}
+
+fn not_listed_yet(wait: Duration) -> Failure {
+    let why = "cal.com may not list yet what it has made";
+    let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Failure { retry_after_ms: Some(wait), ..Failure::transient("not_listed_yet", why) }
 }
 
 fn withdrawn(refund: RefundId) -> Change {

@@ -125,6 +125,7 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
     for (what, condition) in DISCREPANCIES {
         let sql = format!(
             "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
+             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id) \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
              AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed')) ORDER BY p.id LIMIT ?2",
             row::PAYMENT
