@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::ctx::Ctx;
+use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
 use crate::model::booking::{Booking, BookingStatus};
 use crate::model::capture::Capture;
 use crate::model::case::{CaseKind, NewCase};
+use crate::model::dispute;
 use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
@@ -121,6 +122,13 @@ impl Means {
         };
         ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
         Ok("case_opened")
+    }
+
+    /// A charge may keep the mark of a dispute that ended for us: whether each of the payment's did.
+    pub(super) async fn are_disputes_won(&self, step: &Step<'_>) -> Result<bool, Failure> {
+        let read = self.payment_story(step.payment()?).await;
+        let (_, story) = read.map_err(|error| step.store_failure(error))?;
+        Ok(dispute::all_won(&story.disputes))
     }
 
     /// Everything known of a payment that is there.

@@ -2,7 +2,6 @@
 
 use crate::engine::ctx::Step;
 use crate::model::case::{CaseKind, NewCase};
-use crate::model::dispute;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
@@ -73,17 +72,13 @@ impl Asking<'_> {
     /// The payment as Stripe has it. While its charge is disputed, who is paid is decided there, and the refund is given up.
     async fn undisputed(&self) -> Result<stripe::PaymentIntent, Failure> {
         let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
-        if intent.charge.as_ref().is_some_and(|charge| charge.disputed) && !self.all_disputes_are_won().await? {
+        if intent.charge.as_ref().is_some_and(|charge| charge.disputed)
+            && !self.means.are_disputes_won(self.step).await?
+        {
             let failure = Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded");
             return Err(self.give_up(failure).await);
         }
         Ok(intent)
-    }
-
-    /// A charge may keep the mark of a dispute that ended for us.
-    async fn all_disputes_are_won(&self) -> Result<bool, Failure> {
-        let (_, story) = self.story().await?;
-        Ok(dispute::all_won(&story.disputes))
     }
 
     async fn story(&self) -> Result<(Payment, Story), Failure> {

@@ -11,7 +11,7 @@ use crate::engine::registry::{Outcome, Workflow};
 use crate::model::booking::{BookingStatus, NewBooking};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
-use crate::model::dispute::{self, DisputeStatus};
+use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::money::Money;
@@ -164,7 +164,7 @@ impl TransferToMentor {
         };
         // What Stripe has not told yet counts as well.
         let unseen = is_out(Mutant::ShareChecks) || is_out(Mutant::ChargeLookUp);
-        let disputed = charge.disputed && !self.are_disputes_won(step).await?;
+        let disputed = charge.disputed && !self.0.are_disputes_won(step).await?;
         if (disputed || charge.amount_refunded > 0) && !unseen {
             return Ok(Moved::NotYet { why: "stripe says that the charge is refunded or disputed".to_owned() });
         }
@@ -214,13 +214,6 @@ impl TransferToMentor {
             }
             _ => Err(error.into()),
         }
-    }
-
-    /// A charge may keep the mark of a dispute that ended for us.
-    async fn are_disputes_won(&self, step: &Step<'_>) -> Result<bool, Failure> {
-        let read = self.0.payment_story(step.payment()?).await;
-        let (_, story) = read.map_err(|error| step.store_failure(error))?;
-        Ok(dispute::all_won(&story.disputes))
     }
 
     /// Stripe was asked before and the answer is not known: read before asking again.
