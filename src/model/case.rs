@@ -80,6 +80,11 @@ impl Resolution {
     pub const fn is_in_the_books(self) -> bool {
         matches!(self, Self::Refunded | Self::Booked)
     }
+
+    /// Whether `text` is what a case is closed with that is settled like this, with or without a reason.
+    pub fn is_said_in(self, text: &str) -> bool {
+        text.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
 }
 
 /// What opens a case. Opening it twice for one cause changes nothing.
@@ -128,4 +133,11 @@ pub struct Case {
     pub closed_at: Option<Timestamp>,
     /// How it was settled.
     pub resolution: Option<String>,
+}
+
+impl Case {
+    /// Whether a person settled it like this.
+    pub fn is_settled_as(&self, how: Resolution) -> bool {
+        self.resolution.as_deref().is_some_and(|text| how.is_said_in(text))
+    }
 }

@@ -56,8 +56,10 @@ struct State {
     tokens: f64,
     counted_at: Instant,
     failures: u32,
-    /// Closed until then.
+    /// Down, and left alone until then.
     closed_until: Option<Instant>,
+    /// What a 429 asked for: a call that was under way then does not end it.
+    blocked_until: Instant,
 }
 
 /// Whether a person has stopped a provider.
@@ -80,8 +82,9 @@ pub struct Gate {
 impl Gate {
     /// Stands before `inner`.
     pub fn new(inner: Arc<dyn Transport>, limits: Limits) -> Self {
-        let state =
-            State { tokens: f64::from(limits.burst), counted_at: Instant::now(), failures: 0, closed_until: None };
+        let now = Instant::now();
+        let tokens = f64::from(limits.burst);
+        let state = State { tokens, counted_at: now, failures: 0, closed_until: None, blocked_until: now };
         Self {
             inner,
             limits,
@@ -121,8 +124,9 @@ impl Gate {
     fn check_open(&self) -> Result<(), Error> {
         let mut state = self.state();
         let now = Instant::now();
+        let until = state.closed_until.map_or(state.blocked_until, |until| until.max(state.blocked_until));
         match state.closed_until {
-            Some(until) if until > now => {
+            _ if until > now => {
                 Err(Error::Refused { code: BREAKER_OPEN, retry_after: until.saturating_duration_since(now) })
             }
             Some(_) => {
@@ -168,7 +172,7 @@ impl Gate {
             && answer.status == http::StatusCode::TOO_MANY_REQUESTS
         {
             let block = wait(answer).unwrap_or(self.limits.block).min(LONGEST_BLOCK);
-            state.closed_until = (!block.is_zero()).then(|| Instant::now() + block);
+            state.blocked_until = state.blocked_until.max(Instant::now() + block);
         }
     }
 }
@@ -266,6 +270,18 @@ mod tests {
                 tokio::time::advance(Duration::from_secs(1)).await;
             }
             assert!(gate.send(request()).await.is_ok(), "{headers:?}");
+        }
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_was_under_way_when_a_429_came_does_not_end_the_rest() {
+        for late in [answer(200, &[], ""), answer(429, &[("retry-after", "1")], "")] {
+            let gate = Gate::new(Script::new([answer(429, &[], "")]), Limits::CAL);
+            gate.send(request()).await.unwrap();
+            gate.note(&late);
+            tokio::time::advance(Duration::from_secs(59)).await;
+            assert!(gate.send(request()).await.is_err());
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(gate.send(request()).await.is_ok());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::act::Verb;
-use crate::model::case::{Case, CaseKind};
+use crate::model::case::{Case, CaseKind, Resolution};
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::RefundOrigin;
@@ -317,12 +317,12 @@ pub(super) fn is_about_money(case: &Case) -> bool {
 
 /// A person has said that it is settled.
 fn by_hand(case: &Case) -> bool {
-    case.resolution.as_deref().is_some_and(|how| how.starts_with("settled_elsewhere"))
+    case.is_settled_as(Resolution::SettledElsewhere)
 }
 
 /// A person has said that the session stands.
 fn is_let_stand(case: &Case) -> bool {
-    case.resolution.as_deref().is_some_and(|how| how.starts_with("booked"))
+    case.is_settled_as(Resolution::Booked)
 }
 
 /// The first of the rules for money that does not hold for a payment at rest.

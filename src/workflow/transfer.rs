@@ -9,7 +9,7 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::model::booking::{BookingStatus, NewBooking};
-use crate::model::case::{CaseKind, NewCase};
+use crate::model::case::{CaseKind, NewCase, Resolution};
 use crate::model::checkout::Checkout;
 use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
@@ -138,7 +138,10 @@ impl TransferToMentor {
         let Some(booking) = live.map(|booking| &booking.facts) else {
             return wait("no session stands for the payment");
         };
-        if booking.status == BookingStatus::Pending {
+        // A session that nobody confirmed takes place where a person says so.
+        let is_let_stand = story.cases.iter().any(|case| case.is_settled_as(Resolution::Booked));
+        let took_place = is_let_stand && booking.end <= step.now();
+        if booking.status == BookingStatus::Pending && !took_place {
             return wait("the mentor has not confirmed the session");
         }
         let due = order.paid_at.max(booking.end).plus(self.0.dispute_period);
@@ -146,9 +149,6 @@ impl TransferToMentor {
             return Ok(Check::Wait { until: due, why: "the dispute period".to_owned() });
         }
         let account = self.0.store.account(&order.mentor_account).await.map_err(|error| step.store_failure(error))?;
-        if account.as_ref().is_some_and(|account| !account.transfers_enabled) {
-            return wait("the mentor's account takes no transfers");
-        }
         let of_account = account.and_then(|account| account.email);
         Ok(Check::Now { mentor: booking.host_email().map(str::to_owned).or(of_account) })
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use discuno::model::case::{CaseKind, NewCase, Resolution};
+use discuno::model::id::CaseId;
 use discuno::model::money::Money;
+use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::model::run::RunState;
@@ -70,23 +72,9 @@ async fn a_part_that_an_operator_paid_back_with_the_session_called_off_stays_a_p
 #[tokio::test(start_paused = true)]
 async fn a_session_that_a_person_lets_stand_is_settled_like_any_other_afterwards() {
     let world = World::new();
-    let purchase = Event::paid("zoe+refund-pending@example.edu");
-    world.send(&purchase).await;
-    world.settle().await;
-    let payment = world.payment().await.id;
-    let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
-    world.operate(Deed::Refund(order)).await.unwrap();
-    world.settle().await;
-    let theirs = world.ledger().stripe.refunds.remove(0);
-    let failed = json!({"id": theirs.id, "amount": 5000, "currency": "usd", "status": "failed",
-        "payment_intent": theirs.payment_intent, "metadata": theirs.metadata, "failure_reason": "declined"});
-    world.send(&Event::told("evt_failed", "refund.failed", 1_793_874_500, failed)).await;
-    world.settle().await;
-    let story = world.story().await;
-    assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
+    let (purchase, case) = with_failed_refund(&world).await;
     let share = world.runs_of("transfer-to-mentor").await.remove(0);
     assert_eq!(share.state, RunState::Cancelled);
-    let case = story.cases[0].id;
     world.operate(Deed::Resolve { case, resolution: Resolution::Booked }).await.unwrap();
     assert_eq!(world.payment().await.status, PaymentStatus::Booked);
     world.settle().await;
@@ -102,6 +90,68 @@ async fn a_session_that_a_person_lets_stand_is_settled_like_any_other_afterwards
     world.settle().await;
     assert_eq!(world.payment().await.status, PaymentStatus::Refunding);
     world.assert_money_is_right("let stand").await;
+}
+
+/// A booked payment whose refund, ordered by a person, failed at Stripe: a case is open.
+async fn with_failed_refund(world: &World) -> (Event, CaseId) {
+    let purchase = Event::paid("zoe+refund-pending@example.edu");
+    world.send(&purchase).await;
+    world.settle().await;
+    let payment = world.payment().await.id;
+    let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
+    world.operate(Deed::Refund(order)).await.unwrap();
+    world.settle().await;
+    let theirs = world.ledger().stripe.refunds.remove(0);
+    let failed = json!({"id": theirs.id, "amount": 5000, "currency": "usd", "status": "failed",
+        "payment_intent": theirs.payment_intent, "metadata": theirs.metadata, "failure_reason": "declined"});
+    world.send(&Event::told("evt_failed", "refund.failed", 1_793_874_500, failed)).await;
+    world.settle().await;
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
+    (purchase, story.cases[0].id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_let_stand_is_settled_once_the_last_case_about_it_is_closed() {
+    for by_stripe in [true, false] {
+        let world = World::new();
+        let (purchase, case) = with_failed_refund(&world).await;
+        let dispute = |id: &str, status: &str, created: i64| {
+            let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status,
+                "reason": "fraudulent", "payment_intent": purchase.0["data"]["object"]["payment_intent"]});
+            Event::told(id, "charge.dispute.updated", created, object)
+        };
+        world.send(&dispute("evt_1", "needs_response", 1_793_875_000)).await;
+        world.settle().await;
+        world.operate(Deed::Resolve { case, resolution: Resolution::Booked }).await.unwrap();
+        assert_eq!(world.payment().await.status, PaymentStatus::Attention, "a person still has to act");
+        if by_stripe {
+            world.send(&dispute("evt_2", "won", 1_793_876_000)).await;
+            world.settle().await;
+        } else {
+            let cases = world.story().await.cases;
+            let case = cases.iter().find(|case| case.kind == CaseKind::Disputed).unwrap().id;
+            world.operate(Deed::Resolve { case, resolution: Resolution::SettledElsewhere }).await.unwrap();
+        }
+        assert_eq!(world.payment().await.status, PaymentStatus::Booked, "by stripe: {by_stripe}");
+        world.settle().await;
+        assert_eq!(world.runs_of("transfer-to-mentor").await[0].state, RunState::Queued);
+        world.assert_money_is_right("the last case").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_whose_end_waits_for_a_pause_is_owed_again_as_well() {
+    let world = World::new();
+    let transfers = || Pausable { kind: PauseKind::Workflow, name: "transfer-to-mentor".to_owned() };
+    world.operate(Deed::Pause(transfers())).await.unwrap();
+    let (_, case) = with_failed_refund(&world).await;
+    assert!(world.runs_of("transfer-to-mentor").await[0].cancel_requested);
+    world.operate(Deed::Resolve { case, resolution: Resolution::Booked }).await.unwrap();
+    world.operate(Deed::Resume(transfers())).await.unwrap();
+    world.settle().await;
+    let run = world.runs_of("transfer-to-mentor").await.remove(0);
+    assert_eq!((run.state, run.cancel_requested), (RunState::Queued, false));
 }
 
 #[tokio::test(start_paused = true)]

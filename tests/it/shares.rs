@@ -1,9 +1,10 @@
 //! The mentor's share, where it is ours to move.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
-use discuno::model::case::{Case, CaseKind, CaseStatus};
+use discuno::model::case::{Case, CaseKind, CaseStatus, Resolution};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::model::transfer::TransferStatus;
@@ -114,9 +115,13 @@ async fn it_waits_for_an_account_that_takes_transfers_and_for_funds() {
     world.settle_share().await;
     assert_eq!(outcome(&world).await, "transferred");
     assert_eq!(moved(&world).len(), 1);
-    let keys: Vec<_> =
+    let keys: BTreeSet<_> =
         world.ledger().stripe.requests.into_iter().filter_map(|request| request.idempotency_key).collect();
-    assert_eq!(keys.len(), 3, "a refused wish is asked again under a key of its own: {keys:?}");
+    let wishes = world.story().await.transfers;
+    let refused = wishes.iter().filter(|wish| wish.status == TransferStatus::Failed).count();
+    // Twice for want of funds, and once a day while the account takes none: Stripe is asked, for news of it may be late.
+    assert!(refused > 2, "{wishes:?}");
+    assert_eq!(keys.len(), refused + 1, "a refused wish is asked again under a key of its own: {keys:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,5 +231,9 @@ async fn a_session_that_the_mentor_never_confirmed_earns_nothing_and_is_a_case()
     assert!(moved(&world).is_empty(), "{:?}", story.transfers);
     assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::Unaccounted));
     assert!(story.cases[0].summary.contains("never confirmed") && story.cases[0].alerted_at.is_some());
+    // It took place all the same, as somebody has found out.
+    world.operate(Deed::Resolve { case: story.cases[0].id, resolution: Resolution::Booked }).await.unwrap();
+    world.pass(Duration::from_secs(2 * 24 * 3600)).await;
+    assert_eq!((outcome(&world).await, moved(&world).len()), ("transferred".to_owned(), 1));
     world.kill_worker();
 }

@@ -15,7 +15,7 @@ use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, Read, Row};
-use crate::store::sql::{Backend, ledger, operate, row};
+use crate::store::sql::{Backend, again, ledger, row};
 
 const ALERT: &str = "SELECT id, condition, subject, summary, count, first_at, last_at, silenced_until, delivered_at, failure, ended_at \
      FROM alerts";
@@ -141,7 +141,7 @@ fn report(conn: &Connection<'_>, found: &[Finding], pace: Pace, now: Timestamp) 
     // Every process that serves looks, and one of them tells.
     conn.lock_name("alerts")?;
     for run in ids(conn, GIVEN_UP, now.minus(AGAIN))? {
-        operate::begin_anew(conn, RunId(run), now)?;
+        again::begin_anew(conn, RunId(run), now)?;
     }
     for finding in found {
         let told = params![finding.condition.as_str(), finding.subject, finding.summary, now.0];

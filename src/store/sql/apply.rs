@@ -17,6 +17,7 @@ use crate::store::sql::{alerts, ledger, row};
 mod booking;
 mod dispute;
 mod refund;
+mod stands;
 mod transfer;
 
 /// Where the changes come from, and the payment they are about.
@@ -311,9 +312,9 @@ impl Scope {
         Ok(())
     }
 
-    fn close_case(&self, conn: &Connection<'_>, cause: &str, resolution: &str) -> Result<(), Error> {
+    fn close_case(&mut self, conn: &Connection<'_>, cause: &str, resolution: &str) -> Result<(), Error> {
         conn.prepare_cached(CLOSE_CASE)?.execute(params![cause, self.now.0, resolution])?;
-        Ok(())
+        self.stands_after_all(conn)
     }
 
     fn put_mail(&mut self, conn: &Connection<'_>, mail: &NewMail) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use crate::store::Store;
 use crate::store::error::Error;
 
 mod acts;
+mod again;
 mod alerts;
 mod apply;
 mod column;

@@ -6,21 +6,21 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::model::act::{Act, Verb};
-use crate::model::case::{CaseKind, CaseStatus, NewCase, Resolution};
+use crate::model::case::{CaseStatus, NewCase, Resolution};
 use crate::model::id::{ActId, AlertId, CaseId, EventId, PaymentId, RunId};
 use crate::model::pause::{Pausable, Pause};
-use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
+use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::{RunChange, RunState};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::{CHECKOUT_WORKFLOW, Change, NewRun, Plan, REFUND_WORKFLOW, RefundIntent, TRANSFER_WORKFLOW};
+use crate::store::change::{CHECKOUT_WORKFLOW, NewRun, Plan, REFUND_WORKFLOW, RefundIntent};
 use crate::store::error::Error;
 use crate::store::order::{Deed, Order, Performed, RefundOrder};
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::{Backend, acts, alerts, inbox, ledger, queue, row};
+use crate::store::sql::{Backend, acts, again, alerts, inbox, ledger, queue, row};
 use crate::store::{Ingested, Operations};
 
 #[async_trait]
@@ -192,7 +192,7 @@ fn check_called_off(
         Some(run) => conn.prepare_cached(CALLS_OFF)?.exists([run.0])?,
         None => false,
     };
-    if wanted.cancel_booking && !will_be && conn.prepare_cached(LIVE_BOOKING)?.exists([payment.id.0])? {
+    if wanted.cancel_booking && !will_be && ledger::has_live_booking(conn, payment.id)? {
         return Err(Error::Illegal(format!(
             "{} of {} was ordered before, and leaves the session standing: call it off in cal.com",
             there.id, payment.id
@@ -239,12 +239,6 @@ fn unfinished_of(conn: &Connection<'_>, payment: PaymentId, workflow: &str) -> R
     Ok(statement.query_row(params![payment.0, workflow], |found| found.get(0).map(RunId)).optional()?)
 }
 
-const AGAIN: &str = "UPDATE runs SET state = 'queued', due_at = ?2, outcome = NULL, failure = NULL, finished_at = NULL, \
-     cancel_requested = 0, stalls = 0, retries = retries + 1 WHERE id = ?1 AND state IN ('failed', 'cancelled')";
-const FORGET_ALL: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1";
-/// A step and whatever came of it.
-const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq >= \
-     (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2)";
 const LAST_FAILED: &str =
     "SELECT step FROM attempts WHERE run_id = ?1 AND outcome = 'failed' AND retried = 0 ORDER BY seq DESC LIMIT 1";
 const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
@@ -283,21 +277,11 @@ fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -
     let failed: Option<String> =
         conn.prepare_cached(LAST_FAILED)?.query_row([id.0], |found| found.get(0)).optional()?;
     let from = from.map(str::to_owned).or(failed);
-    conn.prepare_cached(FORGET)?.execute(params![id.0, from])?;
-    conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
-    conn.wake();
+    again::go_on(conn, id, from.as_deref(), now)?;
     let before = json!({ "state": run.state, "failure": run.failure });
     let mut done = Done::new(Verb::Retry, id, before, json!({ "state": RunState::Queued, "from": from }));
     (done.payment, done.performed.run) = (run.payment, Some(id));
     Ok(done)
-}
-
-/// Has a run that ended without success begin anew, whatever it remembers.
-pub(super) fn begin_anew(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<(), Error> {
-    conn.prepare_cached(FORGET_ALL)?.execute([id.0])?;
-    conn.prepare_cached(AGAIN)?.execute([id.0, now.0])?;
-    conn.wake();
-    Ok(())
 }
 
 const OF_EVENT: &str = "SELECT payment_id, (SELECT coalesce(max(id), 0) FROM runs) FROM events WHERE id = ?1";
@@ -339,9 +323,6 @@ fn cancel(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<Done, Erro
 }
 
 const CLOSE: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 WHERE id = ?1";
-const LIVE_BOOKING: &str =
-    "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed')";
-
 fn resolve(
     conn: &Connection<'_>,
     id: CaseId,
@@ -359,8 +340,8 @@ fn resolve(
         Done::new(Verb::Resolve, id, before, json!({ "status": CaseStatus::Closed, "resolution": resolution }));
     done.payment = case.payment;
     if case.status == CaseStatus::Closed {
-        let how = case.resolution.unwrap_or_default();
-        if how != resolution.as_str() && !how.starts_with(&format!("{resolution}:")) {
+        if !case.is_settled_as(resolution) {
+            let how = case.resolution.unwrap_or_default();
             return Err(Error::Illegal(format!("{id} was closed before, as {how}: it stays so")));
         }
         done.already = true;
@@ -369,11 +350,11 @@ fn resolve(
     if let Some(payment) = case.payment {
         conn.lock_payment(payment)?;
         let payment = ledger::read_payment(conn, payment)?;
-        let stands = conn.prepare_cached(LIVE_BOOKING)?.exists([payment.id.0])?;
+        let stands = ledger::has_live_booking(conn, payment.id)?;
         let contradicted = match resolution {
             Resolution::Refunded if payment.status != PaymentStatus::Refunded => Some("not all of it is back"),
             Resolution::Booked if !stands => Some("no live session stands for it"),
-            Resolution::Booked if conn.prepare_cached(queue::UNDER_WAY)?.exists([payment.id.0])? => {
+            Resolution::Booked if ledger::is_refund_under_way(conn, payment.id)? => {
                 Some("nobody knows yet whether a refund of it was made")
             }
             Resolution::FalseAlarm if payment.status == PaymentStatus::Attention => {
@@ -389,34 +370,8 @@ fn resolve(
         }
     }
     conn.prepare_cached(CLOSE)?.execute(params![id.0, now.0, text])?;
-    if let Some(payment) = case.payment
-        && resolution == Resolution::Booked
-    {
-        stands_after_all(conn, payment, now)?;
-    }
+    Scope { payment: case.payment, payment_created: false, event: None, run: None, now }.stands_after_all(conn)?;
     Ok(done)
-}
-
-const OPEN_KINDS: &str = "SELECT kind FROM cases WHERE payment_id = ?1 AND status = 'open'";
-/// What was ended since the money was to go back; what a person ended stays ended.
-const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'cancelled' \
-     AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || r.id)";
-
-/// A person says that the session takes place: it is settled like any other from now on, and its mentor's share is owed again.
-fn stands_after_all(conn: &Connection<'_>, payment: PaymentId, now: Timestamp) -> Result<(), Error> {
-    let known = ledger::read_payment(conn, payment)?;
-    let (_, left) = ledger::refunds_and_rest(conn, &known)?;
-    let mut kinds = conn.prepare_cached(OPEN_KINDS)?;
-    let open: Vec<CaseKind> = kinds.query_map([payment.0], |found| row::word(found, 0))?.collect::<Result<_, _>>()?;
-    let is_undecided = left.minor <= 0 || open.into_iter().any(|kind| !kind.is_about_share());
-    if known.status != PaymentStatus::Attention || is_undecided {
-        return Ok(());
-    }
-    let mut scope = Scope { payment: Some(payment), payment_created: false, event: None, run: None, now };
-    scope.apply(conn, &[Change::Learn(PaymentFact::Booked)])?;
-    let share = params![payment.0, TRANSFER_WORKFLOW];
-    let ended: Option<i64> = conn.prepare_cached(ENDED_SHARE)?.query_row(share, |found| found.get(0)).optional()?;
-    ended.map_or(Ok(()), |run| begin_anew(conn, RunId(run), now))
 }
 
 const KNOWN_CAUSE: &str = "SELECT 1 FROM cases WHERE cause = ?1";

@@ -410,7 +410,6 @@ fn open_failed(
 }
 
 const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') AND host_absent = 0";
-pub(super) const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
 
 /// A dispute says nothing of the session.
 const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' AND kind <> 'disputed'";
@@ -418,7 +417,7 @@ const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND stat
 /// What is not as it should be at rest, if anything: one live session, or the whole amount back.
 fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'static str>, Error> {
     let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
-    let under_way = conn.prepare_cached(UNDER_WAY)?.exists([payment.id.0])?;
+    let under_way = ledger::is_refund_under_way(conn, payment.id)?;
     let is_told = conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])?;
     Ok(match payment.status {
         status if status.is_open() => Some("is taken and neither booked nor refunded"),
