@@ -11,6 +11,9 @@ use crate::model::words;
 /// The code of a failure that says: the provider is down, and is left alone for a while.
 pub const BREAKER_OPEN: &str = "breaker_open";
 
+/// The code of a failure that says: the provider refuses our key.
+pub const CREDENTIALS: &str = "credentials";
+
 words! {
     /// What is known of a call that did not succeed.
     FailureKind, "failure kind" {
@@ -70,6 +73,11 @@ impl Failure {
     /// Whether nothing was asked of the provider, since a person has stopped it or it is down. That is no try.
     pub fn was_held_back(&self) -> bool {
         matches!(self.code.as_str(), PAUSED | BREAKER_OPEN)
+    }
+
+    /// Whether the provider refuses our key: nothing of ours gets through until a person has mended it.
+    pub fn is_of_credentials(&self) -> bool {
+        self.code == CREDENTIALS
     }
 
     /// Whether the call certainly did not take effect.

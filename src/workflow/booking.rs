@@ -102,7 +102,7 @@ pub(super) fn without_doubt(failure: Failure) -> Failure {
 
 /// Whether nothing but a person can tell what the failure means.
 pub(super) fn needs_a_person(failure: &Failure) -> bool {
-    matches!(failure.code.as_str(), "unrecognised_refusal" | "credentials")
+    failure.code == "unrecognised_refusal" || failure.is_of_credentials()
 }
 
 fn facts(booking: CalBooking, order: &Checkout) -> NewBooking {

@@ -41,9 +41,10 @@ impl Workflow for ProcessCheckout {
                 return Ok("booked");
             }
             Ok(Err(refused)) => refused,
+            // A person has it; and whoever has mended what was in the way retries the run.
             Err(unclear) => {
                 ctx.commit("alert-admin", vec![Change::OpenCase(booking_unclear(&order, &unclear))]).await?;
-                return Ok("case_opened");
+                return Err(unclear);
             }
         };
 
@@ -226,6 +227,12 @@ fn withdrawn(refund: RefundId) -> Change {
 }
 
 fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {
+    let next = if failure.is_of_credentials() {
+        "Mend the key of Cal.com, then retry the run, or all of them: `discuno retry --all --error credentials`"
+    } else {
+        "Look at the calendar in Cal.com: if the session stands there it is known here within the hour, if not retry the run, \
+         or refund it with discuno"
+    };
     NewCase {
         kind: CaseKind::BookingUnclear,
         cause: format!("booking_unclear/{}", order.reference()),
@@ -234,8 +241,7 @@ fn booking_unclear(order: &Checkout, failure: &Failure) -> NewCase {
             order.amount
         ),
         detail: format!(
-            "session {}; event type {} at {}: {} ({}). Look at the calendar in Cal.com: if the session stands there it is \
-             known here within the hour, if not refund it with discuno",
+            "session {}; event type {} at {}: {} ({}). {next}",
             order.session_id, order.event_type_id, order.start, failure.code, failure.message
         ),
         at_risk: Some(order.amount),

@@ -64,7 +64,7 @@ impl Workflow for TransferToMentor {
     type Input = Checkout;
 
     async fn run(&self, ctx: &Ctx, order: Checkout) -> Result<Outcome, Failure> {
-        let mut waited_for = String::new();
+        let (mut waited_for, mut failed) = (String::new(), None);
         for _ in 0..MOST_DAYS {
             let check = ctx.step("check", Policy::DEFAULT, async |step| self.check(&step, &order).await).await?;
             let mentor = match check {
@@ -93,6 +93,7 @@ impl Workflow for TransferToMentor {
                 }
                 Err(failure) => {
                     waited_for = format!("{} ({})", failure.code, failure.message);
+                    failed = Some(failure);
                     break;
                 }
             }
@@ -105,7 +106,8 @@ impl Workflow for TransferToMentor {
             Ok(())
         })
         .await?;
-        Ok("case_opened")
+        // Whoever has mended what was in the way retries the run.
+        failed.map_or(Ok("case_opened"), Err)
     }
 }
 
@@ -257,7 +259,11 @@ fn blocked(order: &Checkout, why: &str, asked: bool) -> NewCase {
         kind: CaseKind::TransferBlocked,
         cause: format!("transfer_blocked/{}", order.reference()),
         summary: format!("the mentor's share of {} {share_moved}: {why}; {money}", share(order)),
-        detail: format!("{} for {}: transfer it in Stripe once it is clear", order.reference(), order.mentor_account),
+        detail: format!(
+            "{} for {}: once it is clear retry the run if it has failed, or else transfer it in Stripe",
+            order.reference(),
+            order.mentor_account
+        ),
         at_risk: Some(share(order)),
     }
 }

@@ -218,3 +218,61 @@ async fn a_case_is_not_resolved_as_booked_while_a_refund_is_in_doubt() {
     world.settle().await;
     world.operate(Deed::Resolve { case, resolution: Resolution::Refunded }).await.unwrap();
 }
+
+fn key_refused(provider: Provider) -> Fault {
+    let no = Effect::Refuse { status: 401, code: "unauthorized".to_owned(), message: "no such key".to_owned() };
+    Fault::new(provider, no)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sale_that_was_given_up_for_a_refused_key_is_retried_once_the_key_is_mended() {
+    for settled_by_hand in [false, true] {
+        let world = World::new();
+        let fault = key_refused(Provider::Cal);
+        world.sandbox.inject(fault.clone());
+        world.send(&Event::paid("zoe@example.edu")).await;
+        world.settle().await;
+        let run = world.runs_of("process-checkout-side-effects").await.remove(0);
+        assert_eq!(
+            (run.state, run.failure.map(|failure| failure.code)),
+            (RunState::Failed, Some("credentials".into()))
+        );
+        let cases = world.story().await.cases;
+        assert_eq!((cases.len(), cases[0].kind), (1, CaseKind::BookingUnclear), "{cases:?}");
+        assert!(cases[0].alerted_at.is_some() && cases[0].detail.contains("Mend the key"), "{cases:?}");
+        world.sandbox.lift(&fault);
+        if settled_by_hand {
+            let resolution = Resolution::SettledElsewhere;
+            world.operate(Deed::Resolve { case: cases[0].id, resolution }).await.unwrap();
+            let refused = world.operate(Deed::Retry { run: run.id, from: None }).await.unwrap_err();
+            assert!(refused.to_string().contains("was settled by a person"), "{refused}");
+            continue;
+        }
+        world.operate(Deed::Retry { run: run.id, from: None }).await.unwrap();
+        world.settle().await;
+        let story = world.story().await;
+        assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+        assert_eq!(story.cases[0].resolution.as_deref(), Some("retried, and ended as booked"));
+        assert_eq!(world.runs_of("transfer-to-mentor").await.len(), 1);
+        world.assert_money_is_right("key mended").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_was_given_up_for_a_refused_key_is_retried_once_the_key_is_mended() {
+    let mut world = World::new();
+    let fault = key_refused(Provider::Stripe).on("transfers.create");
+    world.sandbox.inject(fault.clone());
+    world.send(&Event::paid("zoe+share-later@example.edu")).await;
+    world.settle_share().await;
+    let run = world.runs_of("transfer-to-mentor").await.remove(0);
+    assert_eq!((run.state, run.failure.map(|failure| failure.code)), (RunState::Failed, Some("credentials".into())));
+    let cases = world.story().await.cases;
+    assert_eq!((cases.len(), cases[0].kind), (1, CaseKind::TransferBlocked), "{cases:?}");
+    world.sandbox.lift(&fault);
+    world.operate(Deed::Retry { run: run.id, from: None }).await.unwrap();
+    world.settle_share().await;
+    assert_eq!(world.runs_of("transfer-to-mentor").await[0].outcome.as_deref(), Some("transferred"));
+    assert_eq!(world.ledger().stripe.transfers.len(), 1);
+    assert_eq!(world.story().await.cases[0].resolution.as_deref(), Some("retried, and ended as transferred"));
+}

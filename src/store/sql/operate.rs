@@ -242,6 +242,8 @@ fn unfinished_of(conn: &Connection<'_>, payment: PaymentId, workflow: &str) -> R
 const LAST_FAILED: &str =
     "SELECT step FROM attempts WHERE run_id = ?1 AND outcome = 'failed' AND retried = 0 ORDER BY seq DESC LIMIT 1";
 const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
+/// Of what a run gave up: a session booked by hand, or a share paid by hand, is nothing that the books can see.
+const SETTLED: &str = "SELECT id FROM cases WHERE run_id = ?1 AND status = 'closed' AND kind IN ('booking_unclear', 'transfer_blocked') LIMIT 1";
 const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> 'refund', 4) AS BIGINT) \
      WHERE r.id = ?1";
 
@@ -264,6 +266,9 @@ fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -
         if unfinished_of(conn, payment, REFUND_WORKFLOW)?.is_some() {
             return Err(Error::Illegal(format!("{payment} is being refunded: {id} would book it")));
         }
+    }
+    if let Some(case) = conn.prepare_cached(SETTLED)?.query_row([id.0], |found| found.get(0).map(CaseId)).optional()? {
+        return Err(Error::Illegal(format!("{case} about {id} was settled by a person: a retry could do it twice")));
     }
     let ordered: Option<String> = conn.prepare_cached(ORDERED)?.query_row([id.0], |found| found.get(0)).optional()?;
     if ordered.is_some_and(|status| matches!(status.as_str(), "failed" | "canceled")) {

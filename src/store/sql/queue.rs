@@ -343,7 +343,7 @@ fn finish(conn: &Connection<'_>, run: RunId, workflow: &str, scope: &mut Scope, 
         End::Succeeded(outcome) => {
             conn.prepare_cached(FINISH)?.execute(params![run.0, "succeeded", outcome, None::<String>, now])?;
             let resolution = format!("retried, and ended as {outcome}");
-            conn.prepare_cached(CLOSE_RETRIED)?.execute(params![run.0, now, resolution])?;
+            conn.prepare_cached(CLOSE_RETRIED)?.execute(params![run.0, now, resolution, outcome])?;
             Ok(())
         }
         End::Failed(failure) => {
@@ -370,10 +370,11 @@ fn finish(conn: &Connection<'_>, run: RunId, workflow: &str, scope: &mut Scope, 
 
 /// What an operator has mended by a retry needs nobody any more.
 const CLOSE_RETRIED: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 \
-     WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' AND kind IN ('run_failed', 'run_cancelled')";
+     WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' AND (kind IN ('run_failed', 'run_cancelled') \
+     OR (kind IN ('booking_unclear', 'transfer_blocked') AND ?4 <> 'case_opened'))";
 /// Somebody knows of the run's end before, and has not settled it.
-const HAS_CASE: &str =
-    "SELECT 1 FROM cases WHERE run_id = ?1 AND status = 'open' AND kind IN ('run_failed', 'run_cancelled')";
+const HAS_CASE: &str = "SELECT 1 FROM cases WHERE run_id = ?1 AND status = 'open' \
+     AND kind IN ('run_failed', 'run_cancelled', 'booking_unclear', 'transfer_blocked')";
 const RETRIES: &str = "SELECT retries FROM runs WHERE id = ?1";
 
 /// The cause of a case about a run's end: once for each time that it was set going.
