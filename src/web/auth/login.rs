@@ -1,5 +1,7 @@
 //! Logging in and out.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::Form;
 use axum::extract::{Query, State};
@@ -67,18 +69,34 @@ pub(in crate::web) async fn enter(
         tracing::warn!(tag = "Admin", event = "login_refused", code = status.as_u16());
         (status, page(&admin, safe(&to), &name, Some(why))).into_response()
     };
-    if let Some(wait) = admin.access.attempts.wait(&name) {
+    let later = |wait: Duration| {
         let secs = wait.as_secs().max(1);
         let response = refused(StatusCode::TOO_MANY_REQUESTS, format!("too many attempts: again in {secs} s"));
-        return (AppendHeaders([(header::RETRY_AFTER, secs.to_string())]), response).into_response();
+        (AppendHeaders([(header::RETRY_AFTER, secs.to_string())]), response).into_response()
+    };
+    let attempts = &admin.access.attempts;
+    // A token is compared at once.
+    let turn = match name.is_empty() {
+        true => None,
+        false => match attempts.turn().await {
+            Ok(turn) => Some(turn),
+            Err(wait) => return later(wait),
+        },
+    };
+    if let Err(wait) = attempts.begin(&name) {
+        return later(wait);
     }
     let access = admin.access.clone();
     let given = name.clone();
-    let verified = tokio::task::spawn_blocking(move || access.verify(&given, &password)).await;
-    let Ok(Some(identity)) = verified else {
-        admin.access.attempts.failed(&name);
+    let verified = tokio::task::spawn_blocking(move || {
+        // Who goes away meanwhile does not give another the turn.
+        let _turn = turn;
+        access.verify(&given, &password)
+    });
+    let Ok(Some(identity)) = verified.await else {
         return refused(StatusCode::UNAUTHORIZED, "this is not right".to_owned());
     };
+    attempts.succeeded(&name);
     tracing::info!(tag = "Admin", event = "logged_in", actor = identity.name, role = identity.role.as_str());
     let session = Session { name: identity.name, role: identity.role };
     let cookie = admin.access.seal.cookie(&session, is_https(&headers), admin.clock.now());

@@ -1,6 +1,7 @@
 //! Who gets in, and who does not.
 
 use discuno::model::role::Role;
+use futures_util::future::join_all;
 use http::{StatusCode, header};
 
 use crate::support::World;
@@ -46,6 +47,14 @@ async fn a_log_in_that_fails_too_often_is_not_listened_to() {
     let late = stranger.post("/login", &format!("password={}", TOKENS[0].1)).await;
     assert_eq!(late.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!late.header(header::RETRY_AFTER).is_empty());
+}
+
+#[tokio::test]
+async fn log_ins_that_come_together_are_counted_as_those_that_come_one_by_one() {
+    let stranger = Desk::stranger(&World::idle());
+    let answers = join_all((0..20).map(|_| stranger.post("/login", "name=mia&password=wrong"))).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(StatusCode::UNAUTHORIZED), count(StatusCode::TOO_MANY_REQUESTS)), (5, 15));
 }
 
 #[tokio::test(start_paused = true)]
