@@ -40,9 +40,11 @@ pub(super) async fn receive(
 ) -> Answer {
     let start = Instant::now();
     let (taken, answer) = take(&web, &key, &headers, body, start).await;
+    let Taken { new, again } = taken;
     let source = Source::App.as_str();
     web.metrics.answered(source, start.elapsed());
-    web.metrics.arrived(source, "accepted", taken);
+    web.metrics.arrived(source, "accepted", new);
+    web.metrics.arrived(source, "duplicate", again);
     match answer.0 {
         StatusCode::OK => {}
         StatusCode::UNAUTHORIZED => web.metrics.arrived(source, "event_key_refused", 1),
@@ -52,30 +54,37 @@ pub(super) async fn receive(
     answer
 }
 
-/// How many events are kept now, and the answer.
+/// How many events are kept now, of which some were before.
+#[derive(Default, Clone, Copy)]
+struct Taken {
+    new: usize,
+    again: usize,
+}
+
+/// What is kept now, and the answer.
 async fn take(
     web: &Web,
     key: &str,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
     start: Instant,
-) -> (usize, Answer) {
+) -> (Taken, Answer) {
     if !web.any_event_key && web.event_keys.is_empty() {
-        return answer(StatusCode::SERVICE_UNAVAILABLE, &[], Some("no event key is configured: set INNGEST_EVENT_KEY"));
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "no event key is configured: set INNGEST_EVENT_KEY");
     }
     if !web.any_event_key && !web.event_keys.iter().any(|known| known.is(key)) {
         tracing::warn!(tag = TAG, event = "event_key_refused");
-        return answer(StatusCode::UNAUTHORIZED, &[], Some("Event key not found"));
+        return refusal(StatusCode::UNAUTHORIZED, "Event key not found");
     }
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return answer(rejection.status(), &[], Some(&rejection.body_text())),
+        Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };
     let now = web.clock.now();
     let events = match app::split(&body) {
         Ok(events) if events.len() <= MOST_EVENTS => events,
-        Ok(_) => return answer(StatusCode::BAD_REQUEST, &[], Some("more than 5000 events in one request")),
-        Err(error) => return answer(StatusCode::BAD_REQUEST, &[], Some(&error.to_string())),
+        Ok(_) => return refusal(StatusCode::BAD_REQUEST, "more than 5000 events in one request"),
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let seed = headers.get("x-inngest-event-id-seed").and_then(|value| value.to_str().ok());
     let ids = Ids::new(seed, now, &web.entropy);
@@ -102,36 +111,47 @@ async fn take(
             let arrival = web.arrival(&plan.event, start);
             let outcome = web.store.ingest(plan, now).await;
             arrival.end(outcome.as_ref().map(Ingested::told).map_err(Error::code), web.clock.now());
-            outcome.map(|_| id)
+            outcome.map(|ingested| (id, ingested))
         }
     });
-    let mut kept = Vec::new();
+    let (mut kept, mut taken) = (Vec::new(), Taken::default());
     for outcome in futures_util::future::join_all(ingested).await {
         match outcome {
-            Ok(id) => kept.push(id),
+            Ok((id, ingested)) => {
+                if let Ingested::Duplicate { differs, .. } = ingested {
+                    taken.again += 1;
+                    if differs {
+                        let message = "another body came under a known event id; the first is kept";
+                        tracing::warn!(tag = TAG, event = "duplicate_differs", eventId = %id, message);
+                    }
+                } else {
+                    taken.new += 1;
+                }
+                kept.push(id);
+            }
             Err(error) => {
                 tracing::error!(tag = TAG, event = "event_not_stored", critical = true, code = error.code(), error = %error);
-                return answer(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    &kept,
-                    Some("the events could not be stored: send them again"),
-                );
+                let why = "the events could not be stored: send them again";
+                return (taken, answer(StatusCode::SERVICE_UNAVAILABLE, &kept, Some(why)));
             }
         }
     }
     tracing::info!(tag = TAG, event = "events_received", count = kept.len());
-    match refused {
-        None => answer(StatusCode::OK, &kept, None),
-        Some(why) => answer(StatusCode::BAD_REQUEST, &kept, Some(&why)),
-    }
+    let status = if refused.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    (taken, answer(status, &kept, refused.as_deref()))
 }
 
-fn answer(status: StatusCode, ids: &[String], error: Option<&str>) -> (usize, Answer) {
+/// Nothing is kept.
+fn refusal(status: StatusCode, why: &str) -> (Taken, Answer) {
+    (Taken::default(), answer(status, &[], Some(why)))
+}
+
+fn answer(status: StatusCode, ids: &[String], error: Option<&str>) -> Answer {
     let mut body = json!({ "ids": ids, "status": status.as_u16() });
     if let Some(error) = error {
         body["error"] = error.into();
     }
-    (ids.len(), (status, Json(body)))
+    (status, Json(body))
 }
 
 /// The ids of one request: the same again where the sender brings the seed of an earlier try.

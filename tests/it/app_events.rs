@@ -1,10 +1,12 @@
 //! The application's own events, by the event API of Inngest.
 
 use discuno::config::Secret;
+use discuno::model::role::Role;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::{Value, json};
 
+use crate::support::desk::Desk;
 use crate::support::{Event, World};
 
 fn keyed() -> World {
@@ -85,6 +87,20 @@ async fn an_id_is_taken_once_and_a_seed_gives_the_same_ids_again() {
     let mut counted = world.counted();
     counted.sort();
     assert_eq!(counted, ["article_read", "mentor_review_submitted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_under_a_known_id_is_counted_as_a_duplicate() {
+    let world = keyed();
+    for stars in [5, 5, 1] {
+        let event = json!({"name": "mentor_review_submitted", "id": "review-7", "data": {"stars": stars}});
+        assert_eq!(post(&world, "new-key", &event).await.0, 200);
+    }
+    let scraped = Desk::of(&world, Role::Viewer).get("/metrics").await.body;
+    for (result, count) in [("accepted", 1), ("duplicate", 2)] {
+        let line = format!(r#"discuno_webhooks_total{{source="app",result="{result}"}} {count}"#);
+        assert!(scraped.contains(&line), "{line}: {scraped}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
