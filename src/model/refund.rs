@@ -89,6 +89,11 @@ impl RefundStatus {
     pub const fn holds_money(self) -> bool {
         !matches!(self, Self::Failed | Self::Canceled)
     }
+
+    /// Whether it is wanted and not known to be at Stripe.
+    pub const fn is_unconfirmed(self) -> bool {
+        matches!(self, Self::Intended | Self::Sent)
+    }
 }
 
 /// What is to be done next about a refund that is wanted.
@@ -171,6 +176,11 @@ pub fn settled(refunds: &[Refund]) -> i64 {
 /// What Stripe has paid back or taken on to, in minor units.
 pub fn accepted(refunds: &[Refund]) -> i64 {
     sum(refunds, |refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded))
+}
+
+/// What is wanted and not known to be at Stripe, in minor units.
+pub fn unconfirmed(refunds: &[Refund]) -> i64 {
+    sum(refunds, |refund| refund.status.is_unconfirmed())
 }
 
 /// What is back, on its way, or asked for by somebody, in minor units: a workflow's wish of which Stripe has not heard may still be

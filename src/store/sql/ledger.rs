@@ -11,7 +11,7 @@ use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
-use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
+use crate::model::refund::{Refund, RefundOrigin};
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
@@ -215,7 +215,7 @@ const HOURLY: &str = "SELECT (?1 - created_at) / 3600000, count(*) FROM refunds 
 /// of a part covers only that.
 pub(super) fn covering(known: &[Refund], left: Money) -> Option<&Refund> {
     let holding = || known.iter().rev().filter(|refund| refund.status.holds_money());
-    let unfinished = |refund: &&Refund| matches!(refund.status, RefundStatus::Intended | RefundStatus::Sent);
+    let unfinished = |refund: &&Refund| refund.status.is_unconfirmed();
     let chosen = holding().find(unfinished).or_else(|| holding().next());
     chosen.filter(|_| left.minor == 0 || is_out(Mutant::PartIsNotWhole))
 }
@@ -226,6 +226,13 @@ pub(super) fn refunds_and_rest(conn: &Connection<'_>, payment: &Payment) -> Resu
         conn.prepare_cached(HOLDING)?.query_map([payment.id.0], row::refund)?.collect::<Result<_, _>>()?;
     let held: i64 = known.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor).sum();
     Ok((known, Money::new(payment.amount.minor - held, payment.amount.currency)))
+}
+
+/// Refunds that are wanted and of which nobody knows yet whether Stripe has taken them.
+pub(super) fn unconfirmed_refunds(conn: &Connection<'_>, payment: &Payment) -> Result<Vec<Refund>, Error> {
+    let (mut known, _) = refunds_and_rest(conn, payment)?;
+    known.retain(|refund| refund.status.is_unconfirmed());
+    Ok(known)
 }
 
 pub(super) fn intend_refund(conn: &Connection<'_>, intent: &RefundIntent, now: Timestamp) -> Result<Refund, Error> {

@@ -8,6 +8,7 @@ use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, PaymentId, RunId};
 use crate::model::lease::Lease;
+use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::run::{End, RunState};
 use crate::model::step::{Attempt, Ending};
@@ -415,19 +416,36 @@ const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN
 /// A dispute says nothing of the session.
 const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' AND kind <> 'disputed'";
 
+/// What is not as it should be at rest: so much, why, and what is to be done.
+struct Unaccounted {
+    amount: Money,
+    why: String,
+    to_do: &'static str,
+}
+
 /// What is not as it should be at rest, if anything: one live session, or the whole amount back.
-fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<&'static str>, Error> {
+fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unaccounted>, Error> {
     let stands = conn.prepare_cached(STANDS)?.exists([payment.id.0])?;
-    let under_way = ledger::is_refund_under_way(conn, payment.id)?;
+    let unknown = ledger::unconfirmed_refunds(conn, payment)?;
     let is_told = conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])?;
-    Ok(match payment.status {
-        status if status.is_open() => Some("is taken and neither booked nor refunded"),
-        PaymentStatus::Attention if !stands && !is_told => Some("is taken and neither booked nor refunded"),
-        _ if under_way => Some("was to be refunded and nobody knows whether it was"),
-        PaymentStatus::Booked if !stands => Some("is taken and no session stands for it"),
-        PaymentStatus::Refunded if stands && !is_told => Some("was refunded and the session still stands"),
-        _ => None,
-    })
+    let why = match payment.status {
+        status if status.is_open() => "is taken and neither booked nor refunded",
+        PaymentStatus::Attention if !stands && !is_told => "is taken and neither booked nor refunded",
+        _ if !unknown.is_empty() => {
+            let named: Vec<String> = unknown.iter().map(|refund| refund.id.to_string()).collect();
+            let sum = unknown.iter().map(|refund| refund.amount.minor).sum();
+            return Ok(Some(Unaccounted {
+                amount: Money::new(sum, payment.amount.currency),
+                why: format!("({}) was to be refunded and nobody knows whether it was", named.join(", ")),
+                to_do: "retry the run: it asks Stripe first, and pays nothing twice",
+            }));
+        }
+        PaymentStatus::Booked if !stands => "is taken and no session stands for it",
+        PaymentStatus::Refunded if stands && !is_told => "was refunded and the session still stands",
+        _ => return Ok(None),
+    };
+    let to_do = "look for a session at Cal.com, then refund, call it off or retry the run";
+    Ok(Some(Unaccounted { amount: payment.amount, why: why.to_owned(), to_do }))
 }
 
 fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
@@ -437,15 +455,15 @@ fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Resul
         return Ok(());
     }
     let payment = ledger::read_payment(conn, payment)?;
-    let Some(why) = unaccounted(conn, &payment)? else { return Ok(()) };
+    let Some(Unaccounted { amount, why, to_do }) = unaccounted(conn, &payment)? else { return Ok(()) };
     scope.open_case(
         conn,
         NewCase {
             kind: CaseKind::RunCancelled,
             cause: cause(conn, "run_cancelled", run)?,
-            summary: format!("{run} was cancelled while {} {why}", payment.amount),
-            detail: "look for a session at Cal.com, then refund, call it off or retry the run".to_owned(),
-            at_risk: Some(payment.amount),
+            summary: format!("{run} was cancelled while {amount} {why}"),
+            detail: to_do.to_owned(),
+            at_risk: Some(amount),
         },
     )
 }
