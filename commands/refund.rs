@@ -82,7 +82,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.confirm.dry_run {
         return print_plan(&plan, args.json);
     }
-    if plan.existing.is_none() {
+    if plan.existing.is_none() || plan.carries_on {
         show_plan(&plan);
         args.confirm.typed(&format!("Type the amount ({}) to refund it", plan.amount), |typed| {
             Money::parse(typed, plan.amount.currency) == Ok(plan.amount)
@@ -221,12 +221,20 @@ fn outcome(refund: &Refund, run: Option<&Run>, already: bool) -> anyhow::Result<
 
 fn rows(plan: &Plan) -> Vec<(&'static str, String)> {
     let intent = plan.payment_intent.as_deref().unwrap_or("none");
+    let refunded = match plan.unconfirmed.minor {
+        0 => plan.refunded.to_string(),
+        _ => format!("{}, of which {} is not confirmed by Stripe", plan.refunded, plan.unconfirmed),
+    };
+    let this = match plan.existing.filter(|_| plan.carries_on) {
+        Some(refund) => format!("{}: {refund} is carried on, Stripe is asked first", plan.amount),
+        None => plan.amount.to_string(),
+    };
     vec![
         ("payment", format!("{} ({intent}), {}, {}", plan.payment, plan.mode, plan.status)),
         ("customer", plan.customer.clone().unwrap_or_else(|| "not known".to_owned())),
         ("paid", plan.paid.to_string()),
-        ("refunded", plan.refunded.to_string()),
-        ("this refund", plan.amount.to_string()),
+        ("refunded", refunded),
+        ("this refund", this),
         ("share", plan.share.clone()),
         ("session", plan.session.clone()),
     ]
@@ -249,6 +257,7 @@ fn print_plan(plan: &Plan, as_json: bool) -> anyhow::Result<Exit> {
         table.print()?;
     }
     match plan.existing {
+        Some(refund) if plan.carries_on => output::note(&format!("{refund} would be carried on: --dry-run")),
         Some(refund) => output::note(&format!("{refund} is there already: it would be returned")),
         None => output::note("nothing was done: --dry-run"),
     }

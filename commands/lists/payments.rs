@@ -61,7 +61,7 @@ impl Line for PaymentLine {
             payment.id.to_string(),
             payment.status.to_string(),
             payment.amount.to_string(),
-            if self.refunded.minor == 0 { "-".to_owned() } else { self.refunded.to_string() },
+            self.returned().unwrap_or_else(|| "-".to_owned()),
             if self.open_cases == 0 { "-".to_owned() } else { format!("{} open", self.open_cases) },
             or_dash(payment.customer_email.as_deref().map(|address| people.email(address))),
             time(payment.created_at),

@@ -9,6 +9,7 @@ use crate::model::id::{PaymentId, RefundId};
 use crate::model::money::Money;
 use crate::model::pause::{Pausable, PauseKind};
 use crate::model::payment::PaymentStatus;
+use crate::model::refund;
 use crate::model::time::Timestamp;
 use crate::observe::mask;
 use crate::provider::ProviderName;
@@ -33,12 +34,16 @@ pub struct Plan {
     pub customer: Option<String>,
     /// What was paid.
     pub paid: Money,
-    /// What is paid back or on its way back.
+    /// What is paid back, on its way back, or wanted.
     pub refunded: Money,
+    /// What of it is wanted and not confirmed by Stripe.
+    pub unconfirmed: Money,
     /// What this pays back.
     pub amount: Money,
     /// The refund that is there already, if this is not a new one.
     pub existing: Option<RefundId>,
+    /// Whether nobody is at work on it, and this carries it on: Stripe is asked first.
+    pub carries_on: bool,
     /// What becomes of the mentor's share.
     pub share: String,
     /// What becomes of the session.
@@ -61,17 +66,18 @@ pub async fn plan(
     }
     let rehearsal = Order { actor: String::new(), reason: None, deed: Deed::Refund(order.clone()) };
     let performed = store.rehearse(rehearsal, now).await?;
-    let existing = performed.refund.filter(|_| performed.act.is_none());
-    if existing.is_none() {
+    let done_before = performed.act.is_none();
+    if !done_before {
         check_not_paused(store).await?;
     }
     let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
     let refunded = Money::new(held.map(|refund| refund.amount.minor).sum(), payment.amount.currency);
     let left = Money::new(payment.amount.minor - refunded.minor, refunded.currency);
     let there = story.refunds.iter().find(|refund| Some(refund.id) == performed.refund);
+    let existing = there.map(|refund| refund.id).or(performed.refund.filter(|_| done_before));
     let amount = there.map_or(order.amount.unwrap_or(left), |refund| refund.amount);
     let share = match &payment.payment_intent {
-        Some(intent) if existing.is_none() => share(stripe, intent, &story, amount, refunded).await?,
+        Some(intent) if !done_before => share(stripe, intent, &story, amount, refunded).await?,
         _ => "nothing more happens to it".to_owned(),
     };
     Ok(Plan {
@@ -82,9 +88,11 @@ pub async fn plan(
         paid: payment.amount,
         session: session(&story.bookings, order.cancel_booking, now),
         payment_intent: payment.payment_intent,
+        unconfirmed: Money::new(refund::unconfirmed(&story.refunds), refunded.currency),
         refunded,
         amount,
         existing,
+        carries_on: existing.is_some() && !done_before,
         share,
     })
 }

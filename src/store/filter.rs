@@ -7,6 +7,7 @@ use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
+use crate::model::role::Role;
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Whose: an address, or a part of one.
     pub customer: Option<String>,
+    /// The customer is a whole address: who sees addresses masked does not find them out letter by letter.
+    pub whole: bool,
     /// Of this workflow.
     pub workflow: Option<String>,
     /// At this step, or ended at it.
@@ -47,6 +50,12 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// What who has this role may be shown.
+    #[must_use]
+    pub fn for_role(self, role: Role) -> Self {
+        Self { whole: !role.may(Role::Operator), ..self }
+    }
+
     /// The newest of all.
     pub fn newest(limit: u32) -> Self {
         Self { limit, ..Self::default() }
@@ -59,10 +68,25 @@ pub struct PaymentLine {
     /// The payment.
     #[serde(flatten)]
     pub payment: Payment,
-    /// What is paid back or on its way back.
+    /// What is paid back, on its way back, or wanted.
     pub refunded: Money,
+    /// What of it is wanted and not confirmed by Stripe.
+    pub unconfirmed: Money,
     /// Open cases about it.
     pub open_cases: u32,
+}
+
+impl PaymentLine {
+    /// What came back, with what is only wanted apart from it.
+    pub fn returned(&self) -> Option<String> {
+        let back = Money::new(self.refunded.minor - self.unconfirmed.minor, self.refunded.currency);
+        match (back.minor, self.unconfirmed.minor) {
+            (0, 0) => None,
+            (_, 0) => Some(back.to_string()),
+            (0, _) => Some(format!("{} not confirmed", self.unconfirmed)),
+            _ => Some(format!("{back}, {} not confirmed", self.unconfirmed)),
+        }
+    }
 }
 
 /// A run with where it is.

@@ -69,6 +69,14 @@ impl<T> OptionalExtension<T> for Read<T> {
 }
 
 impl<'a> Connection<'a> {
+    /// The elements of a list that is kept as JSON, as rows with a `value`.
+    pub(in crate::store) fn elements(&self, column: &str) -> String {
+        match self {
+            Self::Postgres(_) => format!("json_array_elements({column})"),
+            Self::Sqlite(_) => format!("json_each({column})"),
+        }
+    }
+
     /// The statement, which the engine keeps prepared.
     pub(in crate::store) fn prepare_cached(&self, sql: &str) -> Read<Statement<'a>> {
         Ok(match self {

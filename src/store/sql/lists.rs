@@ -129,7 +129,7 @@ impl<B: Backend> Lists for B {
             all.one_of("f.status", &filter.status);
             all.and("f.origin = ?", filter.source.clone());
             all.and("f.payment_id = ?", filter.payment.map(|id| id.0));
-            all.and(&on_customer("f.payment_id"), filter.customer.clone());
+            all.and(&on_customer("f.payment_id", filter.whole), filter.customer.clone());
             all.and("instr(coalesce(CAST(f.failure AS TEXT), ''), ?) > 0", filter.error.clone());
             all.and("f.status IN ('intended', 'sent', 'pending') AND f.created_at < ?", filter.stuck.map(|at| at.0));
             all.list(conn, &format!("SELECT {} FROM refunds f", row::REFUND), "f", filter.limit, row::refund)
@@ -142,10 +142,11 @@ impl<B: Backend> Lists for B {
             let mut all = Conditions::of(&filter, "b", "created_at");
             all.one_of("b.status", &filter.status);
             all.and("b.payment_id = ?", filter.payment.map(|id| id.0));
-            all.and(
-                "instr(lower(CAST(b.attendees AS TEXT) || coalesce(CAST(b.organizer AS TEXT), '')), lower(?)) > 0",
-                filter.customer.clone(),
-            );
+            let attendee = is_asked("person.value ->> 'email'", filter.whole);
+            let host = is_asked("b.organizer ->> 'email'", filter.whole);
+            let attendees = conn.elements("b.attendees");
+            let takes_part = format!("({host} OR EXISTS (SELECT 1 FROM {attendees} AS person WHERE {attendee}))");
+            all.and(&takes_part, filter.customer.clone());
             all.and("b.status IN ('pending', 'accepted') AND b.end_at < ?", filter.stuck.map(|at| at.0));
             all.list(conn, &format!("SELECT {} FROM bookings b", row::BOOKING), "b", filter.limit, row::booking)
         })
@@ -163,7 +164,7 @@ impl<B: Backend> Lists for B {
             all.and("e.source = ?", filter.source.clone());
             all.like("e.type", filter.kind.as_deref());
             all.and("e.payment_id = ?", filter.payment.map(|id| id.0));
-            all.and(&on_customer("e.payment_id"), filter.customer.clone());
+            all.and(&on_customer("e.payment_id", filter.whole), filter.customer.clone());
             all.and("instr(coalesce(e.reason, ''), ?) > 0", filter.error.clone());
             all.and("e.waits_for IS NOT NULL AND e.received_at < ?", filter.stuck.map(|at| at.0));
             all.list(conn, &format!("SELECT {} FROM events e", row::EVENT), "e", filter.limit, row::event)
@@ -177,7 +178,7 @@ impl<B: Backend> Lists for B {
             all.one_of("c.status", &filter.status);
             all.like("c.kind", filter.kind.as_deref());
             all.and("c.payment_id = ?", filter.payment.map(|id| id.0));
-            all.and(&on_customer("c.payment_id"), filter.customer.clone());
+            all.and(&on_customer("c.payment_id", filter.whole), filter.customer.clone());
             all.and("c.status = 'open' AND c.alerted_at IS NULL AND c.opened_at < ?", filter.stuck.map(|at| at.0));
             all.list(conn, &format!("SELECT {} FROM cases c", row::CASE), "c", filter.limit, row::case)
         })
@@ -196,23 +197,37 @@ impl<B: Backend> Lists for B {
     }
 }
 
-/// Whose payment it is, by a part of the address that Stripe or the order knows.
-fn on_customer(payment: &str) -> String {
-    format!("EXISTS (SELECT 1 FROM payments p WHERE p.id = {payment} AND {OF_CUSTOMER})")
+/// Whether an address is the one that is asked for, or has it in it.
+fn is_asked(address: &str, whole: bool) -> String {
+    if whole {
+        format!("lower(coalesce({address}, '')) = lower(?)")
+    } else {
+        format!("instr(lower(coalesce({address}, '')), lower(?)) > 0")
+    }
 }
 
-const OF_CUSTOMER: &str = "(instr(lower(coalesce(p.customer_email, '')), lower(?)) > 0 \
-     OR instr(lower(coalesce(p.checkout -> 'attendee' ->> 'email', '')), lower(?)) > 0)";
+/// Whose payment it is, by the address that Stripe or the order knows.
+fn of_customer(whole: bool) -> String {
+    let (stripe, order) = ("p.customer_email", "p.checkout -> 'attendee' ->> 'email'");
+    format!("({} OR {})", is_asked(stripe, whole), is_asked(order, whole))
+}
+
+/// The same for what is on a payment.
+fn on_customer(payment: &str, whole: bool) -> String {
+    format!("EXISTS (SELECT 1 FROM payments p WHERE p.id = {payment} AND {})", of_customer(whole))
+}
 
 const PAYMENT_FACTS: &str = "(SELECT CAST(coalesce(sum(f.amount), 0) AS BIGINT) FROM refunds f WHERE f.payment_id = p.id \
      AND f.status NOT IN ('failed', 'canceled')), \
+     (SELECT CAST(coalesce(sum(f.amount), 0) AS BIGINT) FROM refunds f WHERE f.payment_id = p.id \
+     AND f.status IN ('intended', 'sent')), \
      (SELECT count(*) FROM cases c WHERE c.payment_id = p.id AND c.status = 'open')";
 
 fn payments(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<PaymentLine>, Error> {
     let mut all = Conditions::of(filter, "p", "created_at");
     all.one_of("p.status", &filter.status);
     all.and("p.id = ?", filter.payment.map(|id| id.0));
-    all.and(OF_CUSTOMER, filter.customer.clone());
+    all.and(&of_customer(filter.whole), filter.customer.clone());
     if filter.workflow.is_some() || filter.step.is_some() || filter.error.is_some() {
         let mut of_run = Conditions { sql: "1 = 1".to_owned(), values: std::mem::take(&mut all.values) };
         of_run.of_run(filter);
@@ -226,7 +241,8 @@ fn payments(conn: &Connection<'_>, filter: &Filter) -> Result<Vec<PaymentLine>, 
     all.list(conn, &select, "p", filter.limit, |found| {
         let payment = row::payment(found)?;
         let refunded = Money::new(found.get(11)?, payment.amount.currency);
-        Ok(PaymentLine { payment, refunded, open_cases: found.get(12)? })
+        let unconfirmed = Money::new(found.get(12)?, payment.amount.currency);
+        Ok(PaymentLine { payment, refunded, unconfirmed, open_cases: found.get(13)? })
     })
 }
 
@@ -240,7 +256,7 @@ fn of_runs(filter: &Filter) -> Conditions {
     let mut all = Conditions::of(filter, "r", "created_at");
     all.one_of("r.state", &filter.status);
     all.and("coalesce(r.payment_id, 0) = ?", filter.payment.map(|id| id.0));
-    all.and(&on_customer("r.payment_id"), filter.customer.clone());
+    all.and(&on_customer("r.payment_id", filter.whole), filter.customer.clone());
     all.of_run(filter);
     // Due for long and not taken, or tried in vain again and again.
     let stuck = format!(

@@ -270,7 +270,7 @@ pub(super) async fn refund(
     let order = RefundOrder { payment, amount, another: seen.is_some(), seen, cancel_booking };
     let plan = admin.desk.plan(&order).await?;
     if dry_run {
-        let already = plan.existing.is_some();
+        let already = plan.existing.is_some() && !plan.carries_on;
         return Answer::new(&Refunded { plan, refund: None, run: None, already }, People::Masked);
     }
     let performed = admin.desk.order(&identity.name, reason, Deed::Refund(order)).await?;

@@ -6,10 +6,12 @@ use axum::extract::{Path, Query, State};
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::refund;
 use crate::model::role::Role;
 use crate::observe::mask;
 use crate::ops::at_stripe::AtStripe;
 use crate::ops::timeline::{Side, timeline};
+use crate::store::change::{CHECKOUT_WORKFLOW, REFUND_WORKFLOW};
 use crate::store::order::Deed;
 use crate::store::{Story, Subject};
 use crate::web::admin::Admin;
@@ -26,6 +28,9 @@ pub(in crate::web) struct PaymentPage {
     status: PaymentStatus,
     paid: Money,
     refunded: Option<Money>,
+    unconfirmed: Option<Money>,
+    /// Whether a run is to find out about what is not confirmed.
+    at_work: bool,
     customer: Option<String>,
     mentor: Option<String>,
     session: Option<shown::Time>,
@@ -80,8 +85,8 @@ pub(in crate::web) async fn show(
     });
     let moments = moments.collect();
     let payment = payment(&story, id)?;
-    let held = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor);
-    let held: i64 = held.sum();
+    let money = |minor: i64| (minor > 0).then(|| Money::new(minor, payment.amount.currency));
+    let refunds_it = |workflow: &str| matches!(workflow, REFUND_WORKFLOW | CHECKOUT_WORKFLOW);
     let open = story.cases.iter().filter(|case| case.closed_at.is_none());
     let refunds = story.refunds.iter().map(|refund| RefundRow {
         id: refund.id.to_string(),
@@ -101,7 +106,9 @@ pub(in crate::web) async fn show(
         id: id.to_string(),
         status: payment.status,
         paid: payment.amount,
-        refunded: (held > 0).then(|| Money::new(held, payment.amount.currency)),
+        refunded: money(refund::accepted(&story.refunds)),
+        unconfirmed: money(refund::unconfirmed(&story.refunds)),
+        at_work: story.runs.iter().any(|(run, _)| refunds_it(&run.workflow) && !run.state.is_terminal()),
         customer: payment.customer_email.as_deref().map(|address| text(&mask::email(address))),
         mentor: payment.checkout.as_ref().map(|checkout| text(&checkout.mentor_username)),
         session: session.map(|booking| shown::time(booking.facts.start)),

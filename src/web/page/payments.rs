@@ -28,11 +28,12 @@ impl Listed for PaymentLine {
     }
 
     fn cells(self) -> Vec<Cell> {
+        let returned = self.returned();
         let payment = self.payment;
         vec![
             Cell::State(payment.status.as_str()),
             Cell::Number(payment.amount.to_string()),
-            if self.refunded.minor == 0 { Cell::None } else { Cell::Number(self.refunded.to_string()) },
+            returned.map_or(Cell::None, Cell::Number),
             Cell::text(Some(self.open_cases).filter(|&cases| cases > 0)),
             Cell::text(payment.customer_email.as_deref().map(mask::email)),
             Cell::text(payment.checkout.map(|checkout| checkout.mentor_username)),

@@ -80,6 +80,7 @@ impl Query {
             stuck: some(&self.stuck).map(|_| now.minus(STUCK)),
             before: some(&self.before).map(|id| row_number(&id)).transpose()?,
             above: None,
+            whole: false,
             limit: self.rows(),
         })
     }

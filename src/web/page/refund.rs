@@ -132,7 +132,7 @@ pub(in crate::web) async fn order(
             return Ok((StatusCode::CONFLICT, refused).into_response());
         }
     };
-    if let Some(refund) = plan.existing {
+    if let Some(refund) = plan.existing.filter(|_| !plan.carries_on) {
         let said = format!("{refund} of {} is there already: nothing was paid twice", plan.amount);
         // A refund that nobody is at work on is carried on by ordering it again.
         admin.desk.order(&identity.name, reason(&wanted), Deed::Refund(order)).await?;
@@ -144,6 +144,12 @@ pub(in crate::web) async fn order(
         return Ok(
             (StatusCode::CONFLICT, page(&admin, &identity, &known, wanted, Ok(plan), Some(wrong))).into_response()
         );
+    }
+    if let Some(refund) = plan.existing {
+        admin.desk.order(&identity.name, reason(&wanted), Deed::Refund(order)).await?;
+        let said =
+            format!("{refund} of {} is carried on: Stripe is asked first, and nothing is paid twice", plan.amount);
+        return Ok(to(known.id, &said).into_response());
     }
     // Exactly what was typed, whatever happens to what is left in between; sent twice it is the same one.
     (order.amount, order.another) = (Some(plan.amount), true);

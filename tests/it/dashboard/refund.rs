@@ -3,6 +3,7 @@
 use discuno::model::payment::PaymentStatus;
 use discuno::model::role::Role;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::order::Deed;
 use http::{StatusCode, header};
 
 use crate::support::cluster::is_on_a_server;
@@ -120,4 +121,38 @@ async fn an_order_that_stripe_does_not_answer_is_kept_and_shown_and_settles_late
     world.settle().await;
     assert_eq!(refunds(&world), [5000]);
     world.assert_money_is_right("lost answer").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_that_nobody_is_at_work_on_is_not_said_to_be_on_its_way_and_is_carried_on() {
+    let world = booked().await;
+    let money = Desk::of(&world, Role::Money);
+    let down = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 });
+    world.sandbox.inject(down.on("refunds.create").times(1000));
+    assert_eq!(money.post(PATH, "amount=10&seen=0&typed=10.00").await.status, StatusCode::SEE_OTHER);
+    let run = world.runs_of("refund-payment").await[0].id;
+    let page = money.get("/payments/pay_1").await.body;
+    assert!(page.contains("not confirmed by Stripe</dt><dd>10.00 USD</dd>"), "{page}");
+    world.operate(Deed::Cancel(run)).await.unwrap();
+    for _ in 0..1000 {
+        if world.runs_of("refund-payment").await[0].state.is_terminal() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    let page = money.get("/payments/pay_1").await.body;
+    assert!(page.contains("10.00 USD: nobody is at work on it"), "{page}");
+    assert!(!page.contains("Refunded, or"), "{page}");
+    assert!(money.get("/payments").await.body.contains("10.00 USD not confirmed"));
+    let case = world.story().await.cases.remove(0);
+    assert!(case.summary.contains("while 10.00 USD (rf_"), "{}", case.summary);
+    assert_eq!(case.at_risk.unwrap().minor, 1000);
+    assert!(case.detail.contains("retry the run: it asks Stripe first"), "{}", case.detail);
+    let plan = money.get(&format!("{PATH}?amount=10")).await.body;
+    assert!(plan.contains("this carries it on") && plan.contains("name=\"typed\""), "{plan}");
+    world.sandbox.clear_faults();
+    let carried = money.post(PATH, "amount=10&seen=1&typed=10.00").await;
+    assert!(carried.header(header::LOCATION).contains("is+carried+on"), "{}", carried.body);
+    world.settle().await;
+    assert_eq!(refunds(&world), [1000], "the same one, and no other");
 }
