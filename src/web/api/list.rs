@@ -174,7 +174,7 @@ pub(super) async fn list<R: Row>(
 ) -> Result<Answer<Listing<R>>, Problem> {
     let now = admin.clock.now();
     let (reveal, limit) = (asked.common.reveal, asked.common.limit);
-    let filter = filter(&admin.store, asked, now).await?;
+    let filter = filter(&admin.store, asked, now).await?.for_role(identity.role);
     let people = People::seen_by(&identity, &admin, reveal, R::LIST.to_owned(), filter.payment).await?;
     // One more tells whether there is a next page.
     let mut rows = R::fetch(&admin.store, Filter { limit: limit + 1, ..filter }).await?;

@@ -24,7 +24,7 @@ use crate::web::api::list::Row;
 pub(super) struct Payments {
     /// Where they stand.
     status: Option<Words<PaymentStatus>>,
-    /// A part of the customer's address.
+    /// A part of the customer's address; from a viewer the whole of it.
     customer: Option<String>,
     /// With a run of this workflow.
     workflow: Option<String>,
@@ -75,7 +75,7 @@ pub(super) struct Refunds {
     status: Option<Words<RefundStatus>>,
     /// Who wanted them.
     origin: Option<RefundOrigin>,
-    /// A part of the customer's address.
+    /// A part of the customer's address; from a viewer the whole of it.
     customer: Option<String>,
     /// A part of the failure.
     error: Option<String>,
@@ -120,7 +120,7 @@ impl Row for Refund {
 pub(super) struct Bookings {
     /// Where they stand.
     status: Option<Words<BookingStatus>>,
-    /// A part of an attendee's or the host's address.
+    /// A part of an attendee's or the host's address; from a viewer the whole of it.
     customer: Option<String>,
     /// Over for a quarter of an hour, and not said to be over.
     #[serde(default)]
@@ -166,7 +166,7 @@ pub(super) struct Runs {
     step: Option<String>,
     /// A part of the failure.
     error: Option<String>,
-    /// A part of the customer's address.
+    /// A part of the customer's address; from a viewer the whole of it.
     customer: Option<String>,
     /// Tried in vain, or due and not taken, for a quarter of an hour.
     #[serde(default)]
@@ -209,7 +209,7 @@ pub(super) struct Events {
     kind: Option<String>,
     /// A part of why nothing followed.
     error: Option<String>,
-    /// A part of the customer's address.
+    /// A part of the customer's address; from a viewer the whole of it.
     customer: Option<String>,
     /// Waiting for a payment that does not come.
     #[serde(default)]
@@ -253,7 +253,7 @@ pub(super) struct Cases {
     status: Option<Words<CaseStatus>>,
     /// What they are about.
     kind: Option<CaseKind>,
-    /// A part of the customer's address.
+    /// A part of the customer's address; from a viewer the whole of it.
     customer: Option<String>,
     /// Open, and nobody has been told yet.
     #[serde(default)]

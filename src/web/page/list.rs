@@ -150,7 +150,7 @@ pub(in crate::web) async fn list<L: Listed>(
 ) -> Result<Page<ListPage>, Failure> {
     let axum::extract::Query(mut query) = query?;
     L::settle(&mut query);
-    let mut filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let mut filter = query.filter(&admin.store, admin.clock.now()).await?.for_role(identity.role);
     let newest = L::fetch(&admin.store, Filter::newest(1)).await?.first().map(L::id);
     let look = L::look(&query);
     query.bound(&mut filter, look, newest.as_deref())?;

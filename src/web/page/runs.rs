@@ -64,7 +64,7 @@ pub(in crate::web) async fn list(
     query: Result<axum::extract::Query<Query>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Page<RunsPage>, Failure> {
     let axum::extract::Query(query) = query?;
-    let mut filter = query.filter(&admin.store, admin.clock.now()).await?;
+    let mut filter = query.filter(&admin.store, admin.clock.now()).await?.for_role(identity.role);
     let counted = Counted::Made(Box::new(filter.clone()));
     let newest = admin.store.runs(Filter::newest(1)).await?.first().map(|line| line.run.id.to_string());
     query.bound(&mut filter, LOOK, newest.as_deref())?;

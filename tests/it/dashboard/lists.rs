@@ -35,8 +35,8 @@ async fn newest_case(world: &World) -> discuno::model::case::Case {
 #[tokio::test(start_paused = true)]
 async fn every_list_shows_its_rows_escaped_and_without_people() {
     let world = stranded().await;
-    let viewer = Desk::of(&world, Role::Viewer);
-    Desk::of(&world, Role::Operator).post("/payments/pay_1/reveal", "").await;
+    let (viewer, operator) = (Desk::of(&world, Role::Viewer), Desk::of(&world, Role::Operator));
+    operator.post("/payments/pay_1/reveal", "").await;
     for (path, shown) in [
         ("/refunds", "rf_1"),
         ("/refunds?source=workflow&status=failed", "rf_1"),
@@ -47,7 +47,8 @@ async fn every_list_shows_its_rows_escaped_and_without_people() {
         ("/bookings?status=accepted", "None."),
         ("/audit?status=reveal&source=token", "reveal"),
     ] {
-        let page = viewer.get(path).await;
+        // Only an operator finds people by a part of their address.
+        let page = if path.contains("customer") { operator.get(path).await } else { viewer.get(path).await };
         assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.body);
         assert!(page.body.contains(shown), "{path}: {}", page.body);
         for evil in ["zoe@example.edu", "<b>no", "<img src", "\u{202e}"] {

@@ -50,7 +50,7 @@ async fn a_payment_shows_its_story_side_by_side_escaped_and_without_people() {
 #[tokio::test(start_paused = true)]
 async fn the_list_takes_the_words_of_the_command_line() {
     let world = booked().await;
-    let viewer = Desk::of(&world, Role::Viewer);
+    let operator = Desk::of(&world, Role::Operator);
     for (conditions, found) in [
         ("status=booked", true),
         ("status=attention", false),
@@ -61,10 +61,10 @@ async fn the_list_takes_the_words_of_the_command_line() {
         ("since=1h&until=now", true),
         ("before=pay_1", false),
     ] {
-        let page = viewer.get(&format!("/payments?{conditions}")).await;
+        let page = operator.get(&format!("/payments?{conditions}")).await;
         assert_eq!(page.body.contains("/payments/pay_1"), found, "{conditions}: {}", page.body);
     }
-    let page = viewer.get("/payments?status=booked&error=%3Cb%3E").await;
+    let page = operator.get("/payments?status=booked&error=%3Cb%3E").await;
     assert!(page.body.contains("discuno payments --status booked --error &#39;&#60;b&#62;&#39;"), "{}", page.body);
 }
 
