@@ -76,12 +76,10 @@ pub(in crate::web) async fn enter(
     };
     let attempts = &admin.access.attempts;
     // A token is compared at once.
-    let turn = match name.is_empty() {
-        true => None,
-        false => match attempts.turn().await {
-            Ok(turn) => Some(turn),
-            Err(wait) => return later(wait),
-        },
+    let turn = if name.is_empty() { None } else { Some(attempts.turn().await) };
+    let turn = match turn.transpose() {
+        Ok(turn) => turn,
+        Err(wait) => return later(wait),
     };
     if let Err(wait) = attempts.begin(&name) {
         return later(wait);
