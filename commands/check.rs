@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use discuno::app::{App, Parts};
 use discuno::config::{Config, Problem};
-use discuno::observe::trace;
+use discuno::observe::{self, trace};
 use discuno::ops::probe::{self, Probe};
 use discuno::ops::readiness;
 use discuno::transport::http::Http;
@@ -95,6 +95,13 @@ async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> 
     if config.traces.is_some() && !trace::BUILT_IN {
         let said = "not sent: this program was built without the feature otlp".to_owned();
         probes.push(Probe { what: "traces".to_owned(), ok: true, said });
+    }
+    if let Some(file) = &config.log_file {
+        let (ok, said) = match observe::can_be_written(file) {
+            Ok(()) => (true, format!("{} can be written, and put aside", file.display())),
+            Err(error) => (false, format!("{} cannot be written, or not be put aside: {error}", file.display())),
+        };
+        probes.push(Probe { what: "log".to_owned(), ok, said });
     }
     let app = if config.server.is_some() || config.db.exists() {
         match App::existing(config.clone(), Parts::system()) {

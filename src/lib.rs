@@ -11,6 +11,7 @@ pub mod model;
 pub mod mutant;
 pub mod observe;
 pub mod ops;
+pub mod owner;
 pub mod pauses;
 pub mod provider;
 pub mod sandbox;

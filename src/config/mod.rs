@@ -11,7 +11,7 @@ use crate::config::access::AccessConfig;
 use crate::config::alerts::AlertConfig;
 use crate::config::env::Reader;
 use crate::model::policy::Policies;
-use crate::observe::trace;
+use crate::observe::{self, trace};
 use crate::store::place::Place;
 use crate::store::postgres::Address;
 
@@ -124,6 +124,9 @@ pub struct MailConfig {
     /// `ALERT_EMAIL`
     pub alert_email: Option<String>,
 }
+
+/// What is younger is still needed: refunds fail, and providers send again, for a month.
+pub const LEAST_RETENTION: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -261,7 +264,12 @@ impl Config {
         });
         let listen = read.parsed::<SocketAddr>("DISCUNO_LISTEN", "127.0.0.1:8480", "an address such as 127.0.0.1:8480");
         let access = AccessConfig::read(&mut read);
-        let log_level = read.parsed::<String>("DISCUNO_LOG", "info", "a level");
+        let log_level = read.value(
+            "DISCUNO_LOG",
+            "info",
+            "a level (error, warn, info, debug, trace, off), or directives",
+            |text| observe::is_level(text).then(|| text.to_owned()),
+        );
         let log_file = read.text(&["DISCUNO_LOG_FILE"]);
         let retry_base = span(&mut read, "DISCUNO_RETRY_BASE", "1s");
         let settle_after = span(&mut read, "DISCUNO_SETTLE_AFTER", "5m");
@@ -302,7 +310,7 @@ impl Config {
         if mode == Some(Mode::Live) && stripe_base.as_ref().is_some_and(|base| base.scheme() != "https") {
             wrong("STRIPE_API_BASE", "must be https for a live key");
         }
-        if retention.is_some_and(|retention| retention < Duration::from_secs(31 * 24 * 3600)) {
+        if retention.is_some_and(|retention| retention < LEAST_RETENTION) {
             wrong("DISCUNO_RETENTION", "must be at least 744h: refunds fail, and providers send again, for a month");
         }
         if lease.is_some_and(|lease| lease < Duration::from_secs(1)) {
@@ -518,6 +526,7 @@ mod tests {
             ("ALERT_EMAIL", "nobody"),
             ("DISCUNO_RETRY_BASE", "soon"),
             ("DISCUNO_CONCURRENCY", "0"),
+            ("DISCUNO_LOG", "warning"),
         ];
         let problems = load(&wrong, &[]).unwrap_err();
         for (name, _) in wrong {

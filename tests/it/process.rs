@@ -16,6 +16,7 @@ mod command_line;
 mod crash;
 #[cfg(target_os = "linux")]
 mod disk;
+mod files;
 mod hostile;
 mod signals;
 mod supervised;

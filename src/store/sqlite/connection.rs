@@ -1,14 +1,14 @@
 //! Opens connections with the pragmas that the promises of the store rest on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use url::Url;
 
+use crate::owner;
 use crate::store::BUSY_TIMEOUT;
 use crate::store::error::Error;
 use crate::store::sqlite::{file, migrate};
@@ -23,7 +23,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
         // Made by us first, so that nobody else can read it from its first moment. A file that is there is never opened here: closing it
         // would drop the locks that SQLite holds on it for this process, and whoever closes it next would delete the log under us
         // (sqlite.org/howtocorrupt.html, 2.2).
-        match OpenOptions::new().create_new(true).append(true).mode(0o600).open(path) {
+        match owner::create(path, None) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(cannot_open(path, &error)),
             _ => {}
         }
@@ -109,7 +109,7 @@ fn harden(conn: &Connection) -> Result<(), Error> {
 pub(super) fn lock_file(path: &Path) -> Option<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    OpenOptions::new().create(true).append(true).mode(0o600).open(PathBuf::from(name)).ok()
+    owner::open(Path::new(&name), None).ok()
 }
 
 fn check_version(version: i32) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use crate::model::time::Timestamp;
+use crate::owner::{self, Owner};
 use crate::store::error::Error;
 use crate::store::order::Order;
 use crate::store::sql;
@@ -89,15 +90,16 @@ fn prepare(source: &Connection, staging: &Path, orders: Vec<Order>, now: Timesta
     Ok(staged)
 }
 
-/// A file that cannot be read as a database, moved away with its log.
+/// A file that cannot be read as a database, moved away with its log. An empty one of the same owner takes its place.
 fn set_aside(db: &Path, kept: &Path) -> Result<(), Error> {
+    let owner = std::fs::metadata(db).map(|found| Owner::of(&found)).ok();
     for suffix in ["-wal", "-shm", ""] {
         let from = with_suffix(db, suffix);
         if from.exists() {
             std::fs::rename(&from, with_suffix(kept, suffix)).map_err(|error| full(&from, &error))?;
         }
     }
-    Ok(())
+    owner::create(db, owner).map(drop).map_err(|error| full(db, &error))
 }
 
 /// What is wrong with the file, in words; nothing if it is whole and of the schema that it says.
@@ -188,8 +190,7 @@ fn free(path: &Path, suffix: &str) -> PathBuf {
 
 /// Without it the new name may be gone after a power cut.
 fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(owner::folder(path))?.sync_all()
 }
 
 /// Takes away what was begun, with its log.

@@ -1,0 +1,84 @@
+//! The files that a process makes: whose they are, and what becomes of the log.
+
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, chown};
+
+use crate::support::cluster::is_without_files;
+use crate::support::process::{Deployment, PATIENCE, until};
+
+/// Somebody who is not root.
+const SOMEBODY: u32 = 65_532;
+
+#[tokio::test]
+async fn what_root_makes_belongs_to_whoever_has_the_folder() {
+    if is_without_files() {
+        return;
+    }
+    let mut deployment = Deployment::new().await;
+    let folder = deployment.db.parent().unwrap().to_owned();
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    chown(&folder, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let log = folder.join("discuno.log");
+    deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
+    let owner = |path: &std::path::Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+    drop(deployment.serve(&[]).await);
+    assert_eq!(deployment.ran(&["pause", "cal"]).0, Some(0));
+    assert_eq!([owner(&deployment.db), owner(&log)], [(SOMEBODY, SOMEBODY); 2]);
+    // Full: the next line goes into a new one.
+    File::options().write(true).open(&log).unwrap().set_len(64 << 20).unwrap();
+    drop(deployment.serve(&[]).await);
+    assert!(folder.join("discuno.log.1").exists());
+    assert_eq!(owner(&log), (SOMEBODY, SOMEBODY));
+
+    let copy = folder.join("copy.db");
+    assert_eq!(deployment.ran(&["db", "backup", copy.to_str().unwrap()]).0, Some(0));
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", deployment.db.display()));
+    }
+    std::fs::write(&deployment.db, "SQLite format 3\0 that was").unwrap();
+    chown(&deployment.db, Some(SOMEBODY), Some(SOMEBODY + 1)).unwrap();
+    let (status, _, said) = deployment.ran(&["db", "restore", copy.to_str().unwrap(), "--yes"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(owner(&deployment.db), (SOMEBODY, SOMEBODY + 1), "that of the file that it replaces");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_opened_is_told_of_and_stops_nobody() {
+    let mut deployment = Deployment::new().await;
+    let log = deployment.db.with_file_name("nowhere").join("discuno.log");
+    deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
+    let serve = deployment.serve(&[]).await;
+    assert!(serve.everything_logged().contains("could not be opened"), "{}", serve.everything_logged());
+    let (status, table, _) = deployment.ran(&["check", "--offline"]);
+    assert!(status == Some(9) && table.contains("cannot be written, or not be put aside"), "{table}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_put_aside_is_told_of_once_and_loses_no_line() {
+    let mut deployment = Deployment::new().await;
+    let log = deployment.db.with_file_name("discuno.log");
+    deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
+    for number in 1..=8 {
+        std::fs::create_dir_all(deployment.db.with_file_name(format!("discuno.log.{number}")).join("in")).unwrap();
+    }
+    File::create(&log).unwrap().set_len((64 << 20) - 1).unwrap();
+    let serve = deployment.serve(&["--worker"]).await;
+    let written = || async { std::fs::read(&log).unwrap().ends_with(b"}\n") };
+    until("lines are written", PATIENCE, written).await;
+    let told = serve.everything_logged().matches("could not be put aside").count();
+    assert_eq!(told, 1, "{}", serve.everything_logged());
+}
+
+#[tokio::test]
+async fn a_level_that_there_is_not_is_named_by_every_command() {
+    let mut deployment = Deployment::new().await;
+    drop(deployment.store());
+    deployment.settings.insert("DISCUNO_LOG", "warning".to_owned());
+    for (args, status) in [(&["payments"][..], 2), (&["serve"], 2), (&["check", "--offline"], 9)] {
+        let (ended, _, said) = deployment.ran(args);
+        assert!(ended == Some(status) && said.contains("DISCUNO_LOG"), "{args:?}: {said}");
+    }
+}
