@@ -48,6 +48,7 @@ impl Probe {
                 Some(404) if error.code() == "unrecognised_refusal" => {
                     (false, "nothing answers at this address".to_owned())
                 }
+                Some(429) => (false, "not known: too much is asked of it; ask again later".to_owned()),
                 Some(400..500) => (true, "allowed".to_owned()),
                 _ => (false, error.failure.message),
             },

@@ -181,6 +181,16 @@ async fn a_probe_of_an_address_that_leads_nowhere_fails_and_of_the_right_one_doe
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_key_may_do_is_not_known_where_too_much_was_asked() {
+    let world = World::idle();
+    world.sandbox.inject(Fault::new(Provider::Cal, Effect::RateLimited { retry_after_secs: 60 }).on("bookings.list"));
+    let means = world.app.means(&world.providers()).unwrap();
+    let probes = probe::keys(&means.providers, world.app.clock.now()).await;
+    let asked = probes.iter().find(|probe| probe.what == "cal bookings.list").unwrap();
+    assert!(!asked.ok && asked.said.starts_with("not known"), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn refund_fails_and_a_person_is_alerted_and_the_customer_told_the_truth() {
     let world = World::new();
     world.send(&Event::paid("zoe+cal-refused+refund-refused@example.edu")).await;
