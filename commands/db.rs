@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use discuno::app::{App, Parts};
-use discuno::config::Config;
+use discuno::config::{Config, LEAST_RETENTION};
 use discuno::engine::registry::Workflow;
 use discuno::model::act::Verb;
 use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::time::Timestamp;
 use discuno::ops::when::when;
+use discuno::store::error::Error as StoreError;
 use discuno::store::order::{Deed, Order};
 use discuno::store::place::{Kept, Place};
 use discuno::store::postgres;
@@ -20,7 +21,7 @@ use discuno::workflow::tell_alerts::TellAlerts;
 use serde_json::json;
 
 use crate::confirm::Confirm;
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::moving;
 use crate::output;
 use crate::runtime::{Overrides, actor};
@@ -74,19 +75,21 @@ enum Command {
         json: bool,
     },
     /// Take away events' bytes and runs' tries that are no longer needed; never payments, refunds, cases or the audit trail
-    #[command(after_help = "Example:\n  discuno db prune --older-than 30d --vacuum")]
+    #[command(after_help = "Example:\n  discuno db prune --older-than 60d --vacuum")]
     Prune {
         #[command(flatten)]
         overrides: Overrides,
         /// Over for as long: 90d, or a date
         #[arg(long, value_name = "WHEN", default_value = "90d")]
         older_than: String,
+        /// Also what is younger than 31 days: for a month refunds fail and providers send again, and nobody would know what it is about
+        #[arg(long)]
+        even_recent: bool,
         /// Give the freed space back to the disk; writers wait meanwhile
         #[arg(long)]
         vacuum: bool,
-        /// Only count
-        #[arg(long)]
-        dry_run: bool,
+        #[command(flatten)]
+        confirm: Confirm,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
@@ -148,11 +151,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             restore(&overrides.config(&[])?, &from, reason, &confirm, json)
         }
         Command::Check { overrides, json } => check(&overrides.config(&[])?, json).await,
-        Command::Prune { overrides, older_than, vacuum, dry_run, json } => {
+        Command::Prune { overrides, older_than, even_recent, vacuum, confirm, json } => {
+            let dry_run = confirm.dry_run;
             let open = if dry_run { App::looking } else { App::existing };
             let app = open(overrides.config(&[])?, Parts::system())?;
             let before = when(&older_than, app.clock.now())?;
-            let rows = if dry_run { app.store.prunable(before).await? } else { prune(&app, before, vacuum).await? };
+            check_age(before, app.clock.now(), even_recent || dry_run)?;
+            let mut rows = app.store.prunable(before).await?;
+            if !dry_run {
+                output::note(&format!("{rows} rows are older than {before}"));
+                if rows > 0 {
+                    confirm.agreed("take them away?")?;
+                }
+                rows = prune(&app, before, vacuum).await?;
+            }
             let said = format!("rows older than {before} {}", if dry_run { "would go" } else { "are gone" });
             let document = json!({ "rows": rows, "before": before, "dry_run": dry_run });
             output::outcome(json, [&rows.to_string(), &said], &document)?;
@@ -196,6 +208,9 @@ fn restore(
 ) -> anyhow::Result<Exit> {
     on_file(config, "pg_restore, or its point-in-time recovery, puts a backup in its place")?;
     let db = &config.db;
+    if !from.is_file() {
+        return Err(StoreError::NotFound(format!("such backup: {}", from.display())).into());
+    }
     let found = file::check(from).with_context(|| format!("could not read {}", from.display()))?;
     if let Some(first) = found.first() {
         anyhow::bail!("{} cannot be restored: {first}; nothing was changed", from.display());
@@ -204,6 +219,9 @@ fn restore(
     output::note(&format!("{} takes the place of {}{kept}", from.display(), db.display()));
     if confirm.dry_run {
         output::note("nothing was done: --dry-run");
+        if json {
+            output::document(&json!({ "database": db, "restored": from, "kept": null, "dry_run": true }))?;
+        }
         return Ok(Exit::Done);
     }
     confirm.agreed("restore it?")?;
@@ -213,7 +231,7 @@ fn restore(
     let orders = held(from, kept, reason);
     file::restore(from, db, kept.unwrap_or(db), orders, now)
         .with_context(|| format!("could not restore {} to {}", from.display(), db.display()))?;
-    let document = json!({ "database": db, "restored": from, "kept": kept });
+    let document = json!({ "database": db, "restored": from, "kept": kept, "dry_run": false });
     output::outcome(json, [&db.display().to_string(), "restored"], &document)?;
     if let Some(kept) = kept {
         output::note(&format!("what was there is in {}", kept.display()));
@@ -265,6 +283,18 @@ async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {
         output::line(line)?;
     }
     Ok(Exit::Findings)
+}
+
+/// Whether what is older than `before` may go.
+fn check_age(before: Timestamp, now: Timestamp, even_recent: bool) -> Result<(), Usage> {
+    if before > now {
+        return Err(Usage(format!("{before} is in the future")));
+    }
+    if now.since(before) < LEAST_RETENTION && !even_recent {
+        let said = "refunds fail, and providers send again, for a month: what is younger goes with --even-recent alone";
+        return Err(Usage(said.to_owned()));
+    }
+    Ok(())
 }
 
 /// How many rows went.

@@ -41,16 +41,30 @@ pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
         // Whoever reads our output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let (status, code) = (status(&error), code(&error));
-            let text = if wants_documents() {
-                json!({ "error": { "status": status, "code": code, "message": format!("{error:#}") } }).to_string()
-            } else {
-                format!("discuno: {}", plain(&format!("{error:#}")))
-            };
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let status = status(&error);
+            tell(status, code(&error), &format!("{error:#}"));
             ExitCode::from(status)
         }
     }
+}
+
+/// Says what went wrong: in words, or as a document.
+pub(crate) fn tell(status: u8, code: &str, message: &str) {
+    let text = if wants_documents() {
+        json!({ "error": { "status": status, "code": code, "message": message } }).to_string()
+    } else {
+        format!("discuno: {}", plain(message))
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What cannot be understood of the command line; or its help, which is no error.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !wants_documents() {
+        error.exit();
+    }
+    tell(2, "usage", error.render().to_string().trim_end());
+    ExitCode::from(2)
 }
 
 fn status(error: &anyhow::Error) -> u8 {
@@ -68,7 +82,7 @@ fn status(error: &anyhow::Error) -> u8 {
 }
 
 /// A stable word for what went wrong.
-fn code(error: &anyhow::Error) -> &'static str {
+pub(crate) fn code(error: &anyhow::Error) -> &'static str {
     match error.downcast_ref::<StoreError>() {
         Some(error) => error.code(),
         None if error.is::<Problems>() => "settings",
@@ -79,7 +93,7 @@ fn code(error: &anyhow::Error) -> &'static str {
 }
 
 /// Whether the caller reads documents: then an error is one too, on a line of its own.
-fn wants_documents() -> bool {
+pub(crate) fn wants_documents() -> bool {
     std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json" || word == "--ndjson")
 }
 

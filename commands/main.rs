@@ -80,7 +80,11 @@ enum Command {
 
 fn main() -> ExitCode {
     runtime::prepare_process();
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return exit::misused(&error),
+    };
+    let outcome = match command {
         Command::Serve(args) => runtime::block_on(serve::run(args)),
         Command::Worker(args) => runtime::block_on(worker::run(args)),
         Command::Dev(args) => runtime::block_on(dev::run(args)),

@@ -127,6 +127,10 @@ impl Target {
         self.show(app, verb, &runs).await?;
         if self.confirm.dry_run {
             output::note("nothing was done: --dry-run");
+            if self.json {
+                let planned = |run: &Run| [run.id.to_string(), run.workflow.clone(), "planned".to_owned()];
+                self.report(&runs.iter().map(planned).collect::<Vec<_>>())?;
+            }
             return Ok(Exit::Done);
         }
         if let [run] = &runs[..] {

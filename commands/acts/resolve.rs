@@ -50,6 +50,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     output::note(&format!("{} {}{at_risk}: {}", case.id, case.kind, output::without_addresses(&case.summary)));
     if args.confirm.dry_run {
         output::note("nothing was done: --dry-run");
+        if args.json {
+            let (case, resolution) = (case.id, args.resolution);
+            output::document(&json!({ "case": case, "resolution": resolution, "result": "planned", "act": null }))?;
+        }
         return Ok(Exit::Done);
     }
     args.confirm.agreed(&format!("close it as {}?", args.resolution))?;

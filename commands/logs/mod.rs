@@ -15,8 +15,9 @@ use discuno::logs::query::Query;
 use discuno::logs::scan::{Report, Search, Sink, Want, scan};
 use discuno::logs::source::{Blocks, FileBlocks, Source, with_rotated};
 use discuno::ops::when::when;
+use serde_json::json;
 
-use crate::exit::{Exit, Usage, is_broken_pipe};
+use crate::exit::{self, Exit, Usage, is_broken_pipe};
 use crate::logs::context::Context;
 use crate::logs::pager::Out;
 use crate::logs::render::{Fields, Form, Render};
@@ -102,7 +103,7 @@ pub(crate) struct Args {
     /// Lines as they are written
     #[arg(long, conflicts_with = "json")]
     raw: bool,
-    /// JSON on a terminal too
+    /// JSON on a terminal too; counts as one document
     #[arg(long)]
     json: bool,
     /// Without these keys
@@ -132,7 +133,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     match search(args) {
         Err(error) if is_broken_pipe(&error) => Ok(Exit::Done),
         Err(error) => {
-            output::note(&format!("discuno: {error:#}"));
+            exit::tell(2, exit::code(&error), &format!("{error:#}"));
             Ok(Exit::Unreadable)
         }
         outcome => outcome,
@@ -142,7 +143,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
 fn search(args: &Args) -> anyhow::Result<Exit> {
     let (mut query, sources) = (args.query()?, args.sources()?);
     let want = args.want(&mut query);
-    let mut job = Job { args, query, want, report: Report::default(), unread: false };
+    let mut job = Job { args, query, want, report: Report::default(), unread: Vec::new() };
     if matches!(job.want, Want::Lines) {
         job.lines(&sources)?;
     } else {
@@ -152,10 +153,13 @@ fn search(args: &Args) -> anyhow::Result<Exit> {
         job.print_counts()?;
     }
     job.tell_malformed();
-    Ok(match (job.unread, job.report.matched) {
-        (true, _) => Exit::Unreadable,
-        (false, 0) => Exit::Unmatched,
-        (false, _) => Exit::Done,
+    if !job.unread.is_empty() && exit::wants_documents() {
+        exit::tell(2, "failed", &job.unread.join("; "));
+    }
+    Ok(match (job.unread.is_empty(), job.report.matched) {
+        (false, _) => Exit::Unreadable,
+        (true, 0) => Exit::Unmatched,
+        (true, _) => Exit::Done,
     })
 }
 
@@ -234,8 +238,8 @@ struct Job<'a> {
     query: Query,
     want: Want,
     report: Report,
-    /// Whether a source could not be read.
-    unread: bool,
+    /// Sources that could not be read, and why.
+    unread: Vec<String>,
 }
 
 impl Job<'_> {
@@ -328,8 +332,12 @@ impl Job<'_> {
             Source::File(path) => path.display().to_string(),
             Source::Stdin => "standard input".to_owned(),
         };
-        output::note(&format!("discuno: could not read {name}: {error}"));
-        self.unread = true;
+        let said = format!("could not read {name}: {error}");
+        // Who reads documents is told once, at the end.
+        if self.args.follow || !exit::wants_documents() {
+            output::note(&format!("discuno: {said}"));
+        }
+        self.unread.push(said);
     }
 
     /// Only the parts of a large file that may hold the span of time that is asked for.
@@ -349,6 +357,12 @@ impl Job<'_> {
 
     fn print_counts(&self) -> anyhow::Result<()> {
         let Want::Groups(..) = self.want else { return Ok(output::line(&self.report.matched.to_string())?) };
+        if self.args.json {
+            let groups = self.report.counts.sorted().into_iter();
+            let groups =
+                groups.map(|(group, lines)| json!({ "values": group.split('\t').collect::<Vec<_>>(), "lines": lines }));
+            return output::document(&json!({ "by": self.args.count_by, "counts": groups.collect::<Vec<_>>() }));
+        }
         let mut columns: Vec<&str> = self.args.count_by.iter().map(String::as_str).collect();
         columns.push("lines");
         let mut table = output::Table::of(&columns);

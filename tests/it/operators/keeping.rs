@@ -137,7 +137,14 @@ async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
 async fn pruning_counts_first_and_keeps_what_money_hangs_on() {
     let deployment = lively().await;
     let (_, counted, _) = deployment.ran(&["db", "prune", "--older-than", "now", "--dry-run"]);
-    let (status, gone, message) = deployment.ran(&["db", "prune", "--older-than", "now", "--vacuum"]);
+    let all = ["db", "prune", "--older-than", "now", "--vacuum"];
+    let (status, _, message) = deployment.ran(&[&all[..], &["--yes"]].concat());
+    assert!(status == Some(2) && message.contains("--even-recent"), "what is recent is needed: {message}");
+    let all = [&all[..], &["--even-recent"]].concat();
+    assert_eq!(deployment.ran(&all).0, Some(6), "nobody has said yes");
+    let (status, _, message) = deployment.ran(&["db", "prune", "--older-than", "2999-01-01", "--even-recent", "--yes"]);
+    assert!(status == Some(2) && message.contains("in the future"), "{message}");
+    let (status, gone, message) = deployment.ran(&[&all[..], &["--yes"]].concat());
     assert_eq!(status, Some(0), "{message}");
     let number = |text: &str| text.split('\t').next().unwrap().parse::<u32>().unwrap();
     assert!(number(&counted) > 0, "{counted}");

@@ -71,7 +71,9 @@ fn shape(value: &Value, place: &str, into: &mut BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fields_of_every_document_are_as_they_were() {
-    let deployment = Deployment::new().await;
+    let mut deployment = Deployment::new().await;
+    let log = deployment.db.with_file_name("discuno.log").display().to_string();
+    deployment.settings.insert("DISCUNO_LOG_FILE", log);
     deployment
         .play(&[
             checkout(1, ""),
@@ -82,7 +84,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         ])
         .await;
     deployment.ran(&["pause", "posthog", "--reason", "maintenance"]);
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 28] = [
         &["payments", "--json"],
         &["refunds", "--json"],
         &["bookings", "--json"],
@@ -99,7 +101,9 @@ async fn the_fields_of_every_document_are_as_they_were() {
         &["reconcile", "--json"],
         &["check", "--offline", "--json"],
         &["events", "--type", "none", "--json"],
+        &["cancel", "pay_4", "--dry-run", "--json"],
         &["cancel", "pay_4", "--yes", "--json"],
+        &["resolve", "case_1", "--as", "settled_elsewhere", "--reason", "in a talk", "--dry-run", "--json"],
         &["resolve", "case_1", "--as", "settled_elsewhere", "--reason", "in a talk", "--yes", "--json"],
         &["pause", "--json"],
         &["pause", "cal", "--json"],
@@ -108,6 +112,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         &["db", "check", "--json"],
         &["db", "migrate", "--json"],
         &["db", "prune", "--dry-run", "--json"],
+        &["logs", "--count-by", "event", "--json"],
     ];
     let mut fields = BTreeSet::new();
     for command in commands {

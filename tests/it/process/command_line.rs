@@ -62,7 +62,11 @@ async fn a_worker_without_its_settings_exits_with_2_and_names_them_all() {
 async fn an_error_is_a_document_for_whoever_reads_documents() {
     let deployment = Deployment::new().await;
     drop(deployment.store());
-    let cases: [(&[&str], i64, &str); 3] = [
+    let cases: [(&[&str], i64, &str); 7] = [
+        (&["payments", "--no-such-flag", "--json"], 2, "usage"),
+        (&["db", "prune", "--vacuums", "--json"], 2, "usage"),
+        (&["logs", "--json", "--file", "nowhere.log"], 2, "failed"),
+        (&["logs", "--json", "--since", "never"], 2, "usage"),
         (&["show", "pay_7", "--json"], 3, "not_found"),
         (&["payments", "--status", "odd", "--ndjson"], 2, "usage"),
         (&["refund", "pay_7", "--json"], 3, "not_found"),

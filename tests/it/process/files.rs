@@ -82,3 +82,13 @@ async fn a_level_that_there_is_not_is_named_by_every_command() {
         assert!(ended == Some(status) && said.contains("DISCUNO_LOG"), "{args:?}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_that_is_not_there_is_no_such_thing() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = Deployment::new().await;
+    let (status, _, said) = deployment.ran(&["db", "restore", "nope.db", "--yes"]);
+    assert!(status == Some(3) && said.contains("nope.db"), "{said}");
+}
