@@ -10,7 +10,7 @@ use crate::runtime::{Overrides, start_log};
 
 /// Have failed or cancelled runs go on from where they failed
 ///
-/// What has succeeded is not done again. With --from everything from that step on is; every step looks before it acts, so
+/// One that waits for its next try is tried at once. What has succeeded is not done again. With --from everything from that step on is; every step looks before it acts, so
 /// nothing is booked, paid or sent twice. A worker picks the runs up.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  discuno retry run_7\n  discuno retry pay_12\n  \

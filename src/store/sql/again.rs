@@ -1,4 +1,4 @@
-//! Runs that ended without success and are set going once more.
+//! Runs that ended without success and are set going once more, or that wait for their next try.
 
 use crate::model::id::RunId;
 use crate::model::time::Timestamp;
@@ -12,6 +12,18 @@ const FORGET_ALL: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1";
 /// A step and whatever came of it.
 const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq >= \
      (SELECT min(seq) FROM attempts WHERE run_id = ?1 AND step = ?2)";
+
+const AT_ONCE: &str = "UPDATE runs SET due_at = ?2 WHERE id = ?1 AND state = 'queued' AND due_at > ?2 AND 'retry' = \
+     (SELECT outcome FROM attempts WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1)";
+
+/// Has the run tried again now, if it waits for its next try. Whether it did.
+pub(super) fn at_once(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<bool, Error> {
+    let waited = conn.prepare_cached(AT_ONCE)?.execute([id.0, now.0])? > 0;
+    if waited {
+        conn.wake();
+    }
+    Ok(waited)
+}
 
 /// Has the run begin anew, whatever it remembers.
 pub(super) fn begin_anew(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<(), Error> {

@@ -249,6 +249,12 @@ const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST
 
 fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -> Result<Done, Error> {
     let run = ledger::read_run(conn, id)?;
+    if from.is_none() && again::at_once(conn, id, now)? {
+        let (before, after) = [run.due_at, Some(now)].map(|due| json!({ "state": run.state, "due_at": due })).into();
+        let mut done = Done::new(Verb::Retry, id, before, after);
+        (done.payment, done.performed.run) = (run.payment, Some(id));
+        return Ok(done);
+    }
     run.state.next(RunChange::Retry).map_err(|error| {
         Error::Illegal(match run.state {
             RunState::Succeeded => format!("{id} has succeeded: what is done is not done twice"),

@@ -3,7 +3,7 @@
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::Value;
 
-use crate::support::process::{Deployment, checkout};
+use crate::support::process::{Deployment, PATIENCE, checkout, until};
 use crate::support::pty::Terminal;
 
 fn refusal() -> Effect {
@@ -166,4 +166,24 @@ async fn a_stored_event_is_replayed_by_its_id_and_nothing_happens_twice() {
     assert!(audit.contains("the fix is out") && audit.contains("ev_1"), "{audit}");
     let (status, _, message) = deployment.ran(&["replay", "ev_99"]);
     assert_eq!(status, Some(3), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_its_next_try_is_tried_at_once() {
+    let mut deployment = Deployment::new().await;
+    deployment.settings.insert("DISCUNO_RETRY_BASE", "24h".to_owned());
+    let failure = Effect::ErrorBefore { status: 503 };
+    deployment.sandbox.inject(Fault::new(Provider::Mail, failure).times(1));
+    let serve = deployment.serve(&["--worker"]).await;
+    assert_eq!(deployment.pay(serve.address().unwrap(), &checkout(1, "")).await.unwrap().status, 200);
+    let books = deployment.books();
+    let of = |state: &str| format!("SELECT count(*) FROM runs WHERE workflow = 'send-email' AND state = '{state}'");
+    let waiting = format!("{} AND due_at > {}", of("queued"), discuno::clock::Clock::System.now().0 + 1000);
+    until("a try has failed", PATIENCE, async || books.count(&waiting) == 1).await;
+    let run = format!("run_{}", books.count(&waiting.replace("count(*)", "id")));
+    let (status, _, said) = deployment.ran(&["retry", &run, "--yes"]);
+    assert_eq!(status, Some(0), "{said}");
+    until("it has ended", PATIENCE, async || books.count(&of("succeeded")) == 2).await;
+    assert!(deployment.ran(&["audit", "--verb", "retry"]).1.contains(&run));
+    assert_eq!(deployment.ran(&["retry", &run, "--yes"]).0, Some(5), "what is done is not done twice");
 }
