@@ -56,7 +56,7 @@ pub fn init(settings: &Settings, clock: Clock) -> Result<(), Error> {
         match Rotating::open(path) {
             Ok(file) => sinks.push(Sink { people: false, colour: false, out: Arc::new(Mutex::new(file)) }),
             Err(error) => {
-                say(&format!("the log {} could not be opened, and nothing is written there: {error}", path.display()))
+                say(&format!("the log {} could not be opened, and nothing is written there: {error}", path.display()));
             }
         }
     }
