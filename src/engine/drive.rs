@@ -19,6 +19,10 @@ use crate::store::error::Error;
 /// stalls the innocent runs it holds too, so it takes many.
 const MOST_STALLS: u32 = 20;
 
+/// How long programs of two versions may be at work side by side.
+const UPGRADE: Duration = Duration::from_hours(1);
+/// Until a run of a workflow that is not known here is looked at again.
+const NOT_OURS: Duration = Duration::from_secs(20);
 /// How long a run waits that panicked outside its steps.
 const PANIC_PAUSE: Duration = Duration::from_secs(5);
 
@@ -93,6 +97,9 @@ async fn advance(
                 Some(Stop::LeaseLost) | None => return Err(Error::LeaseLost),
             },
         }
+    } else if clock.now() < run.created_at.plus(UPGRADE) {
+        // A newer program beside this one has started it, and is the one that takes it.
+        return store.put_back(lease, clock.now().plus(NOT_OURS), clock.now()).await.map(|()| None);
     } else {
         End::Failed(Failure::permanent("unknown_workflow", format!("this program has no workflow {}", run.workflow)))
     };

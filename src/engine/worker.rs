@@ -19,6 +19,8 @@ use crate::model::run::Run;
 use crate::store::Claimed;
 use crate::store::error::Error;
 
+/// Until the next look where what is due was had by somebody else.
+const CROWDED: Duration = Duration::from_millis(100);
 /// How long to wait when the store cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -152,8 +154,9 @@ impl Worker {
             let deadline = Instant::now() + self.surroundings.lease;
             let until = now.plus(self.surroundings.lease);
             let claimed = self.surroundings.store.claim(&self.owner, permits.len(), now, until).await?;
+            // Somebody is just taking what is due.
             if claimed.is_empty() {
-                return Ok(Duration::ZERO);
+                return Ok(CROWDED);
             }
             for (claimed, permit) in claimed.into_iter().zip(permits) {
                 tasks.spawn(Arc::clone(self).drive(claimed, deadline, permit));

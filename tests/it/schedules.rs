@@ -10,6 +10,7 @@ use discuno::model::payment::PaymentStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::Unsettled;
+use discuno::store::change::NewRun;
 use discuno::store::error::Error;
 use discuno::store::order::Deed;
 use serde_json::json;
@@ -345,4 +346,34 @@ async fn a_paid_session_that_does_not_stand_any_more_is_found_unless_somebody_de
     let found = world.app.store.discrepancies(world.app.clock.now().plus(DAY), 10).await.unwrap();
     let found: Vec<_> = found.iter().map(|found| (found.payment.id.0, found.what)).collect();
     assert_eq!(found, [(1, Unsettled::NothingStands)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_a_wrong_clock_has_put_off_for_a_year_goes_on_beside_it() {
+    let world = scheduled().await;
+    world.settle().await;
+    let put_off = "UPDATE runs SET due_at = due_at + 31536000000, key = 'in a year' \
+        WHERE workflow = 'backfill-stripe' AND due_at IS NOT NULL";
+    world.books().run(put_off).unwrap();
+    let before = ended(&world, "backfill-stripe");
+    world.app.begin_schedules().await.unwrap();
+    world.pass(HOUR * 3).await;
+    assert!(ended(&world, "backfill-stripe") > before + 1);
+    assert_eq!(in_state(&world, "backfill-stripe", "queued"), 2, "the one that was put off, and one to come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_a_workflow_that_only_a_newer_program_has_waits_for_it_for_an_hour() {
+    let world = World::new();
+    let run = NewRun::with_input("a-workflow-of-tomorrow", "1".to_owned(), json!({}));
+    world.app.store.ensure(vec![run], world.app.clock.now()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+    let run = world.app.store.run(world.run_ids("a-workflow-of-tomorrow").await[0]).await.unwrap();
+    assert_eq!((run.state, run.failure), (RunState::Queued, None));
+    tokio::time::sleep(Duration::from_secs(15 * 60)).await;
+    let run = world.app.store.run(world.run_ids("a-workflow-of-tomorrow").await[0]).await.unwrap();
+    assert_eq!(
+        (run.state, run.failure.map(|failure| failure.code)),
+        (RunState::Failed, Some("unknown_workflow".to_owned()))
+    );
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::tls::{MakeTlsConnect, NoTlsStream};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::{MakeTlsConnect, NoTlsStream, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
@@ -20,6 +20,9 @@ use crate::store::postgres::tls::{self, Files};
 
 /// How long a server may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long one host may take for all of that: to be reached, to look at who we are, and to say whether it can be written.
+pub(super) const GREETING: Duration = Duration::from_secs(10);
 
 /// How long what is sent may go unacknowledged before the connection counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
@@ -34,7 +37,8 @@ pub(super) const WHERE: &str =
 /// `postgres://…`, which may hold a password: it is shown without.
 #[derive(Clone)]
 pub struct Address {
-    config: Box<Config>,
+    /// One for each host, in the order in which they are tried.
+    each: Arc<[Config]>,
     files: Files,
     shown: Arc<str>,
     clock: Arc<Anchor>,
@@ -46,8 +50,13 @@ impl Address {
     #[must_use]
     pub fn with(mut self, password: Option<&str>, connections: usize) -> Self {
         self.connections = connections;
-        if let (None, Some(password)) = (self.config.get_password(), password) {
-            self.config.password(password);
+        if let Some(password) = password {
+            let missing = |config: &&mut Config| config.get_password().is_none();
+            let mut each = self.each.to_vec();
+            for config in each.iter_mut().filter(missing) {
+                config.password(password);
+            }
+            self.each = each.into();
         }
         self
     }
@@ -63,8 +72,9 @@ impl Address {
     }
 
     pub(super) async fn connect(&self) -> Result<(Client, Line), Error> {
-        let plain = matches!(self.config.get_ssl_mode(), tokio_postgres::config::SslMode::Disable)
-            || self.config.get_hosts().iter().all(|host| matches!(host, tokio_postgres::config::Host::Unix(_)));
+        let is_local = |config: &Config| config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let plain =
+            self.each.iter().all(|config| matches!(config.get_ssl_mode(), SslMode::Disable) || is_local(config));
         let refused = |error: tokio_postgres::Error| match fault(&error) {
             Error::Backend(said) if said.ends_with(MISSING) => {
                 Error::Illegal(format!("the server wants a password: {WHERE}"))
@@ -73,15 +83,37 @@ impl Address {
             other => other,
         };
         if plain {
-            let (client, connection) = self.config.connect(NoTls).await.map_err(refused)?;
+            let (client, connection) = self.reach(NoTls, refused).await?;
             return Ok((client, Line::Plain(Box::new(connection))));
         }
         let tls = MakeRustlsConnect::new(tls::client(&self.files)?);
         let roots = self.files.roots.as_deref();
         let distrusted = |error: &tokio_postgres::Error| tls::refusal(error, roots).map(Error::Unreachable);
-        let connected = self.config.connect(tls).await;
-        let (client, connection) = connected.map_err(|error| distrusted(&error).unwrap_or_else(|| refused(error)))?;
+        let (client, connection) =
+            self.reach(tls, |error| distrusted(&error).unwrap_or_else(|| refused(error))).await?;
         Ok((client, Line::Tls(Box::new(connection))))
+    }
+
+    /// The first host that lets us in. Each has its time: one that is frozen takes the call, and says nothing more.
+    async fn reach<T: MakeTlsConnect<Socket> + Clone>(
+        &self,
+        tls: T,
+        refused: impl Fn(tokio_postgres::Error) -> Error,
+    ) -> Result<(Client, Connection<Socket, T::Stream>), Error>
+    where
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let mut last = Error::Unreachable("the address names no host".to_owned());
+        for config in &*self.each {
+            last = match tokio::time::timeout(GREETING, config.connect(tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => refused(error),
+                Err(_) => Error::Unreachable(format!("the server took the call and said nothing for {GREETING:?}")),
+            };
+        }
+        Err(last)
     }
 }
 
@@ -127,10 +159,8 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (one, hosts) = with_one_host(text);
-        let whole = |url: &Url| match hosts {
-            Some(hosts) => url.as_str().replacen(&format!("@{STAND_IN}"), &format!("@{hosts}"), 1),
-            None => url.as_str().to_owned(),
-        };
+        let at = |url: &Url, hosts: &str| url.as_str().replacen(&format!("@{STAND_IN}"), &format!("@{hosts}"), 1);
+        let whole = |url: &Url| hosts.map_or_else(|| url.as_str().to_owned(), |hosts| at(url, hosts));
         let mut url: Url = one.parse().map_err(|_| "is not a postgres:// address".to_owned())?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err("is not a postgres:// address".to_owned());
@@ -163,27 +193,38 @@ impl FromStr for Address {
         // A space among parameters. Elsewhere, as in a password, it stands for itself.
         let query = url.query().map(|query| query.replace('+', "%20"));
         url.set_query(query.as_deref());
-        let mut config: Config = whole(&url).parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            format!("cannot be used: {error}{cause}")
-        })?;
-        if config.get_user().is_none() {
-            return Err("names no user".to_owned());
-        }
-        // A standby cannot be written: of several hosts, the one that can.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("discuno");
-        }
-        config.tcp_user_timeout(UNACKNOWLEDGED);
-        config.keepalives_idle(Duration::from_secs(10));
-        config.keepalives_interval(Duration::from_secs(5));
-        config.keepalives_retries(3);
-        Ok(Self { config: Box::new(config), files, shown: whole(&shown).into(), clock: Arc::default(), connections: 4 })
+        // Numbers of hosts belong to them by their place.
+        let by_place = url.query_pairs().any(|(name, _)| name == "hostaddr");
+        let each: Vec<String> = match hosts.filter(|_| !by_place) {
+            Some(hosts) => hosts.split(',').map(|host| at(&url, host)).collect(),
+            None => vec![whole(&url)],
+        };
+        let each = each.iter().map(|text| config(text)).collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Self { each, files, shown: whole(&shown).into(), clock: Arc::default(), connections: 4 })
     }
+}
+
+fn config(text: &str) -> Result<Config, String> {
+    let mut config: Config = text.parse().map_err(|error: tokio_postgres::Error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("cannot be used: {error}{cause}")
+    })?;
+    if config.get_user().is_none() {
+        return Err("names no user".to_owned());
+    }
+    // A standby cannot be written: of several hosts, the one that can.
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("discuno");
+    }
+    config.tcp_user_timeout(UNACKNOWLEDGED);
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
+    Ok(config)
 }
 
 impl fmt::Display for Address {
@@ -213,9 +254,9 @@ mod tests {
     fn several_hosts_may_have_a_port_each() {
         let address: Address =
             "postgres://mia:a%2Cb@one.example:5432,[::1]:6000,three.example/d?sslmode=require".parse().unwrap();
-        assert_eq!(address.config.get_ports(), [5432, 6000, 5432]);
-        assert_eq!(address.config.get_hosts().len(), 3);
-        assert_eq!(address.config.get_password(), Some("a,b".as_bytes()));
+        let ports: Vec<_> = address.each.iter().map(Config::get_ports).collect();
+        assert_eq!(ports, [[5432], [6000], [5432]]);
+        assert!(address.each.iter().all(|config| config.get_password() == Some("a,b".as_bytes())));
         assert!(
             address.to_string().ends_with("@one.example:5432,[::1]:6000,three.example/d?sslmode=require"),
             "{address}"
@@ -227,8 +268,8 @@ mod tests {
     #[test]
     fn a_plus_is_a_space_among_parameters_and_itself_in_a_password() {
         let address: Address = "postgres://mia:a+b%2Bc@db.example/d?application_name=one+two%2Bthree".parse().unwrap();
-        assert_eq!(address.config.get_password(), Some("a+b+c".as_bytes()));
-        assert_eq!(address.config.get_application_name(), Some("one two+three"));
+        assert_eq!(address.each[0].get_password(), Some("a+b+c".as_bytes()));
+        assert_eq!(address.each[0].get_application_name(), Some("one two+three"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::clock::Anchor;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::postgres::address::{Address, WHERE};
+use crate::store::postgres::address::{Address, GREETING, WHERE};
 use crate::store::sql::{Column, Fault};
 
 /// How long an answer is waited for; the server gives up on a statement before that.
@@ -65,7 +65,10 @@ impl Session {
         let client = runtime.block_on(async {
             let (client, connection) = address.connect().await?;
             tokio::spawn(connection.keep());
-            client.batch_execute(SETTINGS).await.map_err(|error| fault(&error))?;
+            match tokio::time::timeout(GREETING, client.batch_execute(SETTINGS)).await {
+                Ok(set) => set.map_err(|error| fault(&error))?,
+                Err(_) => return Err(Error::Unreachable("the server let us in and said nothing more".to_owned())),
+            }
             Ok::<_, Error>(client)
         })?;
         let session = Self {

@@ -37,6 +37,11 @@ pub(in crate::store) fn is_filling(conn: &Connection<'_>) -> Result<bool, Error>
     Ok(get(conn, FILLING)?.is_some())
 }
 
+/// Whether it is closed since its data is at `to`.
+pub(super) fn is_moved(conn: &Connection<'_>, to: &str) -> Result<bool, Error> {
+    Ok(get(conn, MOVED)?.as_deref() == Some(to))
+}
+
 fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {
     Ok(conn.prepare_cached(GET)?.query_row([key], |found| found.get(0)).optional()?)
 }

@@ -1,5 +1,7 @@
 //! Runs: claiming, remembering, ending. Every write of an executor names its token.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -55,7 +57,9 @@ const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < 
      + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT 1";
-const TO_COME: &str = "SELECT 1 FROM runs WHERE due_at IS NOT NULL AND workflow = ?1";
+/// What a clock that was wrong has put off for longer than any schedule waits does not count.
+const TO_COME: &str = "SELECT 1 FROM runs WHERE due_at <= ?2 AND workflow = ?1";
+const LONGEST_SCHEDULE: Duration = Duration::from_hours(25);
 const PUT_BACK: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2, stalls = CASE WHEN stalls > 0 THEN stalls - 1 ELSE 0 END WHERE id = ?1";
 
 #[async_trait]
@@ -169,7 +173,7 @@ impl<B: Backend> Queue for B {
         self.in_transaction(move |conn| {
             let scope = Scope { payment: None, payment_created: false, event: None, run: None, now };
             for run in &runs {
-                if !conn.prepare_cached(TO_COME)?.exists([run.workflow])? {
+                if !conn.prepare_cached(TO_COME)?.exists(params![run.workflow, now.plus(LONGEST_SCHEDULE).0])? {
                     scope.start(conn, run)?;
                 }
             }

@@ -1,5 +1,7 @@
 //! From a file to a server and back.
 
+use discuno::store::sql::{copy, fence};
+use discuno::store::sqlite::{Mode, Sqlite};
 use serde_json::Value;
 
 use crate::support::cluster::Cluster;
@@ -100,4 +102,23 @@ fn the_demo_ends_rightly_on_a_server() {
     let output = demo.args(["demo", "--db", &cluster.fresh()]).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_opened_again_while_it_was_copied_stays_the_one_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Sqlite::open(&dir.path().join(name), Mode::Inline, "test").unwrap();
+    let (source, target) = (open("a.db"), open("b.db"));
+    let mut opened = false;
+    let copied = copy::copy((&source, "a.db"), (&target, "b.db"), |_| {
+        if !std::mem::replace(&mut opened, true) {
+            let open = fence::reopen(&source);
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open)).unwrap();
+        }
+    });
+    let refused = copied.await.unwrap_err().to_string();
+    assert!(refused.contains("was opened again"), "{refused}");
+    assert!(Sqlite::existing(&dir.path().join("a.db"), Mode::Inline).is_ok());
+    let other = Sqlite::existing(&dir.path().join("b.db"), Mode::Inline).err().unwrap().to_string();
+    assert!(other.contains("did not end"), "{other}");
 }

@@ -42,6 +42,18 @@ async fn of_several_hosts_each_with_a_port_of_its_own_the_one_that_can_be_writte
     assert_eq!(newest(&store, 9).await.len(), 1);
 }
 
+#[tokio::test]
+async fn a_host_that_takes_the_call_and_says_nothing_is_left_for_the_next() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (frozen, direct) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), cluster.fresh());
+    let there = Cable::to(cluster).address(&direct);
+    let address = there.replace('@', &format!("@127.0.0.1:{},", frozen.local_addr().unwrap().port()));
+    let open = tokio::task::spawn_blocking(move || Postgres::open(&address.parse().unwrap(), Mode::Inline, "test"));
+    let store: Shared = Arc::new(tokio::time::timeout(LEASE * 10, open).await.unwrap().unwrap().unwrap());
+    store.ingest(paid("1"), NOW).await.unwrap();
+    assert_eq!(newest(&store, 9).await.len(), 1);
+}
+
 fn is_unknown<T>(answer: &Result<T, Error>) -> bool {
     matches!(answer, Err(error @ Error::CommitUnknown(_)) if error.is_transient())
 }
