@@ -50,6 +50,10 @@ words! {
         LateFailure => "late-failure",
         /// Who has money back while the mentor keeps the share has a case opened.
         ShareCase => "share-case",
+        /// An operator's refund that is to call the session off does so.
+        CallOff => "call-off",
+        /// What a delayed method pays in the end is booked.
+        LatePayment => "late-payment",
         /// A refund of a part is not the refund of the whole.
         PartIsNotWhole => "part-is-not-whole",
     }

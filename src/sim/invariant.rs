@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::engine::registry::Workflow;
 use crate::model::act::Verb;
 use crate::model::case::{Case, CaseKind, Resolution};
 use crate::model::id::EventId;
@@ -22,6 +23,7 @@ use crate::sim::world::World;
 use crate::sim::{agreement, bounds};
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
+use crate::workflow::checkout::ProcessCheckout;
 use crate::workflow::transfer;
 
 /// More than any history makes.
@@ -64,7 +66,8 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
     }
     for line in store.runs(Filter { status: vec![RunState::Failed.to_string()], ..Filter::newest(ALL) }).await? {
         let drifted = line.run.failure.as_ref().is_some_and(|failure| failure.code == "nondeterminism");
-        rules.hold("I15", world.deployed || !drifted, || format!("{} does not repeat itself", line.run.id));
+        let unfit = world.deployed_unfit && line.run.workflow == ProcessCheckout::NAME;
+        rules.hold("I15", !drifted || unfit, || format!("{} does not repeat itself", line.run.id));
     }
     let items = &world.script.items;
     let skewed = items.iter().any(|item| matches!(item.act, Act::Skew { .. }));
@@ -332,8 +335,11 @@ pub fn money_violation(payment: &Payment, story: &Story, theirs: &Ledger) -> Opt
     rules.0
 }
 
-/// A person may pay back, or pay back the rest, and let the session take place.
+/// A person may pay back, or pay back the rest, and let the session take place; but not where it was to be called off as well.
 fn is_left(story: &Story) -> bool {
+    if has_called_off(story) {
+        return false;
+    }
     let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
     holding.max_by_key(|refund| refund.id).is_none_or(|last| last.origin == RefundOrigin::Operator)
 }
@@ -394,6 +400,10 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {
             // A free session that was given up may stand where nobody but a person could call it off.
             let free = payment.payment_intent.is_none() && told;
+            let mut intents = theirs.stripe.payment_intents.iter();
+            let taken =
+                intents.any(|intent| Some(&intent.id) == payment.payment_intent.as_ref() && intent.charge.is_some());
+            rules.hold("M2", !taken || told, || format!("{id} is {status} and its money is at Stripe"));
             rules.hold("M7", (live, refunded) == (0, 0) || free, || {
                 format!("{id} is {status}: {live} bookings, {refunded} back")
             });

@@ -85,8 +85,8 @@ pub(super) struct World {
     letters: mpsc::UnboundedReceiver<purchase::Letter>,
     turns: mpsc::UnboundedReceiver<Turn>,
     turn_to: mpsc::UnboundedSender<Turn>,
-    /// Whether another version was deployed in the middle of everything.
-    pub(super) deployed: bool,
+    /// Whether a version that runs under way do not fit was deployed in the middle of everything.
+    pub(super) deployed_unfit: bool,
     lives: u64,
     /// The boundaries met before the calm.
     working: Vec<u64>,
@@ -191,7 +191,7 @@ impl World {
             letters,
             turns,
             turn_to,
-            deployed: false,
+            deployed_unfit: false,
             hub,
             lives: 0,
             working: Vec::new(),
@@ -402,7 +402,7 @@ impl World {
             }
             Act::Deploy { process, version } => {
                 self.hub.count(|| format!("deploy/{version}"));
-                self.deployed = true;
+                self.deployed_unfit |= version == version::UNFIT;
                 self.stop(process);
                 if let Some(process) = self.processes.get_mut(process) {
                     process.version = version;

@@ -16,6 +16,7 @@ use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{RefundOrigin, RefundStatus};
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
 use crate::workflow::{Means, letter, refund, settle, transfer};
 
@@ -71,7 +72,7 @@ impl Workflow for RefundPayment {
         match refund {
             Ok(status) => {
                 ctx.commit("tell-customer", follow(&now, status, &input)).await?;
-                if input.cancel_booking {
+                if input.cancel_booking && !is_out(Mutant::CallOff) {
                     return self.call_off(ctx, &now).await;
                 }
                 Ok("refunded")

@@ -10,6 +10,7 @@ use crate::model::event::Disposition;
 use crate::model::money::{Currency, Money};
 use crate::model::payment::PaymentFact;
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewPayment, NewRun, PaymentKey};
 
 /// The metadata keys without which a paid session cannot be booked.
@@ -47,6 +48,7 @@ pub(super) fn meaning(told: &Told<'_>) -> Meaning {
             Some("paid" | "no_payment_required") => PaymentFact::Paid,
             _ => PaymentFact::Unpaid,
         },
+        "checkout.session.async_payment_succeeded" if is_out(Mutant::LatePayment) => PaymentFact::Unpaid,
         "checkout.session.async_payment_succeeded" => PaymentFact::Paid,
         "checkout.session.async_payment_failed" => PaymentFact::PaymentFailed,
         "checkout.session.expired" => PaymentFact::Expired,
