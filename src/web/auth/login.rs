@@ -27,6 +27,9 @@ struct LoginPage {
 pub(in crate::web) struct From {
     #[serde(default)]
     to: String,
+    /// Whether something was sent that nobody was there for.
+    #[serde(default)]
+    undone: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +47,11 @@ pub(super) fn address(to: &str) -> String {
     format!("/login?to={to}")
 }
 
+/// The same for somebody who was logged out while something was filled in.
+pub(super) fn address_after(to: &str) -> String {
+    format!("{}&undone=true", address(to))
+}
+
 /// A place of this site, whatever a link may say.
 fn safe(to: &str) -> &str {
     let inside = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t']);
@@ -51,7 +59,8 @@ fn safe(to: &str) -> &str {
 }
 
 pub(in crate::web) async fn form(State(admin): State<Admin>, Query(from): Query<From>) -> Response {
-    page(&admin, safe(&from.to), "", None).into_response()
+    let undone = from.undone.then(|| "you were logged out meanwhile: nothing was done".to_owned());
+    page(&admin, safe(&from.to), "", undone).into_response()
 }
 
 fn page(admin: &Admin, to: &str, name: &str, wrong: Option<String>) -> Page<LoginPage> {

@@ -141,6 +141,14 @@ pub(super) async fn identify(State(admin): State<Admin>, mut request: Request, n
     next.run(request).await
 }
 
+/// The page of this site that a form was sent from.
+fn came_from(headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let page = text(header::REFERER).and_then(|page| url::Url::parse(page).ok());
+    let page = page.filter(|page| text(header::HOST) == Some(page.authority()));
+    page.map_or_else(|| "/".to_owned(), |page| page[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
+}
+
 fn strangers(request: &Request) -> Response {
     let is_program = request.uri().path().starts_with(api::ROOT);
     let wants_page = !is_program
@@ -149,8 +157,13 @@ fn strangers(request: &Request) -> Response {
             accept.windows(9).any(|word| word == b"text/html")
         });
     if wants_page {
-        let to = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        return Redirect::to(&login::address(to)).into_response();
+        let to = if request.method().is_safe() {
+            login::address(request.uri().path_and_query().map_or("/", |path| path.as_str()))
+        } else {
+            // What a form sends cannot be sent again for it: whoever sent it is led back to where it was filled in.
+            login::address_after(&came_from(request.headers()))
+        };
+        return Redirect::to(&to).into_response();
     }
     let detail = "a token is needed: `Authorization: Bearer <DISCUNO_ADMIN_TOKEN>`";
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();

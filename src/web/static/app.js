@@ -56,8 +56,9 @@ function follow() {
   if (!main || !document.querySelector("[id]")) return;
   const note = document.getElementById("live");
   const view = location.pathname + location.search.replace(/([?&])said=[^&]*&?/, "$1");
-  let source;
+  let source, again;
   const open = () => {
+    source?.close();
     source = new EventSource(`/live?view=${encodeURIComponent(view)}`);
     source.onmessage = ({ data }) => {
       note.hidden = true;
@@ -70,6 +71,15 @@ function follow() {
     source.onerror = () => {
       note.hidden = false;
       note.textContent = "not up to date: trying to reach discuno";
+      // A broken connection is tried again by itself; an answer that is none, as a proxy gives while discuno starts, is not.
+      if (source.readyState !== EventSource.CLOSED || again) return;
+      again = setTimeout(async () => {
+        again = undefined;
+        if (document.hidden) return;
+        const known = await fetch(location.href, { redirect: "manual" }).then(({ type }) => type !== "opaqueredirect", () => true);
+        if (known) open();
+        else note.textContent = "logged out: reload this page";
+      }, 10000);
     };
   };
   // A page that nobody looks at asks for nothing.

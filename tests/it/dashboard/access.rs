@@ -20,6 +20,20 @@ async fn a_stranger_is_sent_to_the_log_in_and_a_program_is_told_401() {
 }
 
 #[tokio::test]
+async fn whoever_was_logged_out_while_filling_in_a_form_is_told_that_nothing_was_done_and_led_back() {
+    let world = World::idle();
+    for (page, back) in
+        [("http://desk.test/cases/case_1?a=b", "%2Fcases%2Fcase_1%3Fa%3Db"), ("http://evil.test/x", "%2F")]
+    {
+        let person = Desk::stranger(&world).with("accept", "text/html").with("referer", page);
+        let sent = person.post("/cases/case_1/resolve", "as=booked").await;
+        let login = sent.header(header::LOCATION);
+        assert_eq!(login, format!("/login?to={back}&undone=true"));
+        assert!(person.get(login).await.body.contains("nothing was done"));
+    }
+}
+
+#[tokio::test]
 async fn a_log_in_opens_a_session_that_leads_back_and_a_log_out_ends_it() {
     let world = World::idle();
     let stranger = Desk::stranger(&world);
