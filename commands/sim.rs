@@ -119,21 +119,24 @@ fn threads(args: &Args) -> usize {
 }
 
 fn crash_points(args: &Args) -> anyhow::Result<Exit> {
-    for (what, points) in [
-        ("crash points", crash::at_every_point(threads(args))),
-        ("pairs of crash points", crash::at_every_two_points(threads(args))),
-    ] {
+    let once = crash::at_every_point(threads(args));
+    let missed = once.missed();
+    let twice = crash::at_every_two_points(threads(args));
+    for (what, points) in [("crash points", once), ("pairs of crash points", twice)] {
         output::line(&format!("{} {what}", points.gone_through))?;
         if let Some((place, violation)) = points.failed {
             output::line(&format!("{place}: {violation}"))?;
             return Ok(Exit::Broken);
         }
     }
-    Ok(Exit::Done)
+    for workflow in &missed {
+        output::line(&format!("never struck: {workflow}"))?;
+    }
+    Ok(if missed.is_empty() { Exit::Done } else { Exit::Broken })
 }
 
 /// What is counted, by the beginning of its name, and whether it is shown without being asked for.
-const SHOWN: [(&str, &str, bool); 14] = [
+const SHOWN: [(&str, &str, bool); 17] = [
     ("sessions ended", "end/", true),
     ("repairs, by the settle check, late webhooks, the backfill and the reconciler", "repair/", true),
     ("deliveries that went wrong", "delivery/", true),
@@ -141,13 +144,16 @@ const SHOWN: [(&str, &str, bool); 14] = [
     ("clocks", "clock/", true),
     ("deployments", "deploy/", true),
     ("processes struck at", "blow/", false),
+    ("commits of workflows struck at", "struck/", false),
     ("faults of providers", "fault/", false),
+    ("outages", "outage/", false),
     ("calls", "calls/", false),
     ("answers replayed under a key", "replayed/", false),
     ("people", "deed/", false),
     ("runs", "run/", false),
     ("refunds", "refund/", false),
     ("cases", "case/", false),
+    ("histories at rest, counted from when the last share is due", "rest/", false),
 ];
 
 fn print(tally: &Tally, verbose: bool) -> anyhow::Result<()> {

@@ -1,13 +1,15 @@
 //! Crash points, exhaustively: a process is gone right before and right after each of its commits and calls. Nothing is drawn.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sim::hub::lock;
 use crate::sim::paths::{main_paths, other_paths};
-use crate::sim::report::Violation;
+use crate::sim::report::{Report, Violation};
 use crate::sim::script::{Act, Blow, Item, Script};
 use crate::sim::world::play;
+use crate::workflow;
 
 /// What was gone through.
 #[derive(Debug, Default)]
@@ -16,45 +18,70 @@ pub struct Points {
     pub gone_through: u64,
     /// The first that broke a rule: which path, where it was struck, and what broke.
     pub failed: Option<(String, Violation)>,
+    /// The workflows that were struck at a commit of their own.
+    struck: BTreeSet<String>,
+}
+
+impl Points {
+    /// Workflows that were never struck.
+    pub fn missed(&self) -> Vec<&'static str> {
+        workflow::NAMES.into_iter().filter(|name| !self.struck.contains(*name)).collect()
+    }
+
+    fn take_over(&mut self, path: &str, boundaries: &[u64], report: Report) {
+        self.gone_through += 1;
+        self.struck.extend(report.coverage.under("struck/").map(|(workflow, _)| workflow.to_owned()));
+        if let Some(violation) = report.violation {
+            self.failed.get_or_insert((format!("{path}, struck at {boundaries:?}"), violation));
+        }
+    }
 }
 
 /// Every path of every workflow, struck once at each of its commits and calls.
 pub fn at_every_point(threads: usize) -> Points {
     let mut cases = Vec::new();
     for (path, script) in main_paths().into_iter().chain(other_paths()) {
-        cases.extend((0..working(&script)).map(|boundary| (path, script.clone(), vec![boundary])));
+        cases.extend((0..working(&play(&script, false))).map(|boundary| (path, script.clone(), boundary)));
     }
-    go_through(&cases, threads)
+    go_through(&cases, threads, |points, path, script, boundary| {
+        let report = play(&struck(script, &[boundary]), false);
+        lock(points).take_over(path, &[boundary], report);
+    })
 }
 
-/// Every main path, struck at each two of them.
+/// Every main path, struck at each two of them: the second at each that comes once it was struck at the first.
 pub fn at_every_two_points(threads: usize) -> Points {
     let mut cases = Vec::new();
     for (path, script) in main_paths() {
-        let all = working(&script);
-        for first in 0..all {
-            cases.extend((first + 1..all).map(|second| (path, script.clone(), vec![first, second])));
-        }
+        cases.extend((0..working(&play(&script, false))).map(|first| (path, script.clone(), first)));
     }
-    go_through(&cases, threads)
+    go_through(&cases, threads, |points, path, script, first| {
+        let all = working(&play(&struck(script, &[first]), false));
+        for second in first + 1..all {
+            let report = play(&struck(script, &[first, second]), false);
+            lock(points).take_over(path, &[first, second], report);
+        }
+    })
 }
 
-/// How many boundaries the process meets before nothing goes wrong any more.
-fn working(script: &Script) -> u64 {
-    play(script, false).working.first().copied().unwrap_or(0)
+/// How many boundaries the process met before nothing went wrong any more.
+fn working(report: &Report) -> u64 {
+    report.working.first().copied().unwrap_or(0)
 }
 
-fn go_through(cases: &[(&str, Script, Vec<u64>)], threads: usize) -> Points {
+/// Until one breaks a rule.
+fn go_through(
+    cases: &[(&str, Script, u64)],
+    threads: usize,
+    strike: impl Fn(&Mutex<Points>, &str, &Script, u64) + Sync,
+) -> Points {
     let (next, points) = (AtomicUsize::new(0), Mutex::new(Points::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                while let Some((path, script, boundaries)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let broken = play(&struck(script, boundaries), false).violation;
-                    let mut points = lock(&points);
-                    points.gone_through += 1;
-                    if let Some(violation) = broken {
-                        points.failed.get_or_insert((format!("{path}, struck at {boundaries:?}"), violation));
+                while let Some((path, script, boundary)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    strike(&points, path, script, *boundary);
+                    if lock(&points).failed.is_some() {
                         return;
                     }
                 }

@@ -18,8 +18,8 @@ use crate::sim::coverage::Coverage;
 use crate::sim::purchase::{self, Letter, Sender};
 use crate::sim::report::Violation;
 use crate::sim::script::{Blow, RICHER};
-use crate::store::Shared;
 use crate::store::filter::Filter;
+use crate::store::{Claimed, Shared};
 
 /// What is shared.
 pub(super) struct Hub {
@@ -35,14 +35,16 @@ pub(super) struct Hub {
     pub(super) acknowledged: Mutex<BTreeSet<(&'static str, String)>>,
     /// Until when nothing can be written.
     pub(super) full_until: AtomicI64,
-    /// Until when Stripe's events get lost.
-    pub(super) deaf_until: AtomicI64,
+    /// Until when whose events get lost.
+    deaf: Mutex<Vec<(Sender, Timestamp)>>,
     /// Whether everything goes well from now on.
     pub(super) calm: AtomicBool,
     /// What the providers have to tell.
     pub(super) outbox: mpsc::UnboundedSender<Letter>,
     seen: Mutex<Seen>,
     tokens: Mutex<BTreeMap<RunId, i64>>,
+    /// What the runs are of that were ever claimed.
+    workflows: Mutex<BTreeMap<RunId, String>>,
     broken: Mutex<Option<Violation>>,
     waiting: Mutex<Vec<watch::Sender<u64>>>,
     strikes: Mutex<Vec<Strike>>,
@@ -80,11 +82,12 @@ impl Hub {
             coverage: Mutex::default(),
             acknowledged: Mutex::default(),
             full_until: AtomicI64::new(0),
-            deaf_until: AtomicI64::new(0),
+            deaf: Mutex::default(),
             calm: AtomicBool::new(false),
             outbox,
             seen: Mutex::default(),
             tokens: Mutex::default(),
+            workflows: Mutex::default(),
             broken: Mutex::default(),
             waiting: Mutex::default(),
             strikes: Mutex::default(),
@@ -185,8 +188,12 @@ impl Hub {
         self.now().0 < self.full_until.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_deaf(&self) -> bool {
-        self.now().0 < self.deaf_until.load(Ordering::Relaxed)
+    pub(super) fn deafen(&self, to: Sender, until: Timestamp) {
+        lock(&self.deaf).push((to, until));
+    }
+
+    pub(super) fn is_deaf_to(&self, sender: Sender) -> bool {
+        lock(&self.deaf).iter().any(|(to, until)| *to == sender && self.now() < *until)
     }
 
     pub(super) fn is_calm(&self) -> bool {
@@ -194,11 +201,18 @@ impl Hub {
     }
 
     /// I8: tokens of a run only grow.
-    pub(super) fn claimed(&self, lease: Lease) {
+    pub(super) fn claimed(&self, claimed: &Claimed) {
+        let lease = claimed.lease;
+        lock(&self.workflows).entry(lease.run).or_insert_with(|| claimed.run.workflow.clone());
         let before = lock(&self.tokens).insert(lease.run, lease.token);
         if before.is_some_and(|before| before >= lease.token) {
             self.breaks("I8", format!("{} was claimed with token {} again", lease.run, lease.token));
         }
+    }
+
+    /// What a run is of that somebody has claimed.
+    pub(super) fn workflow_of(&self, run: RunId) -> Option<String> {
+        lock(&self.workflows).get(&run).cloned()
     }
 
     /// I8: nothing is written by whoever has lost the run.

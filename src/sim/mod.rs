@@ -22,6 +22,7 @@ mod purchase;
 mod repair;
 mod report;
 mod required;
+mod rest;
 mod round;
 pub mod script;
 pub mod shrink;

@@ -54,7 +54,7 @@ pub(super) fn main_paths() -> Vec<(&'static str, Script)> {
     ]
 }
 
-/// Every other workflow that touches money.
+/// Every other workflow. Together with the main paths these come to each that there is, which [`crash`](crate::sim::crash) holds.
 pub(super) fn other_paths() -> Vec<(&'static str, Script)> {
     let drop_refund = fails(Provider::Stripe, "refunds.create", Effect::DropAfter, 1);
     let silent = fails(Provider::Cal, "bookings.create", Effect::Slow { millis: 20 * MINUTE }, 9);
@@ -83,5 +83,28 @@ pub(super) fn other_paths() -> Vec<(&'static str, Script)> {
             let part = at(10, Act::Order(0, Command::RefundPart { amount: 1500, cancel_booking: false }));
             script(purchase(&[]), vec![part, happens(20, Deed::MentorCancels)])
         }),
+        ("lost and fetched", fetched(19, vec![deaf(88, Provider::Cal), happens(90, Deed::MentorCancels)])),
+        ("refunded in the dashboard before it was known", {
+            fetched(1, vec![happens(6, Deed::RefundedInDashboard { amount: 5000 })])
+        }),
+        ("the mentor paid out, the customer new", {
+            let told = [(10, Deed::AccountTold), (20, Deed::PaidOut), (30, Deed::PayoutFails), (40, Deed::SignedUp)];
+            let mut told: Vec<Item> = told.map(|(minute, deed)| happens(minute, deed)).into();
+            told.push(at(50, Act::TestAlert));
+            script(purchase(&[]), told)
+        }),
     ]
+}
+
+fn deaf(minute: u64, provider: Provider) -> Item {
+    at(minute, Act::Deaf(provider, 5 * MINUTE))
+}
+
+/// Stripe's word that it is paid is lost, and the schedules run for so many hours: through the night, or until it is fetched.
+fn fetched(hours: u64, mut more: Vec<Item>) -> Script {
+    more.push(deaf(0, Provider::Stripe));
+    let mut script = script(purchase(&[]), more);
+    script.sweep.schedules = true;
+    script.calm_at = hours * HOUR;
+    script
 }

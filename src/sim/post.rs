@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::{SANDBOX_CAL_SECRET, SANDBOX_STRIPE_SECRET, Secret};
+use crate::config::{SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use crate::signature::{sign_cal, sign_stripe};
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::{Letter, Sender};
@@ -29,12 +29,15 @@ const HOUR: u64 = 3_600_000;
 pub(super) fn arrivals(hub: &Hub, letter: &Letter, weather: Weather) -> Vec<u64> {
     let draw = |what: &str, below: u64| hub.decide(&format!("{what} {}", letter.id)) % below;
     let soon = 30 + draw("soon", 400);
-    if weather == Weather::Fair || hub.is_calm() {
+    if hub.is_calm() {
         return vec![soon];
     }
-    if letter.sender == Sender::Stripe && hub.is_deaf() {
+    if hub.is_deaf_to(letter.sender) {
         hub.count(|| "delivery/lost".to_owned());
         return Vec::new();
+    }
+    if weather == Weather::Fair {
+        return vec![soon];
     }
     let often = if weather == Weather::Heavy { 1 } else { 3 };
     match draw("way", 100 * often) {
@@ -62,7 +65,7 @@ pub(super) fn arrivals(hub: &Hub, letter: &Letter, weather: Weather) -> Vec<u64>
 pub(super) async fn deliver(hub: Arc<Hub>, doors: Doors, letter: Letter, after: u64) {
     tokio::time::sleep(Duration::from_millis(after)).await;
     let again: &[u64] = match letter.sender {
-        Sender::Stripe => &STRIPE_AGAIN,
+        Sender::Stripe | Sender::Connect => &STRIPE_AGAIN,
         Sender::Cal => &CAL_AGAIN,
         Sender::App => &APP_AGAIN,
     };
@@ -79,6 +82,7 @@ pub(super) async fn deliver(hub: Arc<Hub>, doors: Doors, letter: Letter, after: 
         if taken.is_some_and(|code| (200..300).contains(&code)) {
             let source = match letter.sender {
                 Sender::Stripe => "stripe",
+                Sender::Connect => "stripe_connect",
                 Sender::Cal => "cal",
                 Sender::App => "app",
             };
@@ -105,6 +109,10 @@ async fn send(hub: &Hub, doors: &Doors, letter: &Letter, body: &[u8], attempt: u
         Sender::Stripe => {
             let secret = Secret::new(SANDBOX_STRIPE_SECRET);
             ("webhooks/stripe", Some(("stripe-signature", sign_stripe(body, &secret, hub.now()))))
+        }
+        Sender::Connect => {
+            let secret = Secret::new(SANDBOX_CONNECT_SECRET);
+            ("webhooks/stripe-connect", Some(("stripe-signature", sign_stripe(body, &secret, hub.now()))))
         }
         Sender::Cal => {
             ("webhooks/cal", Some(("x-cal-signature-256", sign_cal(body, &Secret::new(SANDBOX_CAL_SECRET)))))

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use crate::entropy::Entropy;
+use crate::model::id::RunId;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::script::Blow;
 use crate::sim::watched::{Verb, Watch};
@@ -102,14 +103,17 @@ impl Life {
         }
     }
 
-    /// Something may strike here. Whether it is a commit that fails.
-    async fn boundary(&self, place: impl Fn() -> String) -> bool {
+    /// Something may strike here, at a commit of `run`. Whether it is a commit that fails.
+    async fn boundary(&self, place: impl Fn() -> String, run: Option<RunId>) -> bool {
         self.pass().await;
         let number = self.vitals.boundaries.fetch_add(1, Ordering::Relaxed);
         let mut blows = lock(&self.vitals.blows).remove(&number).unwrap_or_default();
         blows.extend(self.hub.struck_at(&place));
         if blows.is_empty() {
             return false;
+        }
+        if let Some(workflow) = run.and_then(|run| self.hub.workflow_of(run)) {
+            self.hub.count(|| format!("struck/{workflow}"));
         }
         let mut commit = false;
         for blow in blows {
@@ -138,7 +142,7 @@ impl Life {
 
 impl Watch for Life {
     async fn before(&self, verb: Verb) -> Result<(), Error> {
-        let struck = self.boundary(|| format!("before {}", verb.name)).await;
+        let struck = self.boundary(|| format!("before {}", verb.name), verb.run()).await;
         if struck || self.hub.is_full() {
             if !struck {
                 self.hub.count(|| format!("blow/full before {}", verb.name));
@@ -156,7 +160,7 @@ impl Watch for Life {
                 self.hub.wake();
             }
         }
-        if self.boundary(|| format!("after {}", verb.name)).await {
+        if self.boundary(|| format!("after {}", verb.name), verb.run()).await {
             return Err(Error::CommitUnknown("the disk did not answer".to_owned()));
         }
         Ok(())
@@ -167,7 +171,7 @@ impl Watch for Life {
     }
 
     fn claimed(&self, claimed: &Claimed) {
-        self.hub.claimed(claimed.lease);
+        self.hub.claimed(claimed);
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
@@ -195,7 +199,7 @@ impl Wire {
 impl Transport for Wire {
     async fn send(&self, request: Request) -> Result<Response, transport::Error> {
         let (method, path, after) = (request.method.clone(), request.url.path().to_owned(), request.timeout);
-        self.life.boundary(|| format!("before {method} {}", place(&path))).await;
+        self.life.boundary(|| format!("before {method} {}", place(&path)), None).await;
         let under_way = Arc::clone(&self.under_way);
         if Arc::strong_count(&under_way) > self.most + 1 {
             self.life.hub.breaks("I13", format!("more than {} calls of one process at once", self.most));
@@ -219,7 +223,7 @@ impl Transport for Wire {
             format!("process {} {method} {path}: {came}", self.life.vitals.number)
         });
         drop(under_way);
-        self.life.boundary(|| format!("after {method} {}", place(&path))).await;
+        self.life.boundary(|| format!("after {method} {}", place(&path)), None).await;
         outcome
     }
 }

@@ -17,6 +17,8 @@ const MENTOR: &str = "acct_mentor";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
     Stripe,
+    /// Stripe, of mentors' own accounts.
+    Connect,
     Cal,
     App,
 }
@@ -121,6 +123,38 @@ impl Order {
             "name": "stripe/checkout.cancelled", "id": id, "ts": at.0, "data": { "sessionId": self.session },
         });
         Letter { sender: Sender::App, id, body }
+    }
+
+    pub(super) fn signed_up(&self, at: Timestamp) -> Letter {
+        let id = format!("app_signed_up_{:x}_{}", self.seed, self.purchase.number);
+        let data = json!({ "userId": format!("user-{}", self.purchase.number), "email": self.email, "name": "Zoë" });
+        let body = json!({ "name": "user_signed_up", "id": id, "ts": at.0, "data": data });
+        Letter { sender: Sender::App, id, body }
+    }
+
+    fn connected(&self, what: &str, kind: &str, at: Timestamp, object: Value) -> Letter {
+        let mut letter = self.stripe(what, kind, at, object);
+        letter.sender = Sender::Connect;
+        letter.body["account"] = json!(MENTOR);
+        letter
+    }
+
+    /// What Stripe tells of the mentor's account.
+    pub(super) fn account(&self, at: Timestamp) -> Letter {
+        let object = json!({
+            "id": MENTOR, "object": "account", "email": "jane@example.edu", "metadata": { "userId": "mentor-1" },
+            "charges_enabled": true, "payouts_enabled": true, "capabilities": { "transfers": "active" },
+        });
+        self.connected("account", "account.updated", at, object)
+    }
+
+    /// What Stripe tells of a payout to the mentor: `paid` or `failed`.
+    pub(super) fn payout(&self, status: &str, at: Timestamp) -> Letter {
+        let object = json!({
+            "id": format!("po_{:x}_{}", self.seed, self.purchase.number), "object": "payout", "amount": SHARE,
+            "currency": "usd", "status": status, "arrival_date": at.as_secs(), "failure_code": "account_closed",
+        });
+        self.connected(&format!("payout_{status}"), &format!("payout.{status}"), at, object)
     }
 
     pub(super) fn dispute(&self, what: &str, status: &str, at: Timestamp) -> Letter {

@@ -179,7 +179,7 @@ impl Told<'_> {
                 self.faulty(silent("refunds.create"));
                 self.order(10 * MINUTE, Command::RefundPart { amount: 1500, cancel_booking: false });
                 // Else Stripe's own word of it would come first.
-                self.items.push(Item { at: self.at + 10 * MINUTE, act: Act::Deaf(26 * HOUR) });
+                self.items.push(Item { at: self.at + 10 * MINUTE, act: Act::Deaf(Provider::Stripe, 26 * HOUR) });
                 self.order(10 * MINUTE + 10_000, pause("refund-payment"));
             }
             Story::ShareKeyForgotten => {

@@ -120,6 +120,14 @@ pub enum Deed {
     HostAbsent,
     /// Somebody else takes the slot before it is booked.
     SlotTaken,
+    /// Stripe tells of the mentor's account.
+    AccountTold,
+    /// The mentor is paid out.
+    PaidOut,
+    /// The mentor's bank sends that back.
+    PayoutFails,
+    /// The customer is new to the application.
+    SignedUp,
 }
 
 /// What an operator orders about the purchase of this number.
@@ -220,8 +228,10 @@ pub enum Act {
     },
     /// Nothing can be written for so many milliseconds.
     DiskFull(u64),
-    /// Whatever Stripe sends for so many milliseconds is lost.
-    Deaf(u64),
+    /// Whatever Stripe or Cal.com sends for so many milliseconds is lost.
+    Deaf(Provider, u64),
+    /// An operator has people told that nothing is wrong.
+    TestAlert,
     /// A process is stopped and started with another version of the workflows.
     Deploy {
         /// Which process.

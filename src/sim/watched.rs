@@ -50,6 +50,11 @@ pub struct Verb {
 }
 
 impl Verb {
+    /// Of which run it is.
+    pub fn run(&self) -> Option<RunId> {
+        self.lease.map(|lease| lease.run)
+    }
+
     /// In words.
     pub fn describe(&self) -> String {
         match self.lease {

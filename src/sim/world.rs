@@ -17,22 +17,21 @@ use crate::config::Config;
 use crate::engine::ctx::Surroundings;
 use crate::engine::worker::Worker;
 use crate::entropy::Entropy;
-use crate::model::pause::{Pausable, PauseKind};
 use crate::model::policy::Policy;
-use crate::model::run::RunState;
 use crate::model::time::Timestamp;
+use crate::ops::alert;
 use crate::sandbox::Sandbox;
+use crate::sandbox::fault::Provider;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::post::{self, Doors};
 use crate::sim::process::{Life, Turn, Vitals, Wire};
-use crate::sim::purchase::{self, Order};
+use crate::sim::purchase::{self, Order, Sender};
 use crate::sim::report::{Report, Violation};
 use crate::sim::script::{Act, Deed, Item, Paid, Script};
 use crate::sim::watched::Watched;
 use crate::sim::{invariant, operator, version};
 use crate::store::Shared;
 use crate::store::error::Error;
-use crate::store::filter::Filter;
 use crate::store::order::{Deed as OperatorDeed, Order as OperatorOrder};
 use crate::store::sqlite::Sqlite;
 use crate::transport::Transport;
@@ -44,15 +43,8 @@ use crate::workflow::schedule;
 /// When every history begins: 2026-11-05, ten o'clock.
 pub const BEGINNING: Timestamp = Timestamp(1_793_872_800_000);
 
-/// Runs that wait for days on purpose.
-const WAITS_ON_PURPOSE: [&str; 7] =
-    ["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
-
 /// No wake-up is missed here, and a clock that is set wakes everybody: else nine looks of ten are at nothing.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
-
-/// Everything comes to its end within so long, or never.
-const LONGEST: Duration = Duration::from_hours(24 * 45);
 
 thread_local! {
     /// Statements stay prepared from one history to the next.
@@ -311,7 +303,7 @@ impl World {
     }
 
     /// Lets time pass, and everything happen that comes of itself.
-    async fn pass_until(&mut self, at: u64) {
+    pub(super) async fn pass_until(&mut self, at: u64) {
         let until = BEGINNING.plus(Duration::from_millis(at));
         loop {
             let left = until.since(self.hub.now());
@@ -367,6 +359,7 @@ impl World {
             Act::Fault(fault) => self.hub.sandbox.inject(fault),
             Act::Outage(fault, millis) => {
                 self.hub.note(|| format!("outage of {:?} for {millis} ms: {:?}", fault.provider, fault.effect));
+                self.hub.count(|| format!("outage/{:?}", fault.provider));
                 self.hub.sandbox.inject(fault.clone());
                 let sandbox = self.hub.sandbox.clone();
                 self.background.spawn(async move {
@@ -395,10 +388,16 @@ impl World {
                 let until = self.hub.now().plus(Duration::from_millis(millis));
                 self.hub.full_until.store(until.0, Ordering::Relaxed);
             }
-            Act::Deaf(millis) => {
-                self.hub.note(|| format!("what stripe sends is lost for {millis} ms"));
-                let until = self.hub.now().plus(Duration::from_millis(millis));
-                self.hub.deaf_until.store(until.0, Ordering::Relaxed);
+            Act::Deaf(provider, millis) => {
+                self.hub.note(|| format!("what {provider:?} sends is lost for {millis} ms"));
+                let sender = if provider == Provider::Cal { Sender::Cal } else { Sender::Stripe };
+                self.hub.deafen(sender, self.hub.now().plus(Duration::from_millis(millis)));
+            }
+            Act::TestAlert => {
+                if let Err(error) = alert::test(&self.store, "mia", self.hub.now()).await {
+                    self.hub.breaks("harness", format!("no alert can be tested: {error}"));
+                }
+                self.hub.wake();
             }
             Act::Deploy { process, version } => {
                 self.hub.count(|| format!("deploy/{version}"));
@@ -459,6 +458,10 @@ impl World {
                 newest("pending").map(|refund| purchase::about_refund("refund.updated", refund, "succeeded", now))
             }
             Deed::SlotTaken => Some(order.slot_taken(now)),
+            Deed::AccountTold => Some(order.account(now)),
+            Deed::PaidOut => Some(order.payout("paid", now)),
+            Deed::PayoutFails => Some(order.payout("failed", now)),
+            Deed::SignedUp => Some(order.signed_up(now)),
             Deed::MentorCancels | Deed::AttendeeCancels => standing.map(|booking| {
                 let by = if deed == Deed::MentorCancels { "jane@example.com" } else { &booking.attendee_email };
                 purchase::about_booking("BOOKING_CANCELLED", &booking, now, &[("cancelledBy", by.into())])
@@ -535,51 +538,7 @@ impl World {
         self.hub.wake();
     }
 
-    /// Lets time pass until nothing moves any more but what waits on purpose.
-    async fn settle(&mut self) {
-        // What was lost has been fetched within two hours; then the schedules have shown what they can.
-        let mut at = millis(self.elapsed()) + 2 * 3_600_000 + 15 * 60_000;
-        self.pass_until(at).await;
-        if !self.script.sweep.schedules {
-            for workflow in ["backfill-stripe", "backfill-cal", "daily-summary", "prune"] {
-                self.order(OperatorDeed::Pause(scheduled(workflow))).await;
-            }
-        }
-        let last = self.orders.iter().map(|order| order.start.0 - BEGINNING.0).max().unwrap_or(0);
-        let last = u64::try_from(last).unwrap_or(0);
-        let shares = millis(self.config.dispute_period) + 26 * 3_600_000;
-        at = at.max(last + shares);
-        self.pass_until(at).await;
-        let end = at + millis(LONGEST);
-        while self.hub.broken().is_none() {
-            let Some(due) = self.busy().await else { return };
-            if at >= end {
-                return self.hub.breaks("I9", "a run never comes to its end".to_owned());
-            }
-            let due = u64::try_from(due.0 - BEGINNING.0).unwrap_or(0);
-            at = due.clamp(at + 1000, at + 3_600_000);
-            self.pass_until(at).await;
-        }
-    }
-
     pub(super) fn elapsed(&self) -> Duration {
         self.hub.now().since(BEGINNING)
     }
-
-    /// When the next run is due that does not wait on purpose.
-    async fn busy(&self) -> Option<Timestamp> {
-        let unfinished = vec![RunState::Queued.as_str().to_owned(), RunState::Running.as_str().to_owned()];
-        let runs =
-            self.store.runs(Filter { status: unfinished, ..Filter::newest(invariant::ALL) }).await.unwrap_or_default();
-        let runs = runs.into_iter().map(|line| line.run);
-        runs.filter(|run| !WAITS_ON_PURPOSE.contains(&run.workflow.as_str())).filter_map(|run| run.due_at).min()
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn scheduled(workflow: &str) -> Pausable {
-    Pausable { kind: PauseKind::Workflow, name: workflow.to_owned() }
 }

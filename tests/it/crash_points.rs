@@ -6,6 +6,7 @@ use discuno::sim::crash;
 fn gone_before_or_after_any_commit_or_call_of_any_workflow_nothing_is_lost_or_doubled() {
     let points = crash::at_every_point(2);
     assert_eq!(points.failed, None);
+    assert_eq!(points.missed(), Vec::<&str>::new(), "workflows that were never struck");
     assert!(points.gone_through > 1000, "{points:?}");
     println!("{} crash points", points.gone_through);
 }
