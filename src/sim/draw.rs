@@ -7,8 +7,8 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS,
-    Weather,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS, Weather,
+    first_operations,
 };
 use crate::workflow::backfill::FIRST_TIME;
 
@@ -220,7 +220,7 @@ impl Chance {
         let (at, act) = match self.below(100) {
             0..40 => (0, Act::Fault(self.provider_fault()?)),
             40..48 => {
-                let (provider, _) = self.pick(&OPERATIONS)?;
+                let (provider, _) = self.pick(first_operations())?;
                 let effect = self.pick(&[
                     Effect::ErrorBefore { status: 503 },
                     Effect::DropBefore,
@@ -262,7 +262,7 @@ impl Chance {
                 (Provider::Stripe, "transfers.create"),
             ])?
         } else {
-            self.pick(&OPERATIONS)?
+            self.pick(first_operations())?
         };
         let effect = match self.below(12) {
             0 => Effect::ErrorBefore { status: 500 },

@@ -1,11 +1,14 @@
 //! The round: every second seed, each in its turn, has one fault strike one operation, or one blow one commit, in a story that is sure to
-//! come there. What chance would show once in ten thousand histories is so seen in every campaign.
+//! come there. What chance would show once in ten thousand histories is so seen in every campaign. The second round, of what was thought of
+//! later, is gone through by seeds that the first leaves to chance.
 
 use std::time::Duration;
 
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
-use crate::sim::script::{Act, Blow, Command, Deed, HOUR, Item, MINUTE, OPERATIONS, Paid, Purchase, Script};
+use crate::sim::script::{
+    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, first_operations,
+};
 
 /// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
 const FIRST: u64 = 2000;
@@ -23,6 +26,10 @@ pub(super) const VERBS: [&str; 10] = [
     "renew",
     "put_back",
 ];
+
+/// Calls that move money or sessions, at which processes are gone in the second round.
+pub(super) const CALLS: [&str; 4] =
+    ["POST /cal/…/bookings", "POST /cal/…/bookings/…/cancel", "POST /stripe/…/refunds", "POST /stripe/…/transfers"];
 
 /// What a fault does to an operation, by name: see [`effect`].
 pub(super) const EFFECTS: [&str; 9] = [
@@ -49,6 +56,8 @@ pub(super) enum Story {
     ShareKeyForgotten,
     /// Stripe has kept a 500 under a refund's key, and nothing was done.
     RefundErrorKept,
+    /// A mentor who is said to have been absent was there, and an operator says so.
+    LetStand,
 }
 
 const STORIES: [Story; 3] = [Story::RefundKeyForgotten, Story::ShareKeyForgotten, Story::RefundErrorKept];
@@ -64,19 +73,32 @@ pub(super) enum Turn {
 impl Turn {
     /// The turn of this seed, if it is of the round.
     pub(super) fn of(seed: u64) -> Option<Self> {
+        if seed >= SECOND_ROUND && seed % 6 == 3 {
+            let all = Self::second();
+            return usize::try_from(seed / 6 % all.len() as u64).ok().and_then(|nth| all.get(nth).copied());
+        }
         let nth = seed.checked_sub(FIRST).filter(|nth| nth.is_multiple_of(2))? / 2;
         let all = Self::all();
         usize::try_from(nth % all.len() as u64).ok().and_then(|nth| all.get(nth).copied())
     }
 
     fn all() -> Vec<Self> {
-        let faults = OPERATIONS.iter().flat_map(|&(provider, operation)| {
+        let faults = first_operations().iter().flat_map(|&(provider, operation)| {
             EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect })
         });
         let blows = VERBS.iter().flat_map(|&verb| {
             WHEN.iter().flat_map(move |&when| BLOWS.iter().map(move |&blow| Self::Blow { when, verb, blow }))
         });
         faults.chain(blows).chain(STORIES.map(Self::Story)).collect()
+    }
+
+    /// What was thought of later.
+    fn second() -> Vec<Self> {
+        let (provider, operation) = READ_BACK;
+        let faults = EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect });
+        let crashes =
+            CALLS.iter().flat_map(|&verb| WHEN.iter().map(move |&when| Self::Blow { when, verb, blow: "crash" }));
+        faults.chain(crashes).chain([Self::Story(Story::LetStand)]).collect()
     }
 
     /// The script with a story in which this happens.
@@ -139,12 +161,19 @@ impl Told<'_> {
     fn come_to(&mut self, what: &str) {
         match what {
             "bookings.list" => self.lost(Provider::Cal, "bookings.create"),
-            "bookings.cancel" => self.order(10 * MINUTE, Command::Refund { cancel_booking: true }),
+            "bookings.cancel" | "POST /cal/…/bookings/…/cancel" => {
+                self.order(10 * MINUTE, Command::Refund { cancel_booking: true });
+            }
+            "bookings.get" => {
+                self.order(10 * MINUTE, Command::Refund { cancel_booking: true });
+                // It has called the session off, and says so when it is asked again.
+                self.faulty(Fault::new(Provider::Cal, Effect::DropAfter).on("bookings.cancel").times(1));
+            }
             "bookings.mark_absent" => {
                 let absent = Act::Happen(self.purchase.number, Deed::HostAbsent);
                 self.items.push(Item { at: self.at + self.purchase.ahead + 20 * MINUTE, act: absent });
             }
-            "payment_intents.get" | "refunds.create" | "write" | "intend_refund" => {
+            "payment_intents.get" | "refunds.create" | "write" | "intend_refund" | "POST /stripe/…/refunds" => {
                 self.purchase.tags.push("cal-refused");
             }
             "refunds.list" => {
@@ -152,7 +181,7 @@ impl Told<'_> {
                 self.lost(Provider::Stripe, "refunds.create");
             }
             "events.list" => self.script.sweep.schedules = true,
-            "transfers.create" | "intend_transfer" => self.share(),
+            "transfers.create" | "intend_transfer" | "POST /stripe/…/transfers" => self.share(),
             "transfers.list" => {
                 self.share();
                 self.lost(Provider::Stripe, "transfers.create");
@@ -192,6 +221,12 @@ impl Told<'_> {
                 self.purchase.tags.push("cal-refused");
                 let kept = Effect::Refuse { status: 500, code: String::new(), message: "an error".to_owned() };
                 self.faulty(Fault::new(Provider::Stripe, kept).on("refunds.create").times(1));
+            }
+            Story::LetStand => {
+                self.script.sweep.refund_called_off = false;
+                let absent = Act::Happen(self.purchase.number, Deed::HostAbsent);
+                self.items.push(Item { at: self.at + self.purchase.ahead + 20 * MINUTE, act: absent });
+                self.order(self.purchase.ahead + HOUR, Command::LetStand);
             }
         }
     }

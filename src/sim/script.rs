@@ -15,6 +15,9 @@ pub(super) const RICHER: u64 = 20_000;
 /// From this seed on what people do takes more turns in every third, and lists of Cal.com's are behind.
 pub(super) const TURNS: u64 = 60_000;
 
+/// From this seed on every odd multiple of three is of the second round.
+pub(super) const SECOND_ROUND: u64 = 80_000;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
@@ -297,8 +300,8 @@ pub struct Script {
     pub items: Vec<Item>,
 }
 
-/// Each provider's operations that faults are drawn for.
-pub const OPERATIONS: [(Provider, &str); 13] = [
+/// Each provider's operations that are struck by faults.
+pub const OPERATIONS: [(Provider, &str); 14] = [
     (Provider::Posthog, "capture"),
     (Provider::Cal, "bookings.create"),
     (Provider::Cal, "bookings.list"),
@@ -312,4 +315,13 @@ pub const OPERATIONS: [(Provider, &str); 13] = [
     (Provider::Stripe, "transfers.list"),
     (Provider::Mail, "emails.send"),
     (Provider::Alert, "alerts.post"),
+    READ_BACK,
 ];
+
+/// What is read where Cal.com does not call a booking off. It came later than the others, whose draws are to stay what they were.
+pub(super) const READ_BACK: (Provider, &str) = (Provider::Cal, "bookings.get");
+
+/// Those that faults are drawn for by chance, and in the first round.
+pub(super) fn first_operations() -> &'static [(Provider, &'static str)] {
+    OPERATIONS.split_last().map_or(&[], |(_, first)| first)
+}
