@@ -1,11 +1,12 @@
 //! Secrets and people, planted in every setting and field, are nowhere to be found in what is printed, logged or answered.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use discuno::clock::Clock;
-use discuno::config::Secret;
+use discuno::config::{Config, Secret};
 use discuno::signature::{sign_cal, sign_stripe};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::support::http::{self, Answer};
 use crate::support::process::{Deployment, checkout};
 use crate::support::{CalEvent, Event};
 
-const SECRETS: [(&str, &str); 9] = [
+const SECRETS: [(&str, &str); 11] = [
     ("STRIPE_SECRET_KEY", "sk_test_canary0stripe0key0a1b2c3"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_canary0webhook0a1b2c3d4e5"),
     ("STRIPE_CONNECT_WEBHOOK_SECRET", "whsec_canary0connect0a1b2c3d4e5"),
@@ -23,6 +24,17 @@ const SECRETS: [(&str, &str); 9] = [
     ("RESEND_API_KEY", "re_canary0resend0a1b2c3d4e5"),
     ("INNGEST_EVENT_KEY", "canary0event0key0a1b2c3d4"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=canary0otlp0key0a1b2c3d4"),
+    ("DISCUNO_DB_PASSWORD", "canary0db0password0a1b2c3d4"),
+    ("DISCUNO_USERS", "zoe:viewer:$argon2id$v=19$m=19456,t=2,p=1$Y2FuYXJ5MHNhbHQ$Y2FuYXJ5MGhhc2gwYTFiMmMzZDRlNWY2"),
+];
+
+/// What is secret in settings that hold more than that, and which ones.
+const PARTS: [(&str, &str); 5] = [
+    ("DISCUNO_ADMIN_TOKEN", TOKEN),
+    ("ALERT_WEBHOOK_URL", "canary0alert0hook0a1b2c3d4"),
+    ("DISCUNO_USERS", "Y2FuYXJ5MGhhc2gwYTFiMmMzZDRlNWY2"),
+    ("SMTP_URL", "canary0smtp0password0a1b2c3d4"),
+    ("DISCUNO_DB", "canary0address0password0a1b2"),
 ];
 
 /// What is planted of people.
@@ -47,8 +59,8 @@ struct Scanner {
 
 impl Scanner {
     fn new() -> Self {
-        let people = [NAME, ADDRESS, OTHER_ADDRESS, PHONE, STREET, ROOM, CARD, TOKEN];
-        let secrets = SECRETS.iter().map(|(_, secret)| *secret);
+        let people = [NAME, ADDRESS, OTHER_ADDRESS, PHONE, STREET, ROOM, CARD];
+        let secrets = SECRETS.iter().chain(&PARTS).map(|(_, secret)| *secret);
         Self { canaries: secrets.chain(people).map(str::to_lowercase).collect(), found: Vec::new(), bytes: 0 }
     }
 
@@ -120,6 +132,10 @@ async fn post(to: SocketAddr, path: &str, header: (&'static str, String), body: 
     tokio::task::spawn_blocking(post).await.unwrap()
 }
 
+fn part(name: &str) -> &'static str {
+    PARTS.iter().find(|(known, _)| *known == name).unwrap().1
+}
+
 fn secret(name: &str) -> Secret {
     Secret::new(SECRETS.iter().find(|(known, _)| *known == name).unwrap().1)
 }
@@ -130,6 +146,8 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     for (name, value) in SECRETS {
         deployment.settings.insert(name, value.to_owned());
     }
+    let hook = format!("{}?key={}", deployment.settings["ALERT_WEBHOOK_URL"], part("ALERT_WEBHOOK_URL"));
+    deployment.settings.insert("ALERT_WEBHOOK_URL", hook);
     deployment.settings.insert("ALERT_EMAIL", ON_CALL.to_owned());
     deployment.settings.insert("DISCUNO_ADMIN_TOKEN", format!("money:{TOKEN}"));
     let log: PathBuf = deployment.db.with_file_name("canary.log");
@@ -187,6 +205,56 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     let mut sees = Scanner::new();
     sees.commands(&deployment, &[&["show", "pay_1", "--json", "--reveal"]]);
     assert!(!sees.found.is_empty());
+}
+
+#[test]
+fn whatever_is_read_as_a_secret_is_planted() {
+    // What is a secret may stand in a file too, and is asked for by that name.
+    let asked = RefCell::new(BTreeSet::new());
+    let nothing = BTreeMap::new();
+    let environment = |name: &str| {
+        asked.borrow_mut().extend(name.strip_suffix("_FILE").map(str::to_owned));
+        None
+    };
+    drop(Config::load(&nothing, &environment, &nothing));
+    let base = "http://sandbox.test".parse().unwrap();
+    let plain = Config::sandbox(&base, PathBuf::from("d.db"), "127.0.0.1:0".parse().unwrap()).unwrap().settings;
+    let plain: BTreeSet<&str> = plain.iter().filter_map(|setting| setting.name.strip_suffix("_FILE")).collect();
+    let asked = asked.into_inner();
+    let secret = |name: &&String| !name.starts_with("NEXT_PUBLIC_") && !plain.contains(name.as_str());
+    let secrets: BTreeSet<&str> = asked.iter().filter(secret).map(String::as_str).collect();
+    let planted: BTreeSet<&str> = SECRETS.iter().chain(&PARTS).map(|(name, _)| *name).collect();
+    assert!(secrets.len() >= 14, "{secrets:?}");
+    // An address may hold a password, and is shown without.
+    assert_eq!(planted.difference(&secrets).copied().collect::<Vec<_>>(), ["DISCUNO_DB"]);
+    assert_eq!(secrets.difference(&planted).copied().collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_password_in_the_address_of_what_cannot_be_reached_is_shown() {
+    let mut deployment = Deployment::new().await;
+    let mut scan = Scanner::new();
+    deployment.settings.remove("RESEND_API_KEY");
+    // Nobody listens there.
+    deployment.settings.insert("SMTP_URL", format!("smtp://canary:{}@127.0.0.1:9", part("SMTP_URL")));
+    scan.commands(&deployment, &[&["check", "--offline"], &["check", "--offline", "--json"], &["check"], &["status"]]);
+    let password = part("DISCUNO_DB");
+    for address in [
+        format!("postgres://canary:{password}@127.0.0.1:9/discuno?sslmode=disable"),
+        format!("postgres://canary:{password}@127.0.0.1:9/discuno"),
+        format!("postgres://canary:{password}@127.0.0.1:no/discuno"),
+        format!("postgres://canary:{password}@127.0.0.1:9/discuno?password={password}&nothing=1"),
+        format!("postgres://canary:{password}"),
+    ] {
+        deployment.settings.insert("DISCUNO_DB", address.clone());
+        for args in [&["payments"][..], &["status"], &["check"], &["db", "check"], &["db", "migrate"], &["serve"]] {
+            let (status, out, said) = deployment.ran(args);
+            assert!(status != Some(0) && !(out.is_empty() && said.is_empty()), "{args:?} on {address}: {out}{said}");
+            scan.look(&format!("{args:?} on {address}"), &format!("{out}{said}"));
+        }
+    }
+    assert!(scan.found.is_empty(), "{:#?}", scan.found);
+    assert!(scan.bytes > 2000, "only {} bytes were looked at", scan.bytes);
 }
 
 /// Answers to what is not taken.
