@@ -217,7 +217,7 @@ impl Matter<'_> {
         let back: i64 = refunds.iter().map(|refund| refund.amount).sum();
         let mut made = 0;
         let mut runs = self.story.runs.iter().filter(|(run, _)| run.workflow == transfer::NAME);
-        let at_rest = runs.all(|(run, _)| run.state == RunState::Succeeded);
+        let at_rest = runs.all(|(run, _)| matches!(run.state, RunState::Succeeded | RunState::Failed));
         let cases = || self.story.cases.iter();
         let unclear =
             cases().any(|case| case.kind == CaseKind::TransferBlocked && case.summary.contains("may or may not"));
