@@ -33,13 +33,10 @@ impl Workflow for Concluded {
     }
 }
 
-/// The version that runs under way do not fit.
-pub(super) const UNFIT: usize = 1;
-
 /// The workflows of a version: 0 is the shipped one, 1 has a step before, 2 a step after.
 pub(super) fn of(version: usize, shipped: Registry, checkout: ProcessCheckout) -> Registry {
     match version {
-        UNFIT => shipped.with(Screened(checkout)),
+        1 => shipped.with(Screened(checkout)),
         2 => shipped.with(Concluded(checkout)),
         _ => shipped,
     }

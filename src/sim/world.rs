@@ -77,8 +77,8 @@ pub(super) struct World {
     letters: mpsc::UnboundedReceiver<purchase::Letter>,
     turns: mpsc::UnboundedReceiver<Turn>,
     turn_to: mpsc::UnboundedSender<Turn>,
-    /// Whether a version that runs under way do not fit was deployed in the middle of everything.
-    pub(super) deployed_unfit: bool,
+    /// Whether another version of the checkout was deployed in the middle of everything.
+    pub(super) deployed: bool,
     lives: u64,
     /// The boundaries met before the calm.
     working: Vec<u64>,
@@ -183,7 +183,7 @@ impl World {
             letters,
             turns,
             turn_to,
-            deployed_unfit: false,
+            deployed: false,
             hub,
             lives: 0,
             working: Vec::new(),
@@ -401,7 +401,7 @@ impl World {
             }
             Act::Deploy { process, version } => {
                 self.hub.count(|| format!("deploy/{version}"));
-                self.deployed_unfit |= version == version::UNFIT;
+                self.deployed = true;
                 self.stop(process);
                 if let Some(process) = self.processes.get_mut(process) {
                     process.version = version;
