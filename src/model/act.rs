@@ -62,6 +62,11 @@ pub struct Act {
 }
 
 impl Act {
+    /// Whether it is a refund that was ordered with the session called off.
+    pub fn calls_off(&self) -> bool {
+        self.verb == Verb::Refund && self.after["cancel_booking"] == true
+    }
+
     /// The bytes that its place in the chain is the digest of, after those of the act before it.
     pub fn canonical(&self) -> String {
         serde_json::json!([

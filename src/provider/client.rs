@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::model::failure::FailureKind;
+use crate::model::failure::{CREDENTIALS, FailureKind};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Span;
 use crate::provider::error::{Call, Error};
@@ -73,7 +73,7 @@ impl Client {
         let Draft { call, method, url, headers, body, private, flaw } = draft;
         if let Some(what) = flaw {
             let why = format!("{call} not sent: the configured {what} cannot be used");
-            return Err(call.failed(FailureKind::Transient, "credentials", &why, &[]));
+            return Err(call.failed(FailureKind::Transient, CREDENTIALS, &why, &[]));
         }
         let start = Instant::now();
         let mut span = Span::call(call.provider.as_str(), call.operation, Some((&method, &url)));
@@ -105,7 +105,7 @@ impl Client {
 const COUNTED: [&str; 11] = [
     "breaker_open",
     "connection_lost",
-    "credentials",
+    CREDENTIALS,
     "no_connection",
     "paused",
     "quota",

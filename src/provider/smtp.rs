@@ -9,7 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use crate::model::failure::FailureKind;
+use crate::model::failure::{CREDENTIALS, FailureKind};
 use crate::model::mail::NewMail;
 use crate::model::pause::PAUSED;
 use crate::observe::metrics::Metrics;
@@ -90,7 +90,7 @@ impl Smtp {
 fn failed(call: Call, error: &lettre::transport::smtp::Error, private: &[&str]) -> Error {
     let (kind, code) = if error.is_permanent() {
         let auth = error.status().is_some_and(|status| status.to_string() == "535");
-        if auth { (FailureKind::Transient, "credentials") } else { (FailureKind::Permanent, "refused") }
+        if auth { (FailureKind::Transient, CREDENTIALS) } else { (FailureKind::Permanent, "refused") }
     } else if error.is_transient() {
         (FailureKind::Transient, "refused_for_now")
     } else if error.to_string().starts_with("Connection error") {

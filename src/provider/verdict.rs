@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::model::failure::FailureKind;
+use crate::model::failure::{CREDENTIALS, FailureKind};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::ProviderName;
 use crate::provider::error::{Call, Error};
@@ -72,7 +72,7 @@ fn classify(call: Call, status: u16, said: &Said, answer: &Response) -> (Failure
     let code = said.code.clone().unwrap_or_else(|| format!("http_{status}"));
     let should_retry = header(answer, "stripe-should-retry");
     match (call.provider, status) {
-        (_, 401 | 403) => (FailureKind::Transient, "credentials".to_owned()),
+        (_, 401 | 403) => (FailureKind::Transient, CREDENTIALS.to_owned()),
         (ProviderName::Resend, 429) if code.contains("quota") => (FailureKind::Transient, "quota".to_owned()),
         (_, 429) => (FailureKind::Transient, "rate_limited".to_owned()),
         (ProviderName::Posthog, 503) => (FailureKind::Transient, code),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::engine::registry::Workflow;
-use crate::model::act::Verb;
+use crate::model::act;
 use crate::model::case::{Case, CaseKind, Resolution};
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
@@ -346,7 +346,7 @@ fn is_left(story: &Story) -> bool {
 
 /// A person may call the session off with a part of the money, and keep the rest.
 fn has_called_off(story: &Story) -> bool {
-    story.acts.iter().any(|act| act.verb == Verb::Refund && act.after["cancel_booking"] == true)
+    story.acts.iter().any(act::Act::calls_off)
 }
 
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.

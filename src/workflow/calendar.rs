@@ -9,7 +9,7 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
-use crate::model::act::Verb;
+use crate::model::act::Act;
 use crate::model::booking::{Booking, BookingStatus};
 use crate::model::capture::Capture;
 use crate::model::case::{CaseKind, NewCase};
@@ -77,8 +77,7 @@ impl Means {
                 let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
                 let last = holding.max_by_key(|refund| refund.id).map(|refund| refund.origin);
                 // Where it was to be called off, that holds for wherever it turns up.
-                let called_off =
-                    story.acts.iter().any(|act| act.verb == Verb::Refund && act.after["cancel_booking"] == true);
+                let called_off = story.acts.iter().any(Act::calls_off);
                 let left = moved && last == Some(RefundOrigin::Operator) && !called_off;
                 match payment.status {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing && !left => return Ok(true),

@@ -10,7 +10,6 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
-use crate::model::act::Verb;
 use crate::model::booking::Booking;
 use crate::model::capture::Capture;
 use crate::model::case::{CaseKind, NewCase};
@@ -201,8 +200,7 @@ fn called_off_by_operator(story: &Story, uid: &str) -> bool {
         story.refunds.iter().any(|refund| refund.status.holds_money() && *of == json!(refund.id))
     };
     story.acts.iter().any(|act| {
-        let ordered = act.verb == Verb::Refund && act.after["cancel_booking"] == true;
-        ordered && known_at.is_some_and(|known| known <= act.at) && came_through(&act.after["refund"])
+        act.calls_off() && known_at.is_some_and(|known| known <= act.at) && came_through(&act.after["refund"])
     })
 }
 

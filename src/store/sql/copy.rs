@@ -241,14 +241,7 @@ pub async fn copy<A: Backend, B: Backend>(
     match outcome {
         Ok(copied) => {
             // Whoever opened it meanwhile may have written what was not read: it stays the one in use.
-            if !from
-                .0
-                .in_snapshot({
-                    let to = to.1.to_owned();
-                    move |conn| fence::is_moved(conn, &to)
-                })
-                .await?
-            {
+            if !fence::is_moved(from.0, to.1).await? {
                 return Err(Error::Illegal(format!(
                     "{} was opened again while it was copied and is the one in use: {} is not to be used, copy again to an empty one",
                     from.1, to.1

@@ -37,11 +37,6 @@ pub(in crate::store) fn is_filling(conn: &Connection<'_>) -> Result<bool, Error>
     Ok(get(conn, FILLING)?.is_some())
 }
 
-/// Whether it is closed since its data is at `to`.
-pub(super) fn is_moved(conn: &Connection<'_>, to: &str) -> Result<bool, Error> {
-    Ok(get(conn, MOVED)?.as_deref() == Some(to))
-}
-
 fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {
     Ok(conn.prepare_cached(GET)?.query_row([key], |found| found.get(0)).optional()?)
 }
@@ -72,6 +67,11 @@ pub async fn close<B: Backend>(store: &B, to: &str) -> Result<(), Error> {
             Ok(())
         })
         .await
+}
+
+/// Whether it is closed since its data is at `to`.
+pub(super) async fn is_moved<B: Backend>(store: &B, to: &str) -> Result<bool, Error> {
+    Ok(store.in_snapshot(|conn| get(conn, MOVED)).await?.as_deref() == Some(to))
 }
 
 /// It may be written to again. Whether it was closed.

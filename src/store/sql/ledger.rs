@@ -126,15 +126,9 @@ pub(super) fn read_transfer(conn: &Connection<'_>, id: TransferId) -> Result<Tra
 
 const LIVE_BOOKING: &str =
     "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed')";
-const UNDER_WAY: &str = "SELECT 1 FROM refunds WHERE payment_id = ?1 AND status IN ('intended', 'sent')";
 
 pub(super) fn has_live_booking(conn: &Connection<'_>, id: PaymentId) -> Result<bool, Error> {
     Ok(conn.prepare_cached(LIVE_BOOKING)?.exists([id.0])?)
-}
-
-/// Whether nobody knows yet if a refund of it was made.
-pub(super) fn is_refund_under_way(conn: &Connection<'_>, id: PaymentId) -> Result<bool, Error> {
-    Ok(conn.prepare_cached(UNDER_WAY)?.exists([id.0])?)
 }
 
 pub(super) fn find_booking(conn: &Connection<'_>, uid: &str) -> Result<Option<Booking>, Error> {

@@ -365,7 +365,7 @@ fn resolve(
         let contradicted = match resolution {
             Resolution::Refunded if payment.status != PaymentStatus::Refunded => Some("not all of it is back"),
             Resolution::Booked if !stands => Some("no live session stands for it"),
-            Resolution::Booked if ledger::is_refund_under_way(conn, payment.id)? => {
+            Resolution::Booked if !ledger::unconfirmed_refunds(conn, &payment)?.is_empty() => {
                 Some("nobody knows yet whether a refund of it was made")
             }
             Resolution::FalseAlarm if payment.status == PaymentStatus::Attention => {

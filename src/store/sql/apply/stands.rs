@@ -32,12 +32,12 @@ impl Scope {
         let said: Vec<Option<String>> = said.query_map([id.0], |found| found.get(0))?.collect::<Result<_, _>>()?;
         let mut kinds = conn.prepare_cached(OPEN_KINDS)?;
         let open: Vec<CaseKind> = kinds.query_map([id.0], |found| row::word(found, 0))?.collect::<Result<_, _>>()?;
-        let (_, left) = ledger::refunds_and_rest(conn, &payment)?;
+        let (refunds, left) = ledger::refunds_and_rest(conn, &payment)?;
         let stands = said.into_iter().flatten().any(|text| Resolution::Booked.is_said_in(&text))
             && open.into_iter().all(CaseKind::is_about_share)
             && left.minor > 0
             && ledger::has_live_booking(conn, id)?
-            && !ledger::is_refund_under_way(conn, id)?;
+            && !refunds.iter().any(|refund| refund.status.is_unconfirmed());
         if !stands {
             return Ok(());
         }
