@@ -56,6 +56,34 @@ words! {
         LatePayment => "late-payment",
         /// A refund of a part is not the refund of the whole.
         PartIsNotWhole => "part-is-not-whole",
+        /// Nothing is paid back by itself while the charge is disputed.
+        DisputeGuard => "dispute-guard",
+        /// A refund is asked for again with the key it was asked for with.
+        SteadyKey => "steady-key",
+        /// A refund is asked for again with the request it was asked for with.
+        FrozenRequest => "frozen-request",
+        /// A provider is not asked again sooner than it says.
+        RetryAfter => "retry-after",
+        /// What Stripe lists and never sent is fetched.
+        Backfill => "backfill",
+        /// What the calendar shows and Cal.com never sent is fetched.
+        CalendarBackfill => "calendar-backfill",
+        /// News that are older than what is known change nothing.
+        LatestStatus => "latest-status",
+        /// A second session for one payment has a case opened.
+        SecondBooking => "second-booking",
+        /// A run is not cancelled under a call that is under way.
+        CancelInFlight => "cancel-in-flight",
+        /// A letter is sent again with the key it was sent with.
+        LetterKey => "letter-key",
+        /// An error that people read says nothing of a customer.
+        Redaction => "redaction",
+        /// News of a refund that are older than what is known change nothing.
+        RefundOrder => "refund-order",
+        /// What is of the other mode is kept, and not acted on.
+        Mode => "mode",
+        /// What Stripe has paid back by another way is counted before more is.
+        RefundedElsewhere => "refunded-elsewhere",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::entropy::Entropy;
+use crate::mutant::{Mutant, is_out};
 
 /// The longest wait a provider can ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -16,6 +17,7 @@ pub fn ceiling(base: Duration, cap: Duration, tries: u32) -> Duration {
 /// The wait before the next try: anything up to the ceiling, on top of what the provider asked for.
 pub fn delay(base: Duration, cap: Duration, tries: u32, retry_after: Option<Duration>, entropy: &Entropy) -> Duration {
     let jittered = entropy.up_to(ceiling(base, cap, tries));
+    let retry_after = retry_after.filter(|_| !is_out(Mutant::RetryAfter));
     retry_after.map_or(jittered, |asked| asked.min(LONGEST_RETRY_AFTER).saturating_add(jittered.min(base)))
 }
 

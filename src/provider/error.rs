@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::failure::{Failure, FailureKind};
+use crate::mutant::{Mutant, is_out};
 use crate::provider::ProviderName;
 use crate::provider::redact::redact;
 
@@ -36,8 +37,9 @@ impl Call {
 
     /// A failure of this call; `message` is cleaned of keys, addresses and the `private` words.
     pub fn failed(self, kind: FailureKind, code: &str, message: &str, private: &[&str]) -> Error {
+        let said = if is_out(Mutant::Redaction) { message.to_owned() } else { redact(message, self.provider, private) };
         Error {
-            failure: Failure::new(kind, code, redact(message, self.provider, private)),
+            failure: Failure::new(kind, code, said),
             provider: self.provider,
             operation: self.operation,
             replayed: false,

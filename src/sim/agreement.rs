@@ -6,8 +6,10 @@ use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
 use crate::model::run::RunState;
 use crate::model::step::Ending;
-use crate::sandbox::ledger::Ledger;
-use crate::sim::invariant::{Matter, Rules, is_about_money, is_told, made_for};
+use crate::sandbox::ledger::{Booking, Ledger};
+use crate::sim::excuse::{Topic, is_told};
+use crate::sim::invariant::{Matter, Rules, made_for};
+use crate::sim::world::BEGINNING;
 use crate::workflow::transfer;
 
 /// I3: what is counted is counted once.
@@ -15,6 +17,11 @@ pub(super) fn counted_once(theirs: &Ledger, rules: &mut Rules) {
     let mut captures = BTreeSet::new();
     for capture in &theirs.posthog.events {
         rules.hold("I3", captures.insert(&capture.uuid), || format!("{} counts twice", capture.event));
+    }
+    let mut letters = BTreeSet::new();
+    for mail in &theirs.mail.mails {
+        let is_first = letters.insert((&mail.to, &mail.subject, &mail.html, &mail.text));
+        rules.hold("I3", is_first, || format!("\"{}\" was sent to {:?} twice", mail.subject, mail.to));
     }
 }
 
@@ -24,11 +31,12 @@ impl Matter<'_> {
         let live = self.story.bookings.iter().filter(|booking| booking.facts.status.is_live());
         let ours: BTreeSet<&str> = live.map(|booking| booking.facts.uid.as_str()).collect();
         let known = |uid: &str| self.story.bookings.iter().any(|booking| booking.facts.uid == uid);
-        let standing = self.theirs.cal.bookings.iter().filter(|booking| {
-            booking.status == "accepted" && (known(&booking.uid) || made_for(booking, self.order.reference()))
-        });
+        let about = |booking: &&Booking| known(&booking.uid) || made_for(booking, self.order.reference());
+        let standing = self.theirs.cal.bookings.iter().filter(about).filter(|booking| booking.status == "accepted");
         let theirs: BTreeSet<&str> = standing.map(|booking| booking.uid.as_str()).collect();
-        rules.hold("I10", ours == theirs || is_told(self.story, is_about_money), || {
+        let moved = |booking: &Booking| booking.cancelled_at.unwrap_or(booking.created_at);
+        let last = self.theirs.cal.bookings.iter().filter(about).map(moved).max();
+        rules.hold("I10", ours == theirs || is_told(self.story, Topic::Sessions, last.unwrap_or(BEGINNING)), || {
             format!("{}: {ours:?} stand here, {theirs:?} at Cal.com", self.payment.id)
         });
     }

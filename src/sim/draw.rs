@@ -7,8 +7,8 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, MINUTE, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS, Weather,
-    first_operations,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, LIVE_NEWS, MINUTE, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS,
+    Weather, first_operations,
 };
 use crate::workflow::backfill::FIRST_TIME;
 
@@ -50,6 +50,11 @@ impl Script {
         }
         if seed >= TURNS && seed.is_multiple_of(3) {
             items.extend(Chance::of(seed ^ TURNS).turns(&items));
+        }
+        if seed >= LIVE_NEWS && seed.is_multiple_of(5) {
+            let bought = items.iter().filter(|item| matches!(item.act, Act::Buy(_)));
+            let sold = Act::Happen(0, Deed::SoldLive);
+            items.extend(bought.map(|item| item.at + HOUR).min().map(|at| Item { at, act: sold }));
         }
         items.retain(|item| item.at < calm_at || matches!(item.act, Act::Happen(..)));
         // What comes of a purchase at once comes after it.

@@ -15,6 +15,7 @@ use crate::model::time::Timestamp;
 use crate::sandbox::Sandbox;
 use crate::sandbox::news::{News, Seen};
 use crate::sim::coverage::Coverage;
+use crate::sim::ends::Ends;
 use crate::sim::purchase::{self, Letter, Sender};
 use crate::sim::report::Violation;
 use crate::sim::script::{Blow, RICHER};
@@ -45,6 +46,7 @@ pub(super) struct Hub {
     tokens: Mutex<BTreeMap<RunId, i64>>,
     /// What the runs are of that were ever claimed.
     workflows: Mutex<BTreeMap<RunId, String>>,
+    pub(super) ends: Mutex<Ends>,
     broken: Mutex<Option<Violation>>,
     waiting: Mutex<Vec<watch::Sender<u64>>>,
     strikes: Mutex<Vec<Strike>>,
@@ -88,6 +90,7 @@ impl Hub {
             seen: Mutex::default(),
             tokens: Mutex::default(),
             workflows: Mutex::default(),
+            ends: Mutex::default(),
             broken: Mutex::default(),
             waiting: Mutex::default(),
             strikes: Mutex::default(),
@@ -200,9 +203,12 @@ impl Hub {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// I8: tokens of a run only grow.
+    /// I8: tokens of a run only grow. I20: what has ended moves again only if a person has it retried.
     pub(super) fn claimed(&self, claimed: &Claimed) {
         let lease = claimed.lease;
+        if lock(&self.ends).is_revived(lease.run, claimed.run.retries) {
+            self.breaks("I20", format!("{} had ended, and was claimed again", lease.run));
+        }
         lock(&self.workflows).entry(lease.run).or_insert_with(|| claimed.run.workflow.clone());
         let before = lock(&self.tokens).insert(lease.run, lease.token);
         if before.is_some_and(|before| before >= lease.token) {
@@ -218,6 +224,9 @@ impl Hub {
     /// I8: nothing is written by whoever has lost the run.
     pub(super) fn committed(&self, verb: &'static str, lease: Option<Lease>) {
         let Some(lease) = lease else { return };
+        if verb == "finish" {
+            lock(&self.ends).end(lease.run);
+        }
         let newest = lock(&self.tokens).get(&lease.run).copied().unwrap_or(0);
         if lease.token < newest {
             self.breaks("I8", format!("{verb} of {} with token {} when {newest} was out", lease.run, lease.token));
@@ -266,6 +275,9 @@ impl Hub {
     /// M4: whether the request of this refund was written down before it left.
     async fn is_recorded(&self, mark: &str) -> bool {
         let known = self.store.refunds(Filter::newest(1000)).await.unwrap_or_default();
+        if let Some(moved) = lock(&self.ends).moved_back(&known) {
+            self.breaks("I20", moved);
+        }
         known.iter().any(|refund| refund.reference == mark && refund.status != RefundStatus::Intended)
     }
 
@@ -276,6 +288,12 @@ impl Hub {
             self.sandbox.observe(&letter.bytes());
         }
         self.tell(letter);
+    }
+
+    /// Something reaches us that this account's provider knows nothing of.
+    pub(super) fn stray(&self, letter: Letter) {
+        self.note(|| format!("it strays: {}", letter.id));
+        let _ = self.outbox.send(letter);
     }
 
     fn tell(&self, letter: Letter) {

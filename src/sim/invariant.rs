@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::engine::registry::Workflow;
 use crate::model::act;
-use crate::model::case::{Case, CaseKind, Resolution};
+use crate::model::case::CaseKind;
+use crate::model::event::Disposition;
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::RefundOrigin;
@@ -15,11 +16,12 @@ use crate::model::run::RunState;
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
+use crate::sim::excuse::{Topic, is_let_stand, is_told};
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
 use crate::sim::script::Act;
-use crate::sim::world::World;
+use crate::sim::world::{BEGINNING, World};
 use crate::sim::{agreement, bounds};
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
@@ -48,6 +50,13 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
     let mut kept = BTreeSet::new();
     let mut told: BTreeMap<_, Vec<EventId>> = BTreeMap::new();
     for event in store.events(Filter::newest(ALL)).await? {
+        if event.livemode {
+            // Live money at a deployment for tests.
+            let alone = event.disposition == Disposition::Quarantined && event.payment.is_none();
+            let idle = alone && store.story(Subject::Event(event.id)).await?.runs.is_empty();
+            world.hub.count(|| "event/of the other mode".to_owned());
+            rules.hold("M10", idle, || format!("{} is live, and was acted on", event.external_id));
+        }
         told.entry((event.source.as_str(), event.kind, event.created_at)).or_default().push(event.id);
         kept.insert((event.source.as_str(), event.external_id));
     }
@@ -86,6 +95,9 @@ async fn compare(world: &World, theirs: &Ledger) -> Result<Option<Violation>, cr
         let story = store.story(Subject::Payment(payment)).await?;
         let Some(payment) = &story.payment else { continue };
         count_ends(&world.hub, payment, &story);
+        let moved = lock(&world.hub.ends).moved_back(&story.refunds);
+        rules.hold("I20", moved.is_none(), || moved.unwrap_or_default());
+        rules.hold("M10", !payment.livemode, || format!("{} is live", payment.id));
         rules.hold("I7", !story.events.is_empty(), || format!("{} came of no event", payment.id));
         for (run, attempts) in &story.runs {
             // What a person orders is tried at once.
@@ -139,18 +151,10 @@ impl Matter<'_> {
         self.letters(rules);
         self.compensation(rules);
         for (run, _) in &self.story.runs {
-            let told = self.story.cases.iter().any(|case| case.run == Some(run.id) || is_open(case));
-            let silent = run.state == RunState::Failed && run.workflow != "alert" && !told && run.retries == 0;
-            rules.hold("I14", !silent || self.settled_by_hand(), || format!("{} failed, and nobody was told", run.id));
+            let told = self.story.cases.iter().any(|case| case.run == Some(run.id));
+            let silent = run.state == RunState::Failed && run.workflow != "alert" && !told;
+            rules.hold("I14", !silent, || format!("{} failed, and nobody was told", run.id));
         }
-    }
-
-    fn share_is_told(&self) -> bool {
-        is_told(self.story, |case| case.kind == CaseKind::TransferNotReversed)
-    }
-
-    fn settled_by_hand(&self) -> bool {
-        self.story.cases.iter().any(by_hand)
     }
 
     /// I3, I11.
@@ -164,7 +168,7 @@ impl Matter<'_> {
             if refund.counts() {
                 *marks.entry(mark).or_default() += 1;
                 let share = self.intent.is_some_and(|intent| intent.transfer.is_some());
-                let told = self.share_is_told();
+                let told = is_told(self.story, Topic::Share, refund.created);
                 rules.hold("I11", !share || refund.transfer_reversed > 0 || told, || {
                     format!("{} left the share with the mentor, and nobody was told", refund.id)
                 });
@@ -227,7 +231,8 @@ impl Matter<'_> {
             rules.hold("I10", known || !at_rest || unclear, || {
                 format!("{} was made, and nobody here knows", transfer.id)
             });
-            let told = unclear || self.share_is_told();
+            let last = refunds.iter().map(|refund| refund.created).max().unwrap_or(transfer.created);
+            let told = unclear || is_told(self.story, Topic::Share, last);
             let due = transfer.amount * back / self.payment.amount.minor.max(1);
             rules.hold("I11", transfer.amount_reversed >= due || told, || {
                 format!("{due} of {} is to be taken back from the mentor, and nobody was told", transfer.id)
@@ -304,30 +309,6 @@ pub(super) fn made_for(booking: &Booking, reference: &str) -> bool {
     booking.metadata.get("paymentId").is_some_and(|id| id == reference)
 }
 
-fn is_open(case: &Case) -> bool {
-    case.closed_at.is_none() && case.alerted_at.is_some()
-}
-
-/// Whether a person knows of a case of this kind, or has settled one.
-pub(super) fn is_told(story: &Story, kind: impl Fn(&Case) -> bool) -> bool {
-    story.cases.iter().filter(|case| kind(case)).any(|case| is_open(case) || by_hand(case))
-}
-
-/// Not about the mentor's part alone.
-pub(super) fn is_about_money(case: &Case) -> bool {
-    !case.kind.is_about_share()
-}
-
-/// A person has said that it is settled.
-fn by_hand(case: &Case) -> bool {
-    case.is_settled_as(Resolution::SettledElsewhere)
-}
-
-/// A person has said that the session stands.
-fn is_let_stand(case: &Case) -> bool {
-    case.is_settled_as(Resolution::Booked)
-}
-
 /// The first of the rules for money that does not hold for a payment at rest.
 pub fn money_violation(payment: &Payment, story: &Story, theirs: &Ledger) -> Option<Violation> {
     let mut rules = Rules::default();
@@ -353,7 +334,7 @@ fn has_called_off(story: &Story) -> bool {
 fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
     // Unless a person says that it takes place, or took place, all the same.
-    let stood = story.cases.iter().any(|case| is_about_money(case) && is_let_stand(case));
+    let stood = is_let_stand(story);
     let missed =
         |uid: &str| !stood && story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
     let standing: Vec<&Booking> = theirs
@@ -371,7 +352,12 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let on_purpose = is_left(story) || stood;
     let contradicts = !on_purpose && standing.iter().any(|booking| heard.is_none_or(|heard| booking.start > heard));
     let refunded = payment.payment_intent.as_deref().map_or(0, |intent| theirs.stripe.refunded(intent));
-    let told = is_told(story, is_about_money);
+    let booked = standing.iter().map(|booking| booking.created_at).max().unwrap_or(BEGINNING);
+    let sessions_told = is_told(story, Topic::Sessions, heard.map_or(booked, |heard| heard.max(booked)));
+    let back = theirs.stripe.refunds.iter().filter(|refund| refund.payment_intent == reference);
+    let settled = story.refunds.iter().filter_map(|refund| refund.settled_at);
+    let last = back.map(|refund| refund.created).chain(settled).max().unwrap_or(BEGINNING);
+    let money_told = is_told(story, Topic::Money, last);
     let (id, status, paid) = (payment.id, payment.status, payment.amount.minor);
     let ours: i64 = story
         .refunds
@@ -379,31 +365,37 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         .filter(|refund| refund.stripe_refund_id.is_some() && refund.status.holds_money())
         .map(|refund| refund.amount.minor)
         .sum();
-    rules.hold("M2", live <= 1 || told, || format!("{id} ({status}) has {live} live bookings"));
+    rules.hold("M2", live <= 1 || sessions_told, || format!("{id} ({status}) has {live} live bookings"));
     rules.hold("M3", refunded <= paid, || format!("{id} ({status}): {refunded} of {paid} is paid back"));
-    rules.hold("M2", !contradicts || refunded < paid || told || paid == 0, || {
+    rules.hold("M2", !contradicts || refunded < paid || sessions_told || paid == 0, || {
         format!("{id} ({status}) is booked and refunded")
     });
-    rules.hold("I10", told || ours == refunded, || format!("{id} ({status}): ours {ours}, theirs {refunded}"));
+    rules.hold("I10", money_told || ours == refunded, || format!("{id} ({status}): ours {ours}, theirs {refunded}"));
     match status {
         PaymentStatus::Booked => {
             let free = payment.payment_intent.is_none();
             let decided = || has_called_off(story);
-            rules
-                .hold("M2", live == 1 || told || free || decided(), || format!("{id} is booked and no session stands"));
+            rules.hold("M2", live == 1 || sessions_told || free || decided(), || {
+                format!("{id} is booked and no session stands")
+            });
         }
         PaymentStatus::Refunded | PaymentStatus::Refunding => {
-            rules.hold("M2", told || !contradicts, || format!("{id} is {status} and the session stands"));
-            rules.hold("M2", told || refunded == paid, || format!("{id} is {status} and {refunded} of {paid} is back"));
+            rules.hold("M2", sessions_told || !contradicts, || format!("{id} is {status} and the session stands"));
+            rules.hold("M2", money_told || refunded == paid, || {
+                format!("{id} is {status} and {refunded} of {paid} is back")
+            });
         }
-        PaymentStatus::Attention => rules.hold("M2", told, || format!("{id} needs attention and nobody was told")),
+        PaymentStatus::Attention => {
+            let told = sessions_told || money_told;
+            rules.hold("M2", told, || format!("{id} needs attention and nobody was told"));
+        }
         PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {
             // A free session that was given up may stand where nobody but a person could call it off.
-            let free = payment.payment_intent.is_none() && told;
+            let free = payment.payment_intent.is_none() && sessions_told;
             let mut intents = theirs.stripe.payment_intents.iter();
             let taken =
                 intents.any(|intent| Some(&intent.id) == payment.payment_intent.as_ref() && intent.charge.is_some());
-            rules.hold("M2", !taken || told, || format!("{id} is {status} and its money is at Stripe"));
+            rules.hold("M2", !taken || money_told, || format!("{id} is {status} and its money is at Stripe"));
             rules.hold("M7", (live, refunded) == (0, 0) || free, || {
                 format!("{id} is {status}: {live} bookings, {refunded} back")
             });

@@ -12,6 +12,8 @@ mod campaign;
 mod coverage;
 pub mod crash;
 mod draw;
+mod ends;
+mod excuse;
 mod hub;
 mod invariant;
 mod operator;

@@ -117,6 +117,20 @@ impl Order {
         self.stripe(what, &format!("checkout.session.{what}"), at, object)
     }
 
+    /// As if the same had been sold for real money.
+    pub(super) fn sold_live(&self, at: Timestamp) -> Letter {
+        let live = Self {
+            session: self.session.replacen("test", "live", 1),
+            intent: format!("{}_live", self.intent),
+            ..self.clone()
+        };
+        let mut letter = live.session("completed", "paid", at);
+        letter.id.push_str("_live");
+        letter.body["id"] = json!(letter.id);
+        letter.body["livemode"] = json!(true);
+        letter
+    }
+
     pub(super) fn cancelled_by_application(&self, at: Timestamp) -> Letter {
         let id = format!("app_cancel_{:x}_{}", self.seed, self.purchase.number);
         let body = json!({

@@ -18,6 +18,9 @@ pub(super) const TURNS: u64 = 60_000;
 /// From this seed on every odd multiple of three is of the second round.
 pub(super) const SECOND_ROUND: u64 = 80_000;
 
+/// From this seed on every fifth has news of live money.
+pub(super) const LIVE_NEWS: u64 = 90_000;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
@@ -131,6 +134,8 @@ pub enum Deed {
     PayoutFails,
     /// The customer is new to the application.
     SignedUp,
+    /// The same is sold for real money, and Stripe tells us of it.
+    SoldLive,
 }
 
 /// What an operator orders about the purchase of this number.

@@ -462,6 +462,10 @@ impl World {
             Deed::PaidOut => Some(order.payout("paid", now)),
             Deed::PayoutFails => Some(order.payout("failed", now)),
             Deed::SignedUp => Some(order.signed_up(now)),
+            Deed::SoldLive => {
+                hub.stray(order.sold_live(now));
+                None
+            }
             Deed::MentorCancels | Deed::AttendeeCancels => standing.map(|booking| {
                 let by = if deed == Deed::MentorCancels { "jane@example.com" } else { &booking.attendee_email };
                 purchase::about_booking("BOOKING_CANCELLED", &booking, now, &[("cancelledBy", by.into())])

@@ -16,6 +16,7 @@ use crate::model::booking::{Booking, BookingStatus};
 use crate::model::event::{Source, Via};
 use crate::model::failure::Failure;
 use crate::model::time::Timestamp;
+use crate::mutant::{Mutant, is_out};
 use crate::observe::trace::Traces;
 use crate::provider::stripe::EventQuery;
 use crate::store::change::{Change, Plan};
@@ -63,7 +64,7 @@ impl Means {
             let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
             pulled.next = page.has_more.then(|| plan.event.external_id.clone());
             pulled.found += 1;
-            pulled.new += u32::from(self.keep(plan, now, dry).await?);
+            pulled.new += u32::from(!is_out(Mutant::Backfill) && self.keep(plan, now, dry).await?);
         }
         Ok(pulled)
     }
@@ -94,7 +95,9 @@ impl Means {
         let mut pulled =
             Page { found: u32::try_from(found.bookings.len()).unwrap_or(u32::MAX), new: 0, next: None, at: None };
         for booking in &found.bookings {
-            if let Some(event) = self.news_of(booking, &found.bookings).await? {
+            if let Some(event) = self.news_of(booking, &found.bookings).await?
+                && !is_out(Mutant::CalendarBackfill)
+            {
                 let body = serde_json::to_vec(&event).unwrap_or_default();
                 let plan = cal::plan(Bytes::from(body), Via::Backfill, self.live, now);
                 let plan = plan.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;

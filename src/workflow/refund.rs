@@ -55,24 +55,29 @@ impl Asking<'_> {
     async fn first_time(mut self) -> Result<RefundStatus, Failure> {
         let intent = self.undisputed().await?;
         let back = intent.charge.as_ref().map_or(0, |charge| charge.amount_refunded);
-        if back > self.known_to_be_back().await? {
+        if back > self.known_to_be_back().await? && !is_out(Mutant::RefundedElsewhere) {
             return self.adopt_what_is_there().await;
         }
-        let request = RefundRequest {
+        self.record_request(self.request(&intent), false).await?;
+        self.ask().await
+    }
+
+    fn request(&self, intent: &stripe::PaymentIntent) -> String {
+        RefundRequest {
             payment_intent: self.payment_intent.to_owned(),
             amount: self.refund.amount.minor,
             refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0) || is_out(Mutant::FeeFlag),
             reverse_transfer: intent.transfer_data.is_some() || is_out(Mutant::ShareFlag),
             reference: self.refund.reference.clone(),
-        };
-        self.record_request(request.encode(), false).await?;
-        self.ask().await
+        }
+        .encode()
     }
 
     /// The payment as Stripe has it. While its charge is disputed, who is paid is decided there, and the refund is given up.
     async fn undisputed(&self) -> Result<stripe::PaymentIntent, Failure> {
         let intent = self.means.providers.stripe.payment_intent(self.payment_intent).await?;
         if intent.charge.as_ref().is_some_and(|charge| charge.disputed)
+            && !is_out(Mutant::DisputeGuard)
             && !self.means.are_disputes_won(self.step).await?
         {
             let failure = Failure::permanent("charge_disputed", "the charge is disputed: nothing was refunded");
@@ -116,8 +121,11 @@ impl Asking<'_> {
             Key::Spent => true,
         };
         // It may have become so since the first time.
-        self.undisputed().await?;
-        let request = self.refund.request.clone().unwrap_or_default();
+        let intent = self.undisputed().await?;
+        let request = match self.refund.request.clone() {
+            Some(request) if !is_out(Mutant::FrozenRequest) => request,
+            _ => self.request(&intent),
+        };
         // Also where the key stays: whoever has lost the run is not to ask any more.
         self.record_request(request, renew).await?;
         self.ask().await
@@ -126,7 +134,11 @@ impl Asking<'_> {
     async fn ask(mut self) -> Result<RefundStatus, Failure> {
         for _ in 0..MOST_REQUESTS {
             let body = self.refund.request.clone().unwrap_or_default();
-            let answer = self.means.providers.stripe.create_refund(&body, &self.refund.idempotency_key()).await;
+            let mut key = self.refund.idempotency_key();
+            if is_out(Mutant::SteadyKey) {
+                key.push_str(&self.step.now().to_string());
+            }
+            let answer = self.means.providers.stripe.create_refund(&body, &key).await;
             let error = match answer {
                 Ok(refund) => return self.settle(&refund).await,
                 Err(error) => error,

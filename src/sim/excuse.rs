@@ -1,0 +1,49 @@
+//! What a person knows of a payment. A rule that does not hold is excused only by a case that says so: one that is open, or that was
+//! settled by hand since it came about.
+
+use crate::model::case::{Case, CaseKind, Resolution};
+use crate::model::time::Timestamp;
+use crate::store::Story;
+
+/// What a case says of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// Which sessions stand for it is not as it should be, or not known.
+    Sessions,
+    /// How much of it is back is not as it should be, or not known.
+    Money,
+    /// The mentor has more of it than they should.
+    Share,
+}
+
+impl Topic {
+    /// A run that failed, or was cancelled, while no money hung on it says nothing.
+    fn is_of(self, case: &Case) -> bool {
+        match case.kind {
+            CaseKind::RunFailed | CaseKind::RunCancelled => self != Self::Share && case.at_risk.is_some(),
+            CaseKind::BookingUnclear | CaseKind::Unaccounted | CaseKind::SessionCancelled | CaseKind::HostNoShow => {
+                self != Self::Share
+            }
+            CaseKind::BookingAfterRefund | CaseKind::SecondBooking => self == Self::Sessions,
+            CaseKind::UnusableCheckout | CaseKind::RefundFailed | CaseKind::Disputed | CaseKind::Contradiction => {
+                self == Self::Money
+            }
+            CaseKind::TransferNotReversed => self == Self::Share,
+            CaseKind::TransferBlocked | CaseKind::PayoutFailed => false,
+        }
+    }
+}
+
+/// Whether a person was told of `topic` and has still to settle it, or has settled it by hand since `since`.
+pub(super) fn is_told(story: &Story, topic: Topic, since: Timestamp) -> bool {
+    story.cases.iter().filter(|case| topic.is_of(case)).any(|case| match case.closed_at {
+        None => case.alerted_at.is_some(),
+        Some(at) => at >= since && case.is_settled_as(Resolution::SettledElsewhere),
+    })
+}
+
+/// A person has said that the session takes place, or took place, all the same.
+pub(super) fn is_let_stand(story: &Story) -> bool {
+    let mut about = story.cases.iter().filter(|case| !case.kind.is_about_share());
+    about.any(|case| case.is_settled_as(Resolution::Booked))
+}
