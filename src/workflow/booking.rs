@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::ctx::Step;
 use crate::model::booking::{BookingStatus, NewBooking, Person};
+use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
+use crate::model::money::Money;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::provider::cal::{Cal, CalBooking, NewBooking as Wanted};
+use crate::store::change::Change;
 
 /// The metadata key by which a booking of ours is found again.
 const PAYMENT: &str = "paymentId";
@@ -87,6 +91,24 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
             find(cal, order).await?.ok_or(doubt)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Has Cal.com call a session off, and takes that into our books. One that is called off already is no failure.
+pub(super) async fn call_off(cal: &Cal, step: &Step<'_>, booking: &NewBooking, reason: &str) -> Result<(), Failure> {
+    cal.cancel_booking(&booking.uid, reason).await?;
+    step.also(Change::Booking(NewBooking { status: BookingStatus::Cancelled, ..booking.clone() }));
+    Ok(())
+}
+
+/// The case of a session that is to be called off, and that Cal.com has not called off: in so many words, with so much at risk.
+pub(super) fn still_stands(uid: &str, summary: String, at_risk: Option<Money>, failure: &Failure) -> NewCase {
+    NewCase {
+        kind: CaseKind::BookingAfterRefund,
+        cause: format!("booking_after_refund/{uid}"),
+        summary,
+        detail: format!("booking {uid}; cancelling it failed: {} ({})", failure.code, failure.message),
+        at_risk,
     }
 }
 

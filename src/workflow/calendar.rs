@@ -10,9 +10,8 @@ use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
 use crate::model::act::Act;
-use crate::model::booking::{Booking, BookingStatus};
+use crate::model::booking::Booking;
 use crate::model::capture::Capture;
-use crate::model::case::{CaseKind, NewCase};
 use crate::model::dispute;
 use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
@@ -22,7 +21,7 @@ use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
 use crate::store::{Story, Subject};
-use crate::workflow::{Means, track, transfer};
+use crate::workflow::{Means, booking, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -105,24 +104,12 @@ impl Means {
         let cancelled = ctx
             .step("cancel-late-booking", Policy::MONEY, async |step| {
                 let reason = "The session was given up before this booking was known.";
-                self.providers.cal.cancel_booking(&known.booking.facts.uid, reason).await?;
-                let mut gone = known.booking.facts.clone();
-                gone.status = BookingStatus::Cancelled;
-                step.also(Change::Booking(gone));
-                Ok(())
+                booking::call_off(&self.providers.cal, &step, &known.booking.facts, reason).await
             })
             .await;
         let Err(failure) = cancelled else { return Ok("late_booking_cancelled") };
-        let case = NewCase {
-            kind: CaseKind::BookingAfterRefund,
-            cause: format!("booking_after_refund/{}", known.booking.facts.uid),
-            summary: "the session was given up, and yet it stands in the calendar".to_owned(),
-            detail: format!(
-                "booking {}; cancelling it failed: {} ({})",
-                known.booking.facts.uid, failure.code, failure.message
-            ),
-            at_risk: None,
-        };
+        let summary = "the session was given up, and yet it stands in the calendar".to_owned();
+        let case = booking::still_stands(&known.booking.facts.uid, summary, None, &failure);
         ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
         Ok("case_opened")
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
-use crate::model::booking::{BookingStatus, NewBooking};
+use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::RefundId;
@@ -18,7 +18,7 @@ use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{RefundOrigin, RefundStatus};
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
-use crate::workflow::{Means, letter, refund, settle, transfer};
+use crate::workflow::{Means, booking, letter, refund, settle, transfer};
 
 /// What is wanted.
 #[derive(Deserialize)]
@@ -131,13 +131,8 @@ impl RefundPayment {
         for (nth, booking) in now.live.iter().enumerate() {
             let cancelled = ctx
                 .step("cancel-booking", Policy::MONEY, async |step| {
-                    self.0
-                        .providers
-                        .cal
-                        .cancel_booking(&booking.uid, "The payment for this session was refunded.")
-                        .await?;
-                    let gone = NewBooking { status: BookingStatus::Cancelled, ..booking.clone() };
-                    step.also(Change::Booking(gone));
+                    let reason = "The payment for this session was refunded.";
+                    booking::call_off(&self.0.providers.cal, &step, booking, reason).await?;
                     if now.is_paid_back() && nth + 1 == now.live.len() {
                         step.also(Change::Cancel { workflow: transfer::NAME });
                     }
@@ -145,7 +140,9 @@ impl RefundPayment {
                 })
                 .await;
             if let Err(failure) = cancelled {
-                ctx.commit("alert-admin", vec![Change::OpenCase(still_stands(now, booking, &failure))]).await?;
+                let summary = format!("{} was paid back, and yet the session stands in the calendar", now.amount);
+                let case = booking::still_stands(&booking.uid, summary, Some(now.amount), &failure);
+                ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
                 return Ok("case_opened");
             }
         }
@@ -184,16 +181,6 @@ fn refund_failed(now: &Standing, reason: &str, failure: &Failure) -> NewCase {
             "session {}; refund: {} ({}). Look at the payment in Stripe, then refund it there or with discuno",
             payment.session_id, failure.code, failure.message
         ),
-        at_risk: Some(now.amount),
-    }
-}
-
-fn still_stands(now: &Standing, booking: &NewBooking, failure: &Failure) -> NewCase {
-    NewCase {
-        kind: CaseKind::BookingAfterRefund,
-        cause: format!("booking_after_refund/{}", booking.uid),
-        summary: format!("{} was paid back, and yet the session stands in the calendar", now.amount),
-        detail: format!("booking {}; cancelling it failed: {} ({})", booking.uid, failure.code, failure.message),
         at_risk: Some(now.amount),
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
-use crate::model::booking::BookingStatus;
-use crate::model::case::{CaseKind, NewCase};
+use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
 use crate::mutant::{Mutant, is_out};
@@ -51,15 +50,12 @@ impl Workflow for SettleCheck {
                     let free = order.payment_intent.is_none();
                     let reason =
                         if free { "The session was given up." } else { "The payment for this session was refunded." };
-                    self.0.providers.cal.cancel_booking(&found.uid, reason).await?;
-                    let mut gone = found.clone();
-                    gone.status = BookingStatus::Cancelled;
-                    step.also(Change::Booking(gone));
-                    Ok(())
+                    booking::call_off(&self.0.providers.cal, &step, &found, reason).await
                 })
                 .await;
             if let Err(failure) = cancelled {
-                ctx.commit("alert-admin", vec![Change::OpenCase(booking_after_refund(&order, &failure))]).await?;
+                let case = booking_after_refund(&order, &found.uid, &failure);
+                ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
                 return Ok("case_opened");
             }
             outcome = "late_booking_cancelled";
@@ -68,16 +64,11 @@ impl Workflow for SettleCheck {
     }
 }
 
-fn booking_after_refund(order: &Checkout, failure: &Failure) -> NewCase {
-    NewCase {
-        kind: CaseKind::BookingAfterRefund,
-        cause: format!("booking_after_refund/{}", order.reference()),
-        summary: if order.payment_intent.is_none() {
-            "the session was given up, and yet it stands in the calendar".to_owned()
-        } else {
-            format!("{} was paid back, and yet the session stands in the calendar", order.amount)
-        },
-        detail: format!("session {}; cancelling it failed: {} ({})", order.session_id, failure.code, failure.message),
-        at_risk: order.payment_intent.as_ref().map(|_| order.amount),
-    }
+fn booking_after_refund(order: &Checkout, uid: &str, failure: &Failure) -> NewCase {
+    let at_risk = order.payment_intent.as_ref().map(|_| order.amount);
+    let summary = match at_risk {
+        None => "the session was given up, and yet it stands in the calendar".to_owned(),
+        Some(amount) => format!("{amount} was paid back, and yet the session stands in the calendar"),
+    };
+    booking::still_stands(uid, summary, at_risk, failure)
 }
