@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::engine::registry::Workflow;
+use crate::ingress::cal;
 use crate::model::act;
 use crate::model::case::CaseKind;
 use crate::model::event::Disposition;
@@ -26,7 +27,7 @@ use crate::sim::{agreement, bounds};
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
 use crate::workflow::checkout::ProcessCheckout;
-use crate::workflow::transfer;
+use crate::workflow::{alert, apply_event, settle, transfer};
 
 /// More than any history makes.
 pub(super) const ALL: u32 = 100_000;
@@ -152,7 +153,7 @@ impl Matter<'_> {
         self.compensation(rules);
         for (run, _) in &self.story.runs {
             let told = self.story.cases.iter().any(|case| case.run == Some(run.id));
-            let silent = run.state == RunState::Failed && run.workflow != "alert" && !told;
+            let silent = run.state == RunState::Failed && run.workflow != alert::Alert::NAME && !told;
             rules.hold("I14", !silent, || format!("{} failed, and nobody was told", run.id));
         }
     }
@@ -431,9 +432,9 @@ fn requests(theirs: &Ledger, rules: &mut Rules) {
 
 /// Ends of runs that have mended what went wrong elsewhere: a rise hides a fault of the engine.
 const REPAIRS: [(&str, &str); 3] = [
-    ("settle-check", "late_booking_cancelled"),
-    ("booking-created", "late_booking_cancelled"),
-    ("apply-event", "applied"),
+    (settle::NAME, "late_booking_cancelled"),
+    (cal::BOOKING_CREATED_WORKFLOW, "late_booking_cancelled"),
+    (apply_event::ApplyEvent::NAME, "applied"),
 ];
 
 fn count_ends(hub: &Hub, payment: &Payment, story: &Story) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::registry::Workflow;
 use crate::model::pause::{Pausable, PauseKind};
 use crate::model::run::RunState;
 use crate::model::time::Timestamp;
@@ -10,10 +11,22 @@ use crate::sim::script::DAY;
 use crate::sim::world::{BEGINNING, World};
 use crate::store::filter::Filter;
 use crate::store::order::Deed;
+use crate::workflow::backfill::{BackfillCal, BackfillStripe};
+use crate::workflow::prune::Prune;
+use crate::workflow::reconcile::Reconcile;
+use crate::workflow::summary::DailySummary;
+use crate::workflow::{settle, transfer};
 
 /// Runs that wait for days on purpose.
-const WAITS_ON_PURPOSE: [&str; 7] =
-    ["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
+const WAITS_ON_PURPOSE: [&str; 7] = [
+    settle::NAME,
+    transfer::NAME,
+    DailySummary::NAME,
+    Prune::NAME,
+    Reconcile::NAME,
+    BackfillStripe::NAME,
+    BackfillCal::NAME,
+];
 
 /// Once the last share is due everything comes to its end within so long, or never.
 const LONGEST: Duration = Duration::from_hours(24 * 3);
@@ -25,7 +38,7 @@ impl World {
         let mut at = millis(self.elapsed()) + 2 * 3_600_000 + 15 * 60_000;
         self.pass_until(at).await;
         if !self.script.sweep.schedules {
-            for workflow in ["backfill-stripe", "backfill-cal", "daily-summary", "prune"] {
+            for workflow in [BackfillStripe::NAME, BackfillCal::NAME, DailySummary::NAME, Prune::NAME] {
                 self.order(Deed::Pause(scheduled(workflow))).await;
             }
         }

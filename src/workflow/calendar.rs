@@ -5,22 +5,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::ctx::{Ctx, Step};
+use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
 use crate::model::act::Act;
 use crate::model::booking::Booking;
 use crate::model::capture::Capture;
-use crate::model::dispute;
 use crate::model::failure::Failure;
-use crate::model::id::PaymentId;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
-use crate::store::{Story, Subject};
 use crate::workflow::{Means, booking, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
@@ -112,21 +109,6 @@ impl Means {
         let case = booking::still_stands(&known.booking.facts.uid, summary, None, &failure);
         ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
         Ok("case_opened")
-    }
-
-    /// A charge may keep the mark of a dispute that ended for us: whether each of the payment's did.
-    pub(super) async fn are_disputes_won(&self, step: &Step<'_>) -> Result<bool, Failure> {
-        let read = self.payment_story(step.payment()?).await;
-        let (_, story) = read.map_err(|error| step.store_failure(error))?;
-        Ok(dispute::all_won(&story.disputes))
-    }
-
-    /// Everything known of a payment that is there.
-    pub(super) async fn payment_story(&self, id: PaymentId) -> Result<(Payment, Story), crate::store::error::Error> {
-        let mut story = self.store.story(Subject::Payment(id)).await?;
-        let payment = story.payment.take();
-        let payment = payment.ok_or_else(|| crate::store::error::Error::NotFound(id.to_string()))?;
-        Ok((payment, story))
     }
 }
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::ctx::Step;
 use crate::engine::registry::{Registry, Workflow};
+use crate::model::dispute;
 use crate::model::failure::Failure;
+use crate::model::id::PaymentId;
+use crate::model::payment::Payment;
 use crate::model::policy::Policies;
 use crate::provider::Providers;
 use crate::provider::alert::AlertHook;
 use crate::provider::mail::Mailer;
-use crate::store::Shared;
+use crate::store::error::Error;
+use crate::store::{Shared, Story, Subject};
 
 pub mod alert;
 pub mod apply_event;
@@ -80,6 +85,21 @@ impl Means {
     fn alert_hook(&self) -> Result<&AlertHook, Failure> {
         let hook = self.providers.alert.as_ref();
         hook.ok_or_else(|| Failure::permanent("not_configured", "no alert webhook is configured"))
+    }
+
+    /// A charge may keep the mark of a dispute that ended for us: whether each of the payment's did.
+    async fn are_disputes_won(&self, step: &Step<'_>) -> Result<bool, Failure> {
+        let read = self.payment_story(step.payment()?).await;
+        let (_, story) = read.map_err(|error| step.store_failure(error))?;
+        Ok(dispute::all_won(&story.disputes))
+    }
+
+    /// Everything known of a payment that is there.
+    async fn payment_story(&self, id: PaymentId) -> Result<(Payment, Story), Error> {
+        let mut story = self.store.story(Subject::Payment(id)).await?;
+        let payment = story.payment.take();
+        let payment = payment.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        Ok((payment, story))
     }
 }
 
