@@ -20,7 +20,8 @@ pub(super) fn counted_once(theirs: &Ledger, rules: &mut Rules) {
     }
     let mut letters = BTreeSet::new();
     for mail in &theirs.mail.mails {
-        let is_first = letters.insert((&mail.to, &mail.subject, &mail.html, &mail.text));
+        let letter = (&mail.idempotency_key, &mail.to, &mail.subject, &mail.html, &mail.text);
+        let is_first = letters.insert(letter);
         rules.hold("I3", is_first, || format!("\"{}\" was sent to {:?} twice", mail.subject, mail.to));
     }
 }

@@ -399,18 +399,22 @@ fn open_failed(
         return Ok(());
     }
     let payment = scope.payment.map(|id| ledger::read_payment(conn, id)).transpose()?;
-    let open = payment.filter(|payment| payment.status.is_open());
+    let open = payment.map(|payment| unaccounted(conn, &payment)).transpose()?.flatten();
+    let said = format!("{}: {}", failure.code, failure.message);
     scope.open_case(
         conn,
         NewCase {
             kind: CaseKind::RunFailed,
             cause: cause(conn, "run_failed", run)?,
             summary: match &open {
-                Some(payment) => format!("{workflow} failed while {} is taken and not accounted for", payment.amount),
+                Some(Unaccounted { amount, why, .. }) => format!("{workflow} failed while {amount} {why}"),
                 None => format!("{workflow} failed; no money hangs on it"),
             },
-            detail: format!("{}: {}", failure.code, failure.message),
-            at_risk: open.map(|payment| payment.amount),
+            detail: match &open {
+                Some(Unaccounted { to_do, .. }) => format!("{said}. Now {to_do}"),
+                None => said,
+            },
+            at_risk: open.map(|open| open.amount),
         },
     )
 }
