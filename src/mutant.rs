@@ -60,8 +60,6 @@ words! {
         DisputeGuard => "dispute-guard",
         /// A refund is asked for again with the key it was asked for with.
         SteadyKey => "steady-key",
-        /// A refund is asked for again with the request it was asked for with.
-        FrozenRequest => "frozen-request",
         /// A provider is not asked again sooner than it says.
         RetryAfter => "retry-after",
         /// What Stripe lists and never sent is fetched.
@@ -72,8 +70,6 @@ words! {
         LatestStatus => "latest-status",
         /// A second session for one payment has a case opened.
         SecondBooking => "second-booking",
-        /// A run is not cancelled under a call that is under way.
-        CancelInFlight => "cancel-in-flight",
         /// A letter is sent again with the key it was sent with.
         LetterKey => "letter-key",
         /// An error that people read says nothing of a customer.
@@ -82,8 +78,8 @@ words! {
         RefundOrder => "refund-order",
         /// What is of the other mode is kept, and not acted on.
         Mode => "mode",
-        /// What Stripe has paid back by another way is counted before more is.
-        RefundedElsewhere => "refunded-elsewhere",
+        /// A dispute has a case opened.
+        DisputeCase => "dispute-case",
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::sim::invariant::Rules;
 use crate::sim::purchase::Order;
+use crate::sim::script::STRANGER;
 use crate::store::Story;
 use crate::store::error::Error;
 use crate::store::sqlite::Sqlite;
@@ -45,7 +46,8 @@ pub(super) fn tries(run: &Run, attempts: &[Attempt], patient: bool, rules: &mut 
 
 /// I17: what operators read holds no secret, and nobody's address or number.
 pub(super) fn silence(order: &Order, story: &Story, alerts: &str, rules: &mut Rules) {
-    let private = [SANDBOX_STRIPE_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_CAL_SECRET, order.email(), "5555550123"];
+    let private =
+        [SANDBOX_STRIPE_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_CAL_SECRET, order.email(), "5555550123", STRANGER];
     let mut told = vec![alerts];
     told.extend(story.cases.iter().flat_map(|case| [case.summary.as_str(), case.detail.as_str()]));
     for (run, attempts) in &story.runs {

@@ -2,6 +2,7 @@
 //! settled by hand since it came about.
 
 use crate::model::case::{Case, CaseKind, Resolution};
+use crate::model::dispute::Dispute;
 use crate::model::time::Timestamp;
 use crate::store::Story;
 
@@ -46,4 +47,10 @@ pub(super) fn is_told(story: &Story, topic: Topic, since: Timestamp) -> bool {
 pub(super) fn is_let_stand(story: &Story) -> bool {
     let mut about = story.cases.iter().filter(|case| !case.kind.is_about_share());
     about.any(|case| case.is_settled_as(Resolution::Booked))
+}
+
+/// Whether a person was told of a dispute, whatever became of its case.
+pub(super) fn is_told_of_dispute(story: &Story, dispute: &Dispute) -> bool {
+    let of_it = format!("disputed/{}/", dispute.id);
+    story.cases.iter().any(|case| case.cause.starts_with(&of_it) && (case.alerted_at.or(case.closed_at)).is_some())
 }

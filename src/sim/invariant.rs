@@ -9,6 +9,7 @@ use crate::engine::registry::Workflow;
 use crate::ingress::cal;
 use crate::model::act;
 use crate::model::case::CaseKind;
+use crate::model::dispute::DisputeStatus;
 use crate::model::event::Disposition;
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
@@ -17,7 +18,7 @@ use crate::model::run::RunState;
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
-use crate::sim::excuse::{Topic, is_let_stand, is_told};
+use crate::sim::excuse::{Topic, is_let_stand, is_told, is_told_of_dispute};
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
@@ -187,8 +188,15 @@ impl Matter<'_> {
         }
     }
 
-    /// I12: nothing is paid back by itself while the charge is disputed, but for what was asked for before it was.
+    /// I12: nothing is paid back by itself while the charge is disputed, but for what was asked for before it was. A person knows of
+    /// what is disputed.
     fn disputes(&self, rules: &mut Rules) {
+        let open = self.story.disputes.iter().filter(|dispute| dispute.status == DisputeStatus::Open);
+        for dispute in open {
+            rules.hold("I12", is_told_of_dispute(self.story, dispute), || {
+                format!("{} is open, and nobody was told", dispute.id)
+            });
+        }
         let by_itself = |mark: &str| {
             let mut refunds = self.story.refunds.iter();
             refunds.any(|refund| refund.reference == mark && refund.origin == RefundOrigin::Workflow)
@@ -376,7 +384,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         PaymentStatus::Booked => {
             let free = payment.payment_intent.is_none();
             let decided = || has_called_off(story);
-            rules.hold("M2", live == 1 || sessions_told || free || decided(), || {
+            rules.hold("M2", live == 1 || sessions_told || money_told || free || decided(), || {
                 format!("{id} is booked and no session stands")
             });
         }

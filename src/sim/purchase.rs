@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::model::time::Timestamp;
 use crate::sandbox::ledger::{Booking, PaymentIntent, Refund, Transfer};
-use crate::sim::script::{Paid, Purchase};
+use crate::sim::script::{Paid, Purchase, STRANGER};
 
 /// What every session costs, in minor units.
 pub(super) const PRICE: i64 = 5000;
@@ -197,7 +197,7 @@ impl Order {
         let payload = json!({
             "uid": uid, "bookingId": 50_000 + self.purchase.number, "title": "somebody else's", "metadata": {},
             "startTime": self.start.to_string(), "endTime": end.to_string(), "eventTypeId": self.event_type,
-            "attendees": [{ "email": "max@example.edu", "name": "Max" }],
+            "attendees": [{ "email": STRANGER, "name": "Max" }],
         });
         cal("BOOKING_CREATED", &uid, at, payload)
     }

@@ -8,7 +8,7 @@ use crate::sim::script::OPERATIONS;
 const ENDS: [&str; 5] = ["booked", "refunding", "refunded", "failed", "attention"];
 /// Besides these there are states that no campaign comes to a hundred times: a refund that stays `sent` but for a workflow's, one made in
 /// the dashboard that is anything but paid or failed.
-const OTHERS: [&str; 45] = [
+const OTHERS: [&str; 46] = [
     "delivery/lost",
     "delivery/days late",
     "delivery/twice",
@@ -32,6 +32,7 @@ const OTHERS: [&str; 45] = [
     "deed/RefundedInDashboard",
     "deed/RefundFails",
     "deed/Rescheduled",
+    "deed/BookedAgain",
     "deed/SlotTaken",
     "event/of the other mode",
     "replayed/500",

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
 use crate::sim::script::{
-    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, first_operations,
+    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, STRANGER, Script,
+    first_operations,
 };
 
 /// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
@@ -58,6 +59,10 @@ pub(super) enum Story {
     RefundErrorKept,
     /// A mentor who is said to have been absent was there, and an operator says so.
     LetStand,
+    /// Stripe takes its time for a part that an operator pays back, and carries it out all the same.
+    PartIsSlow,
+    /// Somebody books a second session for the same payment.
+    BookedAgain,
 }
 
 const STORIES: [Story; 3] = [Story::RefundKeyForgotten, Story::ShareKeyForgotten, Story::RefundErrorKept];
@@ -98,7 +103,8 @@ impl Turn {
         let faults = EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect });
         let crashes =
             CALLS.iter().flat_map(|&verb| WHEN.iter().map(move |&when| Self::Blow { when, verb, blow: "crash" }));
-        faults.chain(crashes).chain([Self::Story(Story::LetStand)]).collect()
+        let stories = [Story::LetStand, Story::PartIsSlow, Story::BookedAgain];
+        faults.chain(crashes).chain(stories.map(Self::Story)).collect()
     }
 
     /// The script with a story in which this happens.
@@ -222,6 +228,15 @@ impl Told<'_> {
                 let kept = Effect::Refuse { status: 500, code: String::new(), message: "an error".to_owned() };
                 self.faulty(Fault::new(Provider::Stripe, kept).on("refunds.create").times(1));
             }
+            Story::PartIsSlow => {
+                let slow = Effect::Slow { millis: 20 * MINUTE };
+                self.faulty(Fault::new(Provider::Stripe, slow).on("refunds.create").times(1));
+                self.order(10 * MINUTE, Command::RefundPart { amount: 1500, cancel_booking: false });
+            }
+            Story::BookedAgain => {
+                let again = Act::Happen(self.purchase.number, Deed::BookedAgain);
+                self.items.push(Item { at: self.at + HOUR, act: again });
+            }
             Story::LetStand => {
                 self.script.sweep.refund_called_off = false;
                 let absent = Act::Happen(self.purchase.number, Deed::HostAbsent);
@@ -242,7 +257,7 @@ fn effect(name: &str, chance: &Chance) -> Effect {
         "hang_after" => Effect::HangAfter,
         "slow" => Effect::Slow { millis: chance.between(25_000, 2 * HOUR) },
         "rate_limited" => Effect::RateLimited { retry_after_secs: chance.below(120) },
-        _ => Effect::Refuse { status: 418, code: "teapot".to_owned(), message: "no".to_owned() },
+        _ => Effect::Refuse { status: 418, code: "teapot".to_owned(), message: format!("no, says {STRANGER}") },
     }
 }
 

@@ -9,6 +9,9 @@ pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 pub(super) const DAY: u64 = 24 * HOUR;
 
+/// Whose address a provider names in a refusal.
+pub(super) const STRANGER: &str = "max@example.edu";
+
 /// From this seed on some sessions are moved twice, and Stripe tells of transfers. Those before are to stay what they were.
 pub(super) const RICHER: u64 = 20_000;
 
@@ -134,6 +137,8 @@ pub enum Deed {
     PayoutFails,
     /// The customer is new to the application.
     SignedUp,
+    /// Somebody books a second session for it.
+    BookedAgain,
     /// The same is sold for real money, and Stripe tells us of it.
     SoldLive,
 }

@@ -461,6 +461,11 @@ impl World {
             Deed::AccountTold => Some(order.account(now)),
             Deed::PaidOut => Some(order.payout("paid", now)),
             Deed::PayoutFails => Some(order.payout("failed", now)),
+            Deed::BookedAgain => standing.map(|booking| {
+                let more =
+                    [("uid", format!("{}-again", booking.uid).into()), ("bookingId", (booking.id + 7000).into())];
+                purchase::about_booking("BOOKING_CREATED", &booking, now, &more)
+            }),
             Deed::SignedUp => Some(order.signed_up(now)),
             Deed::SoldLive => {
                 hub.stray(order.sold_live(now));

@@ -59,7 +59,7 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
         Unsettled::NothingStands => "is taken, and no session stands for it",
         Unsettled::Unconfirmed => "is taken, and the mentor never confirmed the session, which is over",
         Unsettled::StillStands => "was refunded, and the session still stands",
-        Unsettled::ShareLeft => "was paid back, in part or in whole, and the mentor still has the share",
+        Unsettled::ShareLeft => "was paid; some or all of it is back, and the mentor still has the share of that",
     };
     let kind = if found.what == Unsettled::ShareLeft { CaseKind::TransferNotReversed } else { CaseKind::Unaccounted };
     let case = NewCase {

@@ -55,22 +55,18 @@ impl Asking<'_> {
     async fn first_time(mut self) -> Result<RefundStatus, Failure> {
         let intent = self.undisputed().await?;
         let back = intent.charge.as_ref().map_or(0, |charge| charge.amount_refunded);
-        if back > self.known_to_be_back().await? && !is_out(Mutant::RefundedElsewhere) {
+        if back > self.known_to_be_back().await? {
             return self.adopt_what_is_there().await;
         }
-        self.record_request(self.request(&intent), false).await?;
-        self.ask().await
-    }
-
-    fn request(&self, intent: &stripe::PaymentIntent) -> String {
-        RefundRequest {
+        let request = RefundRequest {
             payment_intent: self.payment_intent.to_owned(),
             amount: self.refund.amount.minor,
             refund_application_fee: intent.application_fee_amount.is_some_and(|fee| fee > 0) || is_out(Mutant::FeeFlag),
             reverse_transfer: intent.transfer_data.is_some() || is_out(Mutant::ShareFlag),
             reference: self.refund.reference.clone(),
-        }
-        .encode()
+        };
+        self.record_request(request.encode(), false).await?;
+        self.ask().await
     }
 
     /// The payment as Stripe has it. While its charge is disputed, who is paid is decided there, and the refund is given up.
@@ -121,11 +117,8 @@ impl Asking<'_> {
             Key::Spent => true,
         };
         // It may have become so since the first time.
-        let intent = self.undisputed().await?;
-        let request = match self.refund.request.clone() {
-            Some(request) if !is_out(Mutant::FrozenRequest) => request,
-            _ => self.request(&intent),
-        };
+        self.undisputed().await?;
+        let request = self.refund.request.clone().unwrap_or_default();
         // Also where the key stays: whoever has lost the run is not to ask any more.
         self.record_request(request, renew).await?;
         self.ask().await

@@ -335,7 +335,7 @@ pub(super) fn cancel(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result
     let run = ledger::read_run(conn, id)?;
     conn.prepare_cached(CANCEL)?.execute([id.0])?;
     conn.wake();
-    if run.state == RunState::Queued || (run.state == RunState::Running && is_out(Mutant::CancelInFlight)) {
+    if run.state == RunState::Queued {
         let mut scope = Scope { payment: run.payment, payment_created: false, event: run.event, run: Some(id), now };
         finish(conn, id, "", &mut scope, &End::Cancelled)?;
     }

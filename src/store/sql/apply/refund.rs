@@ -67,6 +67,11 @@ impl Scope {
     ) -> Result<(), Error> {
         let learned = if is_out(Mutant::RefundOrder) { Ok(status_of(fact)) } else { known.status.learn(fact) };
         let Ok(status) = learned else { return Ok(()) };
+        if status == known.status && !status.holds_money() {
+            // A failure that is told again: what follows from it has followed, and when it settled is known.
+            self.payment = Some(known.payment);
+            return Ok(());
+        }
         let settled = !matches!(status, RefundStatus::Intended | RefundStatus::Sent | RefundStatus::Pending);
         conn.prepare_cached(LEARNED)?.execute(params![
             known.id.0,
