@@ -117,6 +117,7 @@ on_every_store! {
         a_suspended_run_is_due_again_at_its_time
         an_ended_run_is_never_claimed_again
         a_failed_run_opens_a_case_and_has_a_person_told
+        the_case_of_a_failed_run_says_that_no_session_stands_for_what_was_paid
         a_cancelled_run_with_money_at_stake_opens_a_case
         a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record
         cancelling_what_is_over_changes_nothing
@@ -134,6 +135,7 @@ on_every_store! {
         automatic_refunds_stop_at_the_ceiling_and_those_of_people_do_not
         the_payment_follows_the_sum_of_its_refunds
         an_old_failure_told_again_takes_nothing_back_from_a_refund_under_way
+        a_failure_told_again_settled_when_it_was_first_told
         a_refund_found_at_stripe_is_taken_over_once
         a_new_generation_has_a_key_of_its_own
         a_case_is_opened_once_for_each_cause

@@ -143,6 +143,21 @@ pub(crate) async fn an_old_failure_told_again_takes_nothing_back_from_a_refund_u
     assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Attention, 1));
 }
 
+pub(crate) async fn a_failure_told_again_settled_when_it_was_first_told(bench: Bench) {
+    let id = paid_payment(&bench, "1").await;
+    let failed = Change::RefundAdopted {
+        stripe_refund_id: "re_dashboard".to_owned(),
+        reference: None,
+        amount: USD(1500),
+        fact: RefundFact::Failed,
+    };
+    learn(&bench, "1", "evt_failed", vec![failed.clone()]).await.unwrap();
+    let about = Change::About(PaymentKey::Session("cs_1".to_owned()));
+    let later = NOW.plus(Duration::from_hours(1));
+    bench.store.ingest(plan("evt_again", vec![about, failed]), later).await.unwrap();
+    assert_eq!(story(&bench, id).await.refunds[0].settled_at, Some(NOW));
+}
+
 pub(crate) async fn a_refund_found_at_stripe_is_taken_over_once(bench: Bench) {
     let id = paid_payment(&bench, "1").await;
     for (event, fact) in

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use discuno::model::failure::Failure;
-use discuno::model::payment::PaymentStatus;
+use discuno::model::payment::{PaymentFact, PaymentStatus};
 use discuno::model::run::{End, RunState};
 use discuno::model::step::{Attempt, Ending};
 use discuno::store::change::{Change, NewRun};
 use discuno::store::{Onward, Subject};
 
-use crate::conformance::subjects::{done, paid, plan, task};
+use crate::conformance::subjects::{USD, done, paid, plan, task};
 use crate::conformance::{Bench, LEASE, NOW};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -98,6 +98,16 @@ pub(crate) async fn a_failed_run_opens_a_case_and_has_a_person_told(bench: Bench
     assert_eq!(story.payment.unwrap().status, PaymentStatus::Attention);
     assert!(story.cases[0].summary.contains("50.00 USD"), "{}", story.cases[0].summary);
     assert_eq!(bench.claim_one(NOW).await.run.workflow, "alert");
+}
+
+pub(crate) async fn the_case_of_a_failed_run_says_that_no_session_stands_for_what_was_paid(bench: Bench) {
+    bench.store.ingest(paid("1"), NOW).await.unwrap();
+    let claimed = bench.claim_one(NOW).await;
+    bench.store.write(claimed.lease, vec![Change::Learn(PaymentFact::Booked)], NOW).await.unwrap();
+    bench.store.finish(claimed.lease, End::Failed(Failure::permanent("no", "never")), NOW).await.unwrap();
+    let story = bench.store.story(Subject::Payment(claimed.run.payment.unwrap())).await.unwrap();
+    assert!(story.cases[0].summary.contains("50.00 USD is taken and no session stands"), "{}", story.cases[0].summary);
+    assert_eq!(story.cases[0].at_risk, Some(USD(5000)));
 }
 
 pub(crate) async fn a_cancelled_run_with_money_at_stake_opens_a_case(bench: Bench) {
