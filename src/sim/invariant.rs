@@ -396,7 +396,8 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         }
         PaymentStatus::Attention => {
             // What a person has settled, and then paid back themselves, stays where it is; what fails after that does not.
-            let failed = story.refunds.iter().filter(|refund| !refund.status.holds_money());
+            let at_stripe = story.refunds.iter().filter(|refund| refund.stripe_refund_id.is_some());
+            let failed = at_stripe.filter(|refund| !refund.status.holds_money());
             let since = failed.filter_map(|refund| refund.settled_at).max().unwrap_or(BEGINNING);
             let told = sessions_told || is_told(story, Topic::Money, since);
             rules.hold("M2", told, || format!("{id} needs attention and nobody was told"));

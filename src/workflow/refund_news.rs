@@ -9,13 +9,15 @@ use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::stripe;
+use crate::model::act::{Act, Verb};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
-use crate::model::refund::RefundOrigin;
+use crate::model::refund::{Refund, RefundOrigin};
+use crate::store::Story;
 use crate::store::change::{Change, NewRun};
-use crate::workflow::{Means, letter, refund, transfer};
+use crate::workflow::{Means, letter, refund, refund_payment, transfer};
 
 /// Which refund.
 #[derive(Deserialize)]
@@ -35,6 +37,11 @@ impl Workflow for TellOfRefund {
             let read = self.0.payment_story(step.payment()?).await;
             let (payment, story) = read.map_err(|error| step.store_failure(error))?;
             let refund = story.refunds.iter().find(|refund| refund.stripe_refund_id.as_deref() == Some(&input.refund));
+            if let Some(refund) = refund.filter(|refund| refund.status.holds_money())
+                && is_given_up(&story, refund)
+            {
+                step.also(refund_payment::carry_on(refund, calls_off(&story, refund)));
+            }
             if let Some(refund) = refund
                 && refund.origin == RefundOrigin::Stripe
                 && refund.status.holds_money()
@@ -61,6 +68,22 @@ impl Workflow for TellOfRefund {
         .await?;
         Ok("told")
     }
+}
+
+fn orders<'a>(story: &'a Story, refund: &Refund) -> impl Iterator<Item = &'a Act> {
+    let ordered = json!(refund.id);
+    story.acts.iter().filter(move |act| act.verb == Verb::Refund && act.after["refund"] == ordered)
+}
+
+/// Whether an operator's refund was given up that Stripe has made all the same: what was to come after it is still to be done.
+fn is_given_up(story: &Story, refund: &Refund) -> bool {
+    let last = orders(story, refund).filter(|act| act.after["run"].is_string()).max_by_key(|act| act.id);
+    let mut runs = story.runs.iter().map(|(run, _)| run);
+    last.and_then(|last| runs.find(|run| json!(run.id) == last.after["run"])).is_some_and(refund_payment::has_given_up)
+}
+
+fn calls_off(story: &Story, refund: &Refund) -> bool {
+    orders(story, refund).any(Act::calls_off)
 }
 
 /// Nobody can tell whether the session is to take place all the same.

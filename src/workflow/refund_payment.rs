@@ -15,7 +15,8 @@ use crate::model::id::RefundId;
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
-use crate::model::refund::{RefundOrigin, RefundStatus};
+use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
+use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
 use crate::workflow::{Means, booking, letter, refund, settle, transfer};
@@ -40,6 +41,19 @@ pub struct Input {
 pub(super) fn start(key: &str, reason: &str, told: &str) -> Change {
     Change::Start(NewRun::with_input(REFUND_WORKFLOW, key, json!({ "reason": reason, "told": told })))
 }
+
+/// A run that does what comes after an operator's refund, once for each, where the run that was to has given it up.
+pub(super) fn carry_on(refund: &Refund, cancel_booking: bool) -> Change {
+    let input = json!({ "reason": refund.reason, "refund": refund.id, "cancel_booking": cancel_booking });
+    Change::Start(NewRun::with_input(REFUND_WORKFLOW, format!("late/{}", refund.id), input))
+}
+
+/// Whether a run of this has left its refund to a person.
+pub(super) fn has_given_up(run: &Run) -> bool {
+    run.outcome.as_deref() == Some(GIVEN_UP)
+}
+
+const GIVEN_UP: &str = "case_opened";
 
 /// Pays back.
 pub struct RefundPayment(pub Arc<Means>);
@@ -87,7 +101,7 @@ impl Workflow for RefundPayment {
                     changes.insert(0, Change::Learn(PaymentFact::CalledOff));
                 }
                 ctx.commit("alert-admin", changes).await?;
-                Ok("case_opened")
+                Ok(GIVEN_UP)
             }
         }
     }
