@@ -176,8 +176,10 @@ impl Asking<'_> {
     }
 
     /// The refund that carries our mark, if Stripe has it. One of another amount is of books that were lost, and put back since.
-    async fn find(&self) -> Result<Option<stripe::Refund>, Error> {
-        let all = self.means.providers.stripe.refunds_of(self.payment_intent).await?;
+    /// Where Stripe will not be read, nobody knows, whatever its refusal says.
+    async fn find(&self) -> Result<Option<stripe::Refund>, Failure> {
+        let all = self.means.providers.stripe.refunds_of(self.payment_intent).await;
+        let all = all.map_err(|error| Failure { kind: FailureKind::Unknown, ..error.into() })?;
         Ok(all.into_iter().find(|refund| {
             refund.metadata.get(REFERENCE) == Some(&self.refund.reference) && refund.amount == self.refund.amount.minor
         }))

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use discuno::sim::script::{Act, Item, Paid, Purchase, Scope, Script, Sweep, Weather};
+use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sweep, Weather};
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 22] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 23] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -30,6 +31,7 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 22] = [
     (30_533, "a session moved twice stood at its first place, for the first move was never told"),
     (35_029, "a session that was to be called off with its refund stood at a new time, of which alone was heard"),
     (90_703, "a refund was given up of a session that was called off, and its case said that no money hung on it"),
+    (91_455, "a session stood whose refund, which was to call it off, stripe made after it was given up"),
     (380_605, "a session was refunded that had been moved before its booking was found"),
     (407_639, "a refund that was wanted once and never asked for counted as paid back"),
 ];
@@ -87,4 +89,24 @@ fn what_is_lost_while_a_clock_is_ahead_is_fetched_all_the_same() {
     let report = play(&script, false);
     assert_eq!(report.violation, None);
     assert_eq!((report.coverage.of("delivery/lost"), report.coverage.of("end/booked")), (1, 1));
+}
+
+#[test]
+fn what_comes_after_a_refund_comes_where_stripe_makes_it_once_it_was_given_up() {
+    let hour = 3_600_000;
+    let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 20 * hour };
+    let slow = Fault::new(Provider::Stripe, Effect::Slow { millis: 3 * hour }).on("refunds.create").times(6);
+    let silent = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.list");
+    let items = vec![
+        Item { at: 0, act: Act::Fault(slow) },
+        Item { at: 0, act: Act::Outage(silent, 10 * hour) },
+        Item { at: hour, act: Act::Buy(purchase) },
+        Item { at: 2 * hour, act: Act::Order(1, Command::Refund { cancel_booking: true }) },
+    ];
+    let script =
+        Script { seed: 1, calm_at: 24 * hour, weather: Weather::Fair, processes: 2, sweep: Sweep::default(), items };
+    let report = play(&script, false);
+    assert_eq!(report.violation, None);
+    let ends = ["case_opened", "refunded_and_called_off"].map(|end| format!("run/refund-payment {end}"));
+    assert_eq!(ends.map(|end| report.coverage.of(&end)), [1, 1]);
 }
