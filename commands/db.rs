@@ -66,6 +66,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Hold every workflow that acts, where other tools than `restore` have put a backup back
+    ///
+    /// Nothing is booked, paid back or moved until a person has looked. Webhooks are taken, and people are told. Repeated, it holds
+    /// what is not held yet.
+    #[command(
+        after_help = "Stop every process first, and start none with a worker before this: `discuno backfill stripe` then fetches what came in since \
+        the backup, `discuno reconcile` tells what was done since that the backup knows nothing of, and `discuno resume --all` has the runs go on.\n\n\
+        Example:\n  discuno db hold --reason \"recovered to 14:05, the disk failed\""
+    )]
+    Hold {
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Why, for the audit trail and whoever wonders
+        #[arg(long)]
+        reason: Option<String>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Look for damage, for rows that point nowhere, for a schema that is not this program's; findings exit with 9
     Check {
         #[command(flatten)]
@@ -150,6 +169,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Restore { overrides, from, reason, confirm, json } => {
             restore(&overrides.config(&[])?, &from, reason, &confirm, json)
         }
+        Command::Hold { overrides, reason, json } => hold(overrides.config(&[])?, reason, json).await,
         Command::Check { overrides, json } => check(&overrides.config(&[])?, json).await,
         Command::Prune { overrides, older_than, even_recent, vacuum, confirm, json } => {
             let dry_run = confirm.dry_run;
@@ -206,7 +226,11 @@ fn restore(
     confirm: &Confirm,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    on_file(config, "pg_restore, or its point-in-time recovery, puts a backup in its place")?;
+    on_file(
+        config,
+        "stop every process, let pg_restore or its point-in-time recovery put a backup in its place, and then, before any \
+         worker starts, `discuno db hold`",
+    )?;
     let db = &config.db;
     if !from.is_file() {
         return Err(StoreError::NotFound(format!("such backup: {}", from.display())).into());
@@ -236,10 +260,33 @@ fn restore(
     if let Some(kept) = kept {
         output::note(&format!("what was there is in {}", kept.display()));
     }
-    output::note(
-        "every workflow that acts is held: `discuno backfill stripe` fetches what came in since, `discuno reconcile` compares, \
-         `discuno resume --all` has the runs go on",
-    );
+    output::note(HELD);
+    Ok(Exit::Done)
+}
+
+/// What is to be done once every workflow is held.
+const HELD: &str = "every workflow that acts is held: `discuno backfill stripe` fetches what came in since, `discuno reconcile` compares, \
+     `discuno resume --all` has the runs go on";
+
+/// What `restore` does to a file, done to a database that is there.
+async fn hold(config: Config, reason: Option<String>, json: bool) -> anyhow::Result<Exit> {
+    let app = App::existing(config, Parts::system())?;
+    let why = reason.unwrap_or_else(|| "restored from a backup: reconcile first".to_owned());
+    let mut held = Vec::new();
+    for order in pauses(&actor(), &why) {
+        let Deed::Pause(what) = &order.deed else { continue };
+        let name = what.to_string();
+        let performed = app.store.operate(order, app.clock.now()).await?;
+        let said = if performed.act.is_some() { "held" } else { "was held before" };
+        if !json {
+            output::cells([&name, said])?;
+        }
+        held.push(json!({ "name": name, "result": said, "act": performed.act }));
+    }
+    if json {
+        output::document(&json!({ "held": held }))?;
+    }
+    output::note(HELD);
     Ok(Exit::Done)
 }
 
@@ -253,12 +300,17 @@ fn held(from: &Path, kept: Option<&Path>, reason: Option<String>) -> Vec<Order> 
     let why = format!("restored from {subject}: reconcile first");
     let note = Deed::Note { verb: Verb::Restore, subject, after: json!({ "kept": kept }) };
     let mut orders = vec![Order { actor: actor.clone(), reason, deed: note }];
-    let held = workflow::NAMES.into_iter().filter(|name| !TELLING.contains(name));
-    orders.extend(held.map(|name| {
-        let what = Pausable { kind: PauseKind::Workflow, name: name.to_owned() };
-        Order { actor: actor.clone(), reason: Some(why.clone()), deed: Deed::Pause(what) }
-    }));
+    orders.extend(pauses(&actor, &why));
     orders
+}
+
+/// Every workflow that acts is held.
+fn pauses(actor: &str, why: &str) -> impl Iterator<Item = Order> {
+    let held = workflow::NAMES.into_iter().filter(|name| !TELLING.contains(name));
+    held.map(move |name| {
+        let what = Pausable { kind: PauseKind::Workflow, name: name.to_owned() };
+        Order { actor: actor.to_owned(), reason: Some(why.to_owned()), deed: Deed::Pause(what) }
+    })
 }
 
 async fn check(config: &Config, json: bool) -> anyhow::Result<Exit> {

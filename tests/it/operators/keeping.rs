@@ -90,6 +90,72 @@ async fn a_backup_is_taken_at_work_and_put_back_with_what_was_there_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_only_rehearsed_says_what_it_would_do_and_changes_nothing() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = lively().await;
+    let copy = deployment.db.with_extension("copy");
+    assert_eq!(deployment.ran(&["db", "backup", copy.to_str().unwrap()]).0, Some(0));
+    deployment.play(&[checkout(3, "")]).await;
+    let files = || {
+        let found = std::fs::read_dir(deployment.db.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut found: Vec<_> = found.collect();
+        found.sort();
+        found
+    };
+    let (before, trail) = (files(), deployment.ran(&["audit"]).1);
+
+    let restore = ["db", "restore", copy.to_str().unwrap(), "--dry-run", "--json"];
+    let (status, document, message) = deployment.ran(&restore);
+    assert_eq!(status, Some(0), "{message}");
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let expected = serde_json::json!({ "database": deployment.db, "restored": copy, "kept": null, "dry_run": true });
+    assert_eq!(document, expected);
+    assert!(message.contains("which is kept beside it") && message.contains("nothing was done"), "{message}");
+    assert_eq!(files(), before, "nothing is made");
+    assert_eq!(deployment.ran(&["audit"]).1, trail);
+    assert_eq!(deployment.ran(&["show", "pay_3"]).0, Some(0), "it was paid after the backup");
+    assert!(!deployment.ran(&["status"]).1.contains("paused"));
+
+    // What could not be restored is refused without being tried, with a document too.
+    let missing = deployment.db.with_extension("missing");
+    for (from, expected) in [(&missing, Some(3)), (&copy, Some(1))] {
+        if expected == Some(1) {
+            std::fs::write(&copy, b"SQLite format 3\0 and nothing of it").unwrap();
+        }
+        let (status, document, message) =
+            deployment.ran(&["db", "restore", from.to_str().unwrap(), "--dry-run", "--json"]);
+        let last: Value = serde_json::from_str(message.lines().last().unwrap()).unwrap();
+        assert_eq!((status, document.as_str()), (expected, ""), "{message}");
+        assert_eq!(last["error"]["status"].as_i64(), expected.map(i64::from), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_other_tools_have_put_back_is_held_until_a_person_has_looked() {
+    let deployment = lively().await;
+    let (status, held, message) = deployment.ran(&["db", "hold", "--reason", "recovered to 14:05"]);
+    assert_eq!((status, held.lines().count()), (Some(0), discuno::workflow::NAMES.len() - 2), "{message}");
+    assert!(!held.contains("alert"), "people are told all the while: {held}");
+    assert!(message.contains("reconcile") && message.contains("resume --all"), "{message}");
+    let (status, again, _) = deployment.ran(&["db", "hold", "--json"]);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((status, &again["held"][0]["result"]), (Some(0), &"was held before".into()), "{again}");
+    let serve = deployment.serve(&["--worker"]).await;
+    deployment.pay(serve.address().unwrap(), &checkout(4, "")).await.unwrap();
+    drop(serve);
+    let taken = "SELECT count(*) FROM runs r JOIN payments p ON p.id = r.payment_id \
+                 WHERE p.session_id = (SELECT session_id FROM payments ORDER BY id DESC LIMIT 1) AND r.token > 0";
+    assert_eq!(deployment.books().count(taken), 0);
+    assert!(deployment.ran(&["status"]).1.contains("recovered to 14:05"));
+    assert!(deployment.ran(&["audit"]).1.contains("recovered to 14:05"));
+    deployment.ran(&["resume", "--all"]);
+    deployment.play(&[]).await;
+    assert_eq!(deployment.sandbox.ledger().cal.bookings.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
     if is_without_files() {
         return;

@@ -32,7 +32,9 @@ async fn the_help_texts_are_as_they_were() {
     let names =
         listed.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).filter(|name| *name != "help");
     let mut commands: Vec<Vec<&str>> = names.map(|name| vec![name]).collect();
-    commands.extend(["backup", "restore", "check", "prune", "migrate", "copy", "reopen"].map(|name| vec!["db", name]));
+    commands.extend(
+        ["backup", "restore", "hold", "check", "prune", "migrate", "copy", "reopen"].map(|name| vec!["db", name]),
+    );
     for command in commands {
         let (status, help, _) = deployment.ran(&[&command[..], &["--help"]].concat());
         assert_eq!(status, Some(0), "{command:?}");
@@ -84,7 +86,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         ])
         .await;
     deployment.ran(&["pause", "posthog", "--reason", "maintenance"]);
-    let commands: [&[&str]; 28] = [
+    let commands: [&[&str]; 29] = [
         &["payments", "--json"],
         &["refunds", "--json"],
         &["bookings", "--json"],
@@ -109,6 +111,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         &["pause", "cal", "--json"],
         &["resume", "--all", "--json"],
         &["audit", "--verify", "--json"],
+        &["db", "hold", "--json"],
         &["db", "check", "--json"],
         &["db", "migrate", "--json"],
         &["db", "prune", "--dry-run", "--json"],
@@ -119,7 +122,7 @@ async fn the_fields_of_every_document_are_as_they_were() {
         let (_, document, message) = deployment.ran(command);
         let document: Value = serde_json::from_str(&document).unwrap_or_else(|_| panic!("{command:?}: {message}"));
         // What says of a command what document it prints.
-        let of = |word: &&&str| matches!(**word, "--dry-run" | "--verify" | "check" | "migrate" | "prune");
+        let of = |word: &&&str| matches!(**word, "--dry-run" | "--verify" | "hold" | "check" | "migrate" | "prune");
         let told: Vec<&str> = std::iter::once(&command[0]).chain(command[1..].iter().filter(of)).copied().collect();
         shape(&document, &format!("{}: ", told.join(" ")), &mut fields);
     }
