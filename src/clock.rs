@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -97,11 +97,68 @@ impl Anchor {
     }
 }
 
+/// Clocks are kept right by smaller steps than this.
+const LEAST_STEP: Duration = Duration::from_secs(2);
+
+/// Finds out, by the steady clock, that the time of day was set back.
+#[derive(Debug)]
+pub struct Monitor {
+    clock: Clock,
+    /// What it read at `at`.
+    read: Timestamp,
+    at: Instant,
+    unsettled: Duration,
+}
+
+impl Monitor {
+    /// From now on.
+    pub fn new(clock: Clock) -> Self {
+        let read = clock.now();
+        Self { clock, read, at: Instant::now(), unsettled: Duration::ZERO }
+    }
+
+    /// By how much the clock was set back since [`settled`](Self::settled).
+    pub fn step_back(&mut self) -> Option<Duration> {
+        // The steady clock before and after the other: a process that stands still in between has not seen it set back.
+        let elapsed = self.at.elapsed();
+        let now = self.clock.now();
+        let step = self.read.plus(elapsed).since(now);
+        (self.read, self.at) = (now, Instant::now());
+        if step >= LEAST_STEP {
+            self.unsettled += step;
+        }
+        (!self.unsettled.is_zero()).then_some(self.unsettled)
+    }
+
+    /// What was found is dealt with.
+    pub const fn settled(&mut self) {
+        self.unsettled = Duration::ZERO;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_is_found_until_it_is_dealt_with_and_one_that_is_set_forward_is_not() {
+        let clock = Clock::starting_at(Timestamp(1_000_000_000));
+        let mut monitor = Monitor::new(clock.clone());
+        let after = async |monitor: &mut Monitor, secs: u64| {
+            tokio::time::advance(Duration::from_secs(secs)).await;
+            monitor.step_back().map(|step| step.as_secs())
+        };
+        assert_eq!(after(&mut monitor, 900).await, None);
+        clock.set_ahead(3_600_000);
+        assert_eq!(after(&mut monitor, 60).await, None, "set forward");
+        clock.set_ahead(3_599_000);
+        assert_eq!(after(&mut monitor, 60).await, None, "kept right");
+        clock.set_ahead(0);
+        assert_eq!(after(&mut monitor, 60).await, Some(3_599));
+        assert_eq!(after(&mut monitor, 60).await, Some(3_599), "nobody has dealt with it");
+        monitor.settled();
+        assert_eq!(after(&mut monitor, 60).await, None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_shared_clock_goes_on_from_what_was_read_last() {

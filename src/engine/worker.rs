@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::clock::Monitor;
 use crate::engine::ctx::Surroundings;
 use crate::engine::drive::drive;
 use crate::engine::registry::Registry;
@@ -65,10 +66,11 @@ impl Worker {
         tracing::info!(tag = "Worker", event = "worker_started", owner = this.owner, concurrency = this.concurrency);
 
         let mut changes = this.surroundings.store.changes();
+        let mut monitor = Monitor::new(this.surroundings.clock.clone());
         while !stop.is_cancelled() {
             changes.mark_unchanged();
             while tasks.try_join_next().is_some() {}
-            let wait = match this.claim_due(&mut tasks, &stop).await {
+            let wait = match this.look(&mut monitor, &mut tasks, &stop).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(tag = "Worker", event = "claim_failed", critical = true, error = %error);
@@ -131,6 +133,30 @@ impl Worker {
                 () = tokio::time::sleep_until(end) => {}
             }
         }
+    }
+
+    /// Starts what is due, whatever was done to the clock. Returns how long there is nothing to do.
+    async fn look(
+        self: &Arc<Self>,
+        monitor: &mut Monitor,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> Result<Duration, Error> {
+        // Timers never jump: whoever waits for the next try of a run wakes when it was meant to, and sees it here.
+        if let Some(step) = monitor.step_back() {
+            let Surroundings { store, clock, lease, .. } = &self.surroundings;
+            let now = clock.now();
+            let runs = store.clock_set_back(step, now, now.plus(*lease)).await?;
+            monitor.settled();
+            tracing::warn!(
+                tag = "Worker",
+                event = "clock_stepped_back",
+                runs,
+                stepMs = u64::try_from(step.as_millis()).unwrap_or(u64::MAX),
+                message = "what waits for its next try was moved back with the clock",
+            );
+        }
+        self.claim_due(tasks, stop).await
     }
 
     /// Starts what is due, as far as there is room. Returns how long there is nothing to do.

@@ -184,6 +184,10 @@ impl<W: Watch> Operations for Watched<W> {
 #[async_trait]
 impl<W: Watch> Queue for Watched<W> {
     async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
+    async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error> {
+        let verb = Verb { name: "clock_set_back", lease: None, by_run: false, wakes: true };
+        self.through(verb, self.inner.clock_set_back(step, now, lease_end)).await
+    }
         let see = |claimed: &Vec<Claimed>| claimed.iter().for_each(|claimed| self.watch.claimed(claimed));
         self.seen(
             Verb { name: "claim", lease: None, by_run: false, wakes: false },

@@ -171,6 +171,11 @@ pub trait Queue: Send + Sync {
     /// How many rows [`prune`](Self::prune) would take away in all.
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error>;
 
+    /// The clock was set back by `step` and reads `now`: what waits for its next try waits no longer for that, what could
+    /// have been taken can be taken, and no lease ends later than `lease_end`. How many runs were moved. What waits for a
+    /// time of day waits for it; it may be looked at once before.
+    async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error>;
+
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
 

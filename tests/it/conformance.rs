@@ -121,6 +121,7 @@ on_every_store! {
         a_cancelled_run_with_money_at_stake_opens_a_case
         a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record
         cancelling_what_is_over_changes_nothing
+        what_waits_for_its_next_try_is_moved_back_with_the_clock_and_what_waits_for_a_time_is_not
         whoever_waits_for_changes_is_woken_by_an_arrival;
     leases:
         a_claimed_run_is_left_alone_until_its_lease_ends
@@ -151,6 +152,7 @@ on_every_store! {
         what_was_told_and_what_was_not_is_kept
         a_case_whose_telling_has_failed_is_told_again_after_a_while
         cases_that_follow_each_other_are_told_together_by_one
+        a_case_told_by_a_clock_that_was_ahead_holds_up_no_other
         the_newest_arrival_of_each_sender_and_way_is_told;
     views:
         any_id_leads_to_its_story

@@ -7,6 +7,7 @@ mod bad_input;
 mod calendar;
 mod canaries;
 mod checkout_faults;
+mod clock;
 mod conformance;
 mod crash_points;
 mod dashboard;

@@ -1,5 +1,7 @@
 //! Runs that ended without success and are set going once more, or that wait for their next try.
 
+use std::time::Duration;
+
 use crate::model::id::RunId;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
@@ -15,6 +17,31 @@ const FORGET: &str = "UPDATE attempts SET retried = 1 WHERE run_id = ?1 AND seq 
 
 const AT_ONCE: &str = "UPDATE runs SET due_at = ?2 WHERE id = ?1 AND state = 'queued' AND due_at > ?2 AND 'retry' = \
      (SELECT outcome FROM attempts WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1)";
+
+/// The longest that any policy of retries waits.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// What was taken before waits for its next try, or for a time of day and is put back when it is looked at too early; what
+/// was not is only moved if it was due at once. One whose time lies before what it has recorded was moved already, by
+/// another process that saw the clock set back.
+const EARLIER: &str = "UPDATE runs SET due_at = CASE WHEN due_at - ?2 > ?1 THEN due_at - ?2 ELSE ?1 END \
+     WHERE due_at > ?1 AND due_at <= ?3 AND state = 'queued' AND (token > 0 OR due_at <= created_at) \
+     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = runs.id AND a.ended_at > runs.due_at)";
+const SHORTER: &str = "UPDATE runs SET due_at = ?1 WHERE due_at > ?1 AND state = 'running'";
+
+/// What was to be tried again by a clock that has been set back by `step` is tried as soon as it was meant to.
+pub(super) fn clock_set_back(
+    conn: &Connection<'_>,
+    step: Duration,
+    now: Timestamp,
+    lease_end: Timestamp,
+) -> Result<u64, Error> {
+    let last = now.plus(step).plus(LONGEST_WAIT);
+    let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+    let moved = conn.prepare_cached(EARLIER)?.execute([now.0, step, last.0])?;
+    conn.prepare_cached(SHORTER)?.execute([lease_end.0])?;
+    conn.wake();
+    Ok(u64::try_from(moved).unwrap_or(u64::MAX))
+}
 
 /// Has the run tried again now, if it waits for its next try. Whether it did.
 pub(super) fn at_once(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<bool, Error> {

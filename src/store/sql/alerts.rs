@@ -186,7 +186,9 @@ fn case_group(conn: &Connection<'_>, id: CaseId, span: Duration, now: Timestamp)
     }
     let kind = case.kind.as_str();
     let last: Option<i64> = conn.prepare_cached(LAST_TOLD)?.query_row([kind], |found| found.get(0))?;
-    if let Some(quiet) = last.map(|last| Timestamp(last).plus(span)).filter(|quiet| *quiet > now) {
+    // What was told at a time that is still to come was told before the clock was set back.
+    let last = last.map(Timestamp).filter(|last| *last <= now);
+    if let Some(quiet) = last.map(|last| last.plus(span)).filter(|quiet| *quiet > now) {
         return Ok(CaseGroup::Wait(quiet));
     }
     let first: Option<i64> = conn.prepare_cached(FIRST)?.query_row([kind], |found| found.get(0))?;

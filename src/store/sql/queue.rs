@@ -22,7 +22,7 @@ use crate::store::sql::alerts::TELL_WORKFLOW;
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sql::column::{Column, params};
 use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::{Backend, ledger, row};
+use crate::store::sql::{Backend, again, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
 
 const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
@@ -196,6 +196,10 @@ impl<B: Backend> Queue for B {
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
         self.in_snapshot(move |conn| Ok(conn.prepare_cached(PRUNABLE)?.query_row([before.0], |found| found.get(0))?))
             .await
+    }
+
+    async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error> {
+        self.in_transaction(move |conn| again::clock_set_back(conn, step, now, lease_end)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {

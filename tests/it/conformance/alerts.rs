@@ -149,3 +149,14 @@ pub(crate) async fn the_newest_arrival_of_each_sender_and_way_is_told(bench: Ben
     let more = store.arrivals(arrivals.newest).await.unwrap();
     assert!(more.last.is_empty() && more.newest == arrivals.newest);
 }
+
+pub(crate) async fn a_case_told_by_a_clock_that_was_ahead_holds_up_no_other(bench: Bench) {
+    let store = &bench.store;
+    for name in ["a", "b"] {
+        store.ingest(plan(&format!("evt_{name}"), vec![case(name)]), NOW).await.unwrap();
+    }
+    let run = bench.claim(1, NOW).await.remove(0);
+    store.write(run.lease, vec![Change::CaseAlerted(CaseId(1))], NOW.plus(60 * MINUTE)).await.unwrap();
+    store.finish(run.lease, End::Succeeded("alerted".to_owned()), NOW).await.unwrap();
+    assert_eq!(store.case_group(CaseId(2), 5 * MINUTE, NOW).await.unwrap(), CaseGroup::Tell(vec![CaseId(2)]));
+}

@@ -153,3 +153,50 @@ pub(crate) async fn whoever_waits_for_changes_is_woken_by_an_arrival(bench: Benc
     bench.store.ingest(task("1"), NOW).await.unwrap();
     tokio::time::timeout(LEASE, changes.changed()).await.expect("woken").unwrap();
 }
+
+pub(crate) async fn what_waits_for_its_next_try_is_moved_back_with_the_clock_and_what_waits_for_a_time_is_not(
+    bench: Bench,
+) {
+    let (hour, ahead) = (MINUTE * 60, NOW.plus(MINUTE * 60));
+    let store = &bench.store;
+    let due = async |name: &str| {
+        let lines = store.runs(discuno::store::filter::Filter::newest(9)).await.unwrap();
+        lines.into_iter().find(|line| line.run.key == name).unwrap().run.due_at.unwrap()
+    };
+    // By a clock that is an hour ahead.
+    for name in ["retried", "held-back", "at-work", "at-once"] {
+        let start = NewRun::with_input("task", name, serde_json::json!({}));
+        store.ingest(plan(&format!("evt_{name}"), vec![Change::Start(start)]), ahead).await.unwrap();
+        if name == "at-once" {
+            continue;
+        }
+        let lease = bench.claim_one(ahead).await.lease;
+        let failure = Failure::transient("busy", "not now");
+        let retry =
+            Attempt { started_at: ahead, ended_at: ahead, ending: Ending::Retry { failure }, ..done("one", 1, "0") };
+        match name {
+            "retried" => store.suspend(lease, Some(retry), ahead.plus(MINUTE * 5), ahead).await.unwrap(),
+            "held-back" => store.put_back(lease, ahead.plus(MINUTE / 3), ahead).await.unwrap(),
+            _ => {}
+        }
+    }
+    let mut slot = NewRun::with_input("task", "slot", serde_json::json!({}));
+    slot.due_at = Some(ahead.plus(MINUTE * 10));
+    store.ensure(vec![slot], NOW).await.unwrap();
+    let mut slot = NewRun::with_input("summary", "slot", serde_json::json!({}));
+    slot.due_at = Some(ahead.plus(MINUTE * 10));
+    store.ensure(vec![slot], NOW).await.unwrap();
+
+    // Two processes see it. What was only held back has tried nothing, and may be looked at too early.
+    for (moved, held_back) in [(3, NOW.plus(MINUTE / 3)), (1, NOW)] {
+        assert_eq!(store.clock_set_back(hour, NOW, NOW.plus(LEASE)).await.unwrap(), moved);
+        assert_eq!(due("retried").await, NOW.plus(MINUTE * 5));
+        assert_eq!(due("held-back").await, held_back);
+        assert_eq!(due("at-once").await, NOW);
+        assert_eq!(due("at-work").await, NOW.plus(LEASE), "whoever held it may be gone");
+        assert_eq!(due("slot").await, ahead.plus(MINUTE * 10));
+    }
+    let mut claimed: Vec<String> = bench.claim(9, NOW).await.into_iter().map(|claimed| claimed.run.key).collect();
+    claimed.sort_unstable();
+    assert_eq!(claimed, ["at-once", "held-back"]);
+}
