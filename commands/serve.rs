@@ -75,6 +75,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let working = async {
         if let Some(worker) = worker {
             tokio::join!(worker.run(stop.clone()), app.watch().run(stop.clone()), app.keep_schedules(&stop));
+        } else {
+            app.watch().keep(stop.clone()).await;
         }
     };
     tokio::join!(web::serve(listener, routes, stop.cancelled()), operated, working, keep_told(stop.clone()));

@@ -87,6 +87,9 @@ fn trouble(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resul
         let since = ago(alert.first_at, now);
         writeln!(out, "alert     {} {}: {}, since {since}{over}{told}", alert.condition, alert.subject, alert.summary)?;
     }
+    for key in &status.refused_keys {
+        writeln!(out, "key       {} refuses ours, for {}: `discuno check`", key.provider, ago(key.since, now))?;
+    }
     match status.backlog.open_cases {
         0 => writeln!(out, "cases     none open")?,
         open => writeln!(out, "cases     {open} open, at risk: {}", at_risk.join(", "))?,
@@ -114,11 +117,12 @@ fn trouble(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resul
 }
 
 fn arrivals(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
-    let mut table = Table::new(["source", "last hour", "last", "complete until"]);
+    let mut table = Table::new(["source", "last hour", "refused", "last", "complete until"]);
     for source in &status.sources {
         table.row([
             source.source.to_string(),
             source.within_the_hour(),
+            source.refused.to_string(),
             source.last.map_or_else(|| "never".to_owned(), |last| format!("{} ago", ago(last, now))),
             source.complete_until.map_or_else(|| "-".to_owned(), |until| format!("{} ago", ago(until, now))),
         ]);

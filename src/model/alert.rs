@@ -23,6 +23,10 @@ words! {
         BreakerOpen => "breaker_open",
         /// The disk is nearly full.
         DiskLow => "disk_low",
+        /// A provider refuses our key.
+        KeyRefused => "key_refused",
+        /// The signatures of a sender are refused: its secret is another one than ours.
+        SignaturesRefused => "signatures_refused",
     }
 }
 

@@ -20,6 +20,7 @@ pub mod pause;
 pub mod payment;
 pub mod policy;
 pub mod refund;
+pub mod refusal;
 pub mod role;
 pub mod run;
 pub mod step;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode_registry;
@@ -17,7 +17,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use crate::observe::calls::{Calls, Tally};
+use crate::model::event::Source;
+use crate::model::refusal::RefusedSignatures;
+use crate::model::time::Timestamp;
+use crate::observe::calls::{Calls, Key, Tally};
 
 /// How many different names of workflows and steps are told apart.
 const MOST_WORDS: usize = 512;
@@ -57,6 +60,7 @@ struct Inner {
     commit_jobs: Histogram,
     words: Mutex<BTreeSet<String>>,
     tallies: Calls,
+    refused_signatures: Mutex<BTreeMap<Source, RefusedSignatures>>,
 }
 
 impl Default for Metrics {
@@ -79,6 +83,7 @@ impl Default for Metrics {
             commit_jobs: Histogram::new(GROUP_SIZES),
             words: Mutex::default(),
             tallies: Calls::default(),
+            refused_signatures: Mutex::default(),
         };
         Self(Arc::new(inner.registered()))
     }
@@ -170,12 +175,39 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
         let labels = [("provider", provider), ("operation", operation)];
         self.0.call_time.get_or_create(&labels).observe(took.as_secs_f64());
-        self.0.tallies.count(provider, outcome == "ok", took);
+        self.0.tallies.count(provider, outcome, took);
     }
 
     /// What each provider was asked.
     pub fn calls(&self) -> BTreeMap<&'static str, Tally> {
         self.0.tallies.all()
+    }
+
+    /// How each provider takes our key, of those that have said so.
+    pub fn keys(&self) -> BTreeMap<&'static str, Key> {
+        self.0.tallies.keys()
+    }
+
+    /// The signature of a webhook was refused, or the key of an event.
+    pub fn signature_refused(&self, source: Source, now: Timestamp) {
+        self.refused_signatures().entry(source).or_default().count(now);
+    }
+
+    /// The signatures that were refused since they were last taken: whoever takes them has them kept.
+    pub fn take_refused_signatures(&self) -> BTreeMap<Source, RefusedSignatures> {
+        std::mem::take(&mut *self.refused_signatures())
+    }
+
+    /// Those that were taken and could not be kept.
+    pub fn put_back_refused_signatures(&self, signatures: &BTreeMap<Source, RefusedSignatures>) {
+        let mut refused = self.refused_signatures();
+        for (source, more) in signatures {
+            refused.entry(*source).or_default().add(more);
+        }
+    }
+
+    fn refused_signatures(&self) -> MutexGuard<'_, BTreeMap<Source, RefusedSignatures>> {
+        self.0.refused_signatures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A provider's breaker stands so.

@@ -73,7 +73,11 @@ impl Client {
         let Draft { call, method, url, headers, body, private, flaw } = draft;
         if let Some(what) = flaw {
             let why = format!("{call} not sent: the configured {what} cannot be used");
-            return Err(call.failed(FailureKind::Transient, CREDENTIALS, &why, &[]));
+            let error = call.failed(FailureKind::Transient, CREDENTIALS, &why, &[]);
+            if let Some(metrics) = &self.metrics {
+                count(metrics, call, Some(&error), Duration::ZERO);
+            }
+            return Err(error);
         }
         let start = Instant::now();
         let mut span = Span::call(call.provider.as_str(), call.operation, Some((&method, &url)));

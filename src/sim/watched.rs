@@ -15,12 +15,13 @@ use crate::model::mail::Mail;
 use crate::model::pause::Pause;
 use crate::model::payment::Payment;
 use crate::model::refund::Refund;
+use crate::model::refusal::RefusedSignatures;
 use crate::model::run::{End, Run};
 use crate::model::step::Attempt;
 use crate::model::takings::Summary;
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
-use crate::store::alerts::{Alerts, Arrivals, CaseGroup};
+use crate::store::alerts::{Alerts, Arrivals, CaseGroup, KeySeen, Refused};
 use crate::store::change::{Change, NewRun, Plan, RefundIntent, TransferIntent};
 use crate::store::error::Error;
 use crate::store::filter::{Filter, PaymentLine, RunLine};
@@ -183,11 +184,11 @@ impl<W: Watch> Operations for Watched<W> {
 
 #[async_trait]
 impl<W: Watch> Queue for Watched<W> {
-    async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
     async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error> {
         let verb = Verb { name: "clock_set_back", lease: None, by_run: false, wakes: true };
         self.through(verb, self.inner.clock_set_back(step, now, lease_end)).await
     }
+    async fn claim(&self, owner: &str, want: usize, now: Timestamp, until: Timestamp) -> Result<Vec<Claimed>, Error> {
         let see = |claimed: &Vec<Claimed>| claimed.iter().for_each(|claimed| self.watch.claimed(claimed));
         self.seen(
             Verb { name: "claim", lease: None, by_run: false, wakes: false },
@@ -341,6 +342,18 @@ impl<W: Watch> Alerts for Watched<W> {
     }
     async fn arrivals(&self, after: EventId) -> Result<Arrivals, Error> {
         self.read(self.inner.arrivals(after)).await
+    }
+    async fn note_refused(
+        &self,
+        keys: Vec<KeySeen>,
+        signatures: Vec<(Source, RefusedSignatures)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let verb = Verb { name: "note_refused", lease: None, by_run: false, wakes: false };
+        self.through(verb, self.inner.note_refused(keys, signatures, now)).await
+    }
+    async fn refused(&self, now: Timestamp) -> Result<Refused, Error> {
+        self.read(self.inner.refused(now)).await
     }
     async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
         self.read(self.inner.case_group(case, span, now)).await

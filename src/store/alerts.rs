@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::alert::{Alert, Finding, Pace};
 use crate::model::event::{Source, Via};
 use crate::model::id::{AlertId, CaseId, EventId, RunId};
+use crate::model::refusal::{RefusedKey, RefusedSignatures};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
 
@@ -18,6 +19,29 @@ pub struct Arrivals {
     pub newest: EventId,
     /// The newest arrival of each sender and way.
     pub last: Vec<(Source, Via, Timestamp)>,
+}
+
+/// How a provider has last taken our key, as one process has seen it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySeen {
+    /// It refused it.
+    Refused(RefusedKey),
+    /// A call has succeeded.
+    Taken {
+        /// Of which provider.
+        provider: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What is refused for want of the right secret, as all processes have seen it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Our keys.
+    pub keys: Vec<RefusedKey>,
+    /// Signatures within the last hour, of those sources of which any were refused.
+    pub signatures: Vec<(Source, RefusedSignatures)>,
 }
 
 /// Of which cases a run is to tell that was started for one of them.
@@ -47,6 +71,17 @@ pub trait Alerts: Send + Sync {
 
     /// Who came last, of what came after `after`.
     async fn arrivals(&self, after: EventId) -> Result<Arrivals, Error>;
+
+    /// Keeps what one process has seen since it last did: keys, and signatures that were refused meanwhile.
+    async fn note_refused(
+        &self,
+        keys: Vec<KeySeen>,
+        signatures: Vec<(Source, RefusedSignatures)>,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// What is refused for want of the right secret.
+    async fn refused(&self, now: Timestamp) -> Result<Refused, Error>;
 
     /// Of which cases the run of `case` is to tell, where those within `span` are told together.
     async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error>;

@@ -8,6 +8,7 @@ use crate::model::case::CaseKind;
 use crate::model::event::Source;
 use crate::model::money::Money;
 use crate::model::pause::Pause;
+use crate::model::refusal::RefusedKey;
 use crate::model::time::Timestamp;
 use crate::store::Backlog;
 
@@ -36,6 +37,8 @@ pub struct Status {
     pub at_risk: Vec<Money>,
     /// Open cases of which nobody could be told in a quarter of an hour.
     pub untold_cases: u32,
+    /// Providers that refuse our key.
+    pub refused_keys: Vec<RefusedKey>,
     /// What is wrong with the deployment itself, or could not be told.
     pub alerts: Vec<Alert>,
     /// What is paused.
@@ -55,6 +58,8 @@ pub struct SourceStatus {
     pub at_least: bool,
     /// The newest arrival, if it is one of them.
     pub last: Option<Timestamp>,
+    /// How much was refused within the last hour for its signature or its key.
+    pub refused: u32,
     /// Up to when everything is known to have come in, where the sender can be asked.
     pub complete_until: Option<Timestamp>,
 }

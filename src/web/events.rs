@@ -74,6 +74,7 @@ async fn take(
     }
     if !web.any_event_key && !web.event_keys.iter().any(|known| known.is(key)) {
         tracing::warn!(tag = TAG, event = "event_key_refused");
+        web.metrics.signature_refused(Source::App, web.clock.now());
         return refusal(StatusCode::UNAUTHORIZED, "Event key not found");
     }
     let body = match body {

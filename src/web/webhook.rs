@@ -68,7 +68,7 @@ async fn receive(
     accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
 ) -> Result<Json<Value>, Problem> {
     let start = Instant::now();
-    let outcome = take(web, request, tag, start, accept).await;
+    let outcome = take(web, request, (tag, source), start, accept).await;
     let result = match &outcome {
         Ok((_, result)) => result,
         // Codes of refusals are a closed set.
@@ -82,7 +82,7 @@ async fn receive(
 async fn take(
     web: &Web,
     request: Request<Body>,
-    tag: &'static str,
+    (tag, source): (&'static str, Source),
     start: Instant,
     accept: impl FnOnce(&HeaderMap, Bytes) -> Result<Plan, Rejected>,
 ) -> Result<(Json<Value>, &'static str), Problem> {
@@ -90,13 +90,16 @@ async fn take(
     let body = read(request).await?;
     let mut plan = accept(&headers, body).map_err(|rejected| {
         tracing::warn!(tag, event = "webhook_rejected", code = rejected.code(), error = %rejected);
+        if matches!(rejected, Rejected::Signature(_)) {
+            web.metrics.signature_refused(source, web.clock.now());
+        }
         Problem::new(StatusCode::BAD_REQUEST, rejected.code(), rejected.to_string())
     })?;
     plan.event.headers = kept_headers(&headers);
 
     let note = Note::of(tag, &plan);
     let arrival = web.arrival(&plan.event, start);
-    let (body, source, made_at) = (plan.event.body.clone(), plan.event.source, plan.event.created_at);
+    let (body, made_at) = (plan.event.body.clone(), plan.event.created_at);
     let (now, disposition) = (web.clock.now(), plan.event.disposition);
     let (plan, later) = apart(plan);
     match web.store.ingest(plan, now).await {

@@ -153,6 +153,9 @@ on_every_store! {
         a_case_whose_telling_has_failed_is_told_again_after_a_while
         cases_that_follow_each_other_are_told_together_by_one
         a_case_told_by_a_clock_that_was_ahead_holds_up_no_other
+        a_refused_key_is_kept_until_a_call_succeeds_after_it
+        refused_signatures_of_all_processes_are_added_up_for_an_hour
+        a_condition_that_the_table_has_no_word_for_is_read_as_it_was_found
         the_newest_arrival_of_each_sender_and_way_is_told;
     views:
         any_id_leads_to_its_story

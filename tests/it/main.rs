@@ -20,6 +20,7 @@ mod operators;
 mod outside;
 mod process;
 mod refund_model;
+mod refusals;
 mod samples;
 mod scenarios;
 mod schedules;

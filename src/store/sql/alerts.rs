@@ -5,17 +5,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::model::alert::{Alert, Finding, Pace};
+use crate::model::alert::{Alert, Condition, Finding, Pace};
 use crate::model::case::CaseStatus;
+use crate::model::event::Source;
 use crate::model::id::{AlertId, CaseId, EventId, RunId};
+use crate::model::refusal::RefusedSignatures;
 use crate::model::time::Timestamp;
-use crate::store::alerts::{Alerts, Arrivals, CaseGroup};
+use crate::store::alerts::{Alerts, Arrivals, CaseGroup, KeySeen, Refused};
 use crate::store::change::NewRun;
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, Read, Row};
-use crate::store::sql::{Backend, again, ledger, row};
+use crate::store::sql::{Backend, again, ledger, refused, row};
 
 const ALERT: &str = "SELECT id, condition, subject, summary, count, first_at, last_at, silenced_until, delivered_at, failure, ended_at \
      FROM alerts";
@@ -82,6 +84,19 @@ impl<B: Backend> Alerts for B {
         self.in_snapshot(move |conn| arrivals(conn, after)).await
     }
 
+    async fn note_refused(
+        &self,
+        keys: Vec<KeySeen>,
+        signatures: Vec<(Source, RefusedSignatures)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.in_transaction(move |conn| refused::note(conn, &keys, &signatures, now)).await
+    }
+
+    async fn refused(&self, now: Timestamp) -> Result<Refused, Error> {
+        self.in_snapshot(move |conn| refused::read(conn, now)).await
+    }
+
     async fn case_group(&self, case: CaseId, span: Duration, now: Timestamp) -> Result<CaseGroup, Error> {
         self.in_snapshot(move |conn| case_group(conn, case, span, now)).await
     }
@@ -116,11 +131,35 @@ pub(super) fn untold(conn: &Connection<'_>, alerts: &[AlertId], failure: &str) -
     alerts.iter().try_for_each(|id| Ok(conn.prepare_cached(UNTOLD)?.execute(params![id.0, failure]).map(drop)?))
 }
 
+/// Conditions that are not among the words of the table: each is kept as the word that is nearest, with this before its
+/// subject, so that programs of before read it too.
+const KEPT_AS: [(Condition, Condition, &str); 2] = [
+    (Condition::KeyRefused, Condition::BreakerOpen, "key/"),
+    (Condition::SignaturesRefused, Condition::SourceSilent, "signatures/"),
+];
+
+/// The condition and the subject as they are kept.
+fn kept(condition: Condition, subject: &str) -> (Condition, String) {
+    match KEPT_AS.iter().find(|(meant, ..)| *meant == condition) {
+        Some((_, word, mark)) => (*word, format!("{mark}{subject}")),
+        None => (condition, subject.to_owned()),
+    }
+}
+
+/// What is meant by a condition and a subject that were kept.
+pub(super) fn meant(condition: Condition, subject: String) -> (Condition, String) {
+    let known = KEPT_AS.iter().find_map(|(meant, word, mark)| {
+        Some((*meant, subject.strip_prefix(mark).filter(|_| *word == condition)?.to_owned()))
+    });
+    known.unwrap_or((condition, subject))
+}
+
 fn read(found: &Row<'_>) -> Read<Alert> {
+    let (condition, subject) = meant(row::word(found, 1)?, found.get(2)?);
     Ok(Alert {
         id: AlertId(found.get(0)?),
-        condition: row::word(found, 1)?,
-        subject: found.get(2)?,
+        condition,
+        subject,
         summary: found.get(3)?,
         count: found.get(4)?,
         first_at: Timestamp(found.get(5)?),
@@ -144,7 +183,8 @@ fn report(conn: &Connection<'_>, found: &[Finding], pace: Pace, now: Timestamp) 
         again::begin_anew(conn, RunId(run), now)?;
     }
     for finding in found {
-        let told = params![finding.condition.as_str(), finding.subject, finding.summary, now.0];
+        let (condition, subject) = kept(finding.condition, &finding.subject);
+        let told = params![condition.as_str(), subject, finding.summary, now.0];
         conn.prepare_cached(OPEN)?.execute(told)?;
     }
     let (due, over) = (ids(conn, DUE, now)?, ids(conn, OVER, now.minus(pace.rest))?);

@@ -28,6 +28,7 @@ mod lists;
 mod locks;
 pub(in crate::store) mod operate;
 mod queue;
+mod refused;
 mod row;
 mod status;
 mod views;

@@ -3,10 +3,11 @@
 use crate::model::event::Source;
 use crate::model::money::Money;
 use crate::model::time::Timestamp;
+use crate::store::alerts::Refused;
 use crate::store::error::Error;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension, Row};
-use crate::store::sql::{row, views};
+use crate::store::sql::{refused, row, views};
 use crate::store::status::{CaseCount, FailingStep, SourceStatus, Status};
 
 const HOUR: i64 = 3_600_000;
@@ -41,12 +42,13 @@ const BYTES_ON_SERVER: &str = "SELECT CAST(coalesce(sum(pg_total_relation_size(c
 
 pub(super) fn status(conn: &Connection<'_>, now: Timestamp) -> Result<Status, Error> {
     let since = now.0 - HOUR;
+    let refused = refused::read(conn, now)?;
     Ok(Status {
         at: now,
         mode: conn.prepare_cached(MODE)?.query_row((), |found| found.get(0)).optional()?,
         backlog: views::backlog(conn, now)?,
         oldest_due: oldest_due(conn, now)?,
-        sources: sources(conn, since)?,
+        sources: sources(conn, since, &refused)?,
         ended: counts(conn, ENDED, since)?,
         failing: failing(conn)?,
         failed: conn
@@ -56,6 +58,7 @@ pub(super) fn status(conn: &Connection<'_>, now: Timestamp) -> Result<Status, Er
         cases: cases(conn)?,
         at_risk: at_risk(conn)?,
         untold_cases: untold_cases(conn, Timestamp(now.0 - TELLING))?,
+        refused_keys: refused.keys,
         alerts: super::alerts::alerts(conn, false, 20)?,
         pauses: super::operate::pauses(conn)?,
         database_bytes: database_bytes(conn)?,
@@ -87,7 +90,7 @@ fn counts(conn: &Connection<'_>, sql: &str, since: i64) -> Result<Vec<(String, u
     Ok(statement.query_map([since], |found| Ok((found.get(0)?, found.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
-fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error> {
+fn sources(conn: &Connection<'_>, since: i64, refused: &Refused) -> Result<Vec<SourceStatus>, Error> {
     let mut statement = conn.prepare_cached(ARRIVED)?;
     let arrived: Vec<(String, u32, i64, u32)> = statement
         .query_map(params![since, NEWEST], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?, found.get(3)?)))?
@@ -105,6 +108,7 @@ fn sources(conn: &Connection<'_>, since: i64) -> Result<Vec<SourceStatus>, Error
             last_hour: known.map_or(0, |(_, count, ..)| *count),
             at_least: others,
             last: known.map(|(_, _, last, _)| Timestamp(*last)),
+            refused: refused.signatures.iter().find(|(of, _)| *of == source).map_or(0, |(_, refused)| refused.sum()),
             complete_until: complete.map(Timestamp),
         });
     }

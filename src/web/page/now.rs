@@ -22,6 +22,7 @@ pub(in crate::web) struct NowPage {
     open_cases: u32,
     untold_cases: u32,
     alerts: Vec<alerts::Row>,
+    refused_keys: Vec<(String, shown::Time)>,
     due: u32,
     running: u32,
     waiting: u32,
@@ -62,6 +63,7 @@ struct Paused {
 struct Source {
     name: &'static str,
     last_hour: String,
+    refused: u32,
     last: Option<shown::Time>,
     complete_until: Option<shown::Time>,
 }
@@ -84,6 +86,7 @@ impl From<SourceStatus> for Source {
         Self {
             name: source.source.as_str(),
             last_hour: source.within_the_hour(),
+            refused: source.refused,
             last: source.last.map(shown::time),
             complete_until: source.complete_until.map(shown::time),
         }
@@ -103,7 +106,7 @@ pub(in crate::web) async fn show(State(admin): State<Admin>, identity: Identity)
         admin.store.hours(Counted::Ended, now),
     )?;
     let Status { backlog, oldest_due, sources, failing, failed, cases, at_risk, pauses, database_bytes, .. } = status;
-    let (untold_cases, alerts) = (status.untold_cases, status.alerts);
+    let (untold_cases, alerts, refused_keys) = (status.untold_cases, status.alerts, status.refused_keys);
     Ok(Page(NowPage {
         shell: Shell::new(&admin, &identity, "", "Now"),
         cases: cases.into_iter().map(Case::from).collect(),
@@ -111,6 +114,7 @@ pub(in crate::web) async fn show(State(admin): State<Admin>, identity: Identity)
         open_cases: backlog.open_cases,
         untold_cases,
         alerts: alerts.into_iter().map(alerts::Row::from).collect(),
+        refused_keys: refused_keys.into_iter().map(|key| (text(&key.provider), shown::time(key.since))).collect(),
         due: backlog.due,
         running: backlog.running,
         waiting: backlog.waiting,

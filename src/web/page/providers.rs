@@ -36,6 +36,8 @@ struct Row {
     paused: bool,
     /// For how long it has been left alone because it is down.
     open_for: Option<String>,
+    /// For how long it has refused our key.
+    refused_for: Option<String>,
     tally: Option<Tally>,
     mean: String,
     slowest: String,
@@ -79,6 +81,7 @@ pub(in crate::web) async fn list(
             name,
             paused: is_paused(name),
             open_for: open.get(name).map(|span| shown::took(*span)),
+            refused_for: tally.and_then(|tally| tally.refused_for).map(shown::took),
             mean: tally.and_then(|tally| tally.mean()).map(shown::took).unwrap_or_default(),
             slowest: tally.map(|tally| shown::took(tally.slowest)).unwrap_or_default(),
             tally,

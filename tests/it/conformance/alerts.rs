@@ -7,9 +7,10 @@ use discuno::model::alert::{Condition, Finding, Pace};
 use discuno::model::event::{Source, Via};
 use discuno::model::failure::Failure;
 use discuno::model::id::{AlertId, CaseId, EventId};
+use discuno::model::refusal::{RefusedKey, RefusedSignatures};
 use discuno::model::run::{End, RunState};
 use discuno::model::time::Timestamp;
-use discuno::store::alerts::CaseGroup;
+use discuno::store::alerts::{CaseGroup, KeySeen};
 use discuno::store::change::Change;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
@@ -159,4 +160,66 @@ pub(crate) async fn a_case_told_by_a_clock_that_was_ahead_holds_up_no_other(benc
     store.write(run.lease, vec![Change::CaseAlerted(CaseId(1))], NOW.plus(60 * MINUTE)).await.unwrap();
     store.finish(run.lease, End::Succeeded("alerted".to_owned()), NOW).await.unwrap();
     assert_eq!(store.case_group(CaseId(2), 5 * MINUTE, NOW).await.unwrap(), CaseGroup::Tell(vec![CaseId(2)]));
+}
+
+pub(crate) async fn a_refused_key_is_kept_until_a_call_succeeds_after_it(bench: Bench) {
+    let (store, provider) = (&bench.store, "stripe".to_owned());
+    let refused = |since: u32, last: u32| {
+        let (since, last) = (NOW.plus(MINUTE * since), NOW.plus(MINUTE * last));
+        RefusedKey { provider: "stripe".to_owned(), since, last }
+    };
+    let note = async |seen: KeySeen| store.note_refused(vec![seen], Vec::new(), NOW.plus(MINUTE * 30)).await.unwrap();
+    let known = async |after: Duration| bench.opened_again().refused(NOW.plus(after)).await.unwrap().keys;
+    note(KeySeen::Refused(refused(1, 1))).await;
+    note(KeySeen::Refused(refused(2, 9))).await;
+    assert_eq!(known(MINUTE * 30).await, [refused(1, 9)], "since the first of them, whichever process it was");
+    assert_eq!(store.status(NOW.plus(MINUTE * 30)).await.unwrap().refused_keys, [refused(1, 9)]);
+    note(KeySeen::Taken { provider: provider.clone(), at: NOW.plus(MINUTE * 5) }).await;
+    assert_eq!(known(MINUTE * 30).await, [refused(1, 9)], "it succeeded before the last refusal");
+    assert_eq!(known(MINUTE * 60 * 27).await, [], "nobody has asked it for more than a day");
+    note(KeySeen::Taken { provider, at: NOW.plus(MINUTE * 10) }).await;
+    assert_eq!(known(MINUTE * 30).await, []);
+}
+
+pub(crate) async fn refused_signatures_of_all_processes_are_added_up_for_an_hour(bench: Bench) {
+    let store = &bench.store;
+    for (source, minute) in [(Source::Stripe, 0), (Source::Stripe, 1), (Source::Cal, 1), (Source::Stripe, 40)] {
+        let at = NOW.plus(MINUTE * minute);
+        let mut refused = RefusedSignatures::default();
+        (0..7).for_each(|_| refused.count(at));
+        store.note_refused(Vec::new(), vec![(source, refused)], at).await.unwrap();
+    }
+    let seen = async |minute: u32| {
+        let refused = bench.opened_again().refused(NOW.plus(MINUTE * minute)).await.unwrap().signatures;
+        refused.iter().map(|(source, refused)| (*source, refused.sum())).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(41).await, [(Source::Stripe, 21), (Source::Cal, 7)]);
+    assert_eq!(seen(70).await, [(Source::Stripe, 7)]);
+    assert_eq!(seen(101).await, []);
+    let sources = store.status(NOW.plus(MINUTE * 41)).await.unwrap().sources;
+    let shown: Vec<_> = sources.iter().map(|source| (source.source, source.refused)).collect();
+    assert!(shown.contains(&(Source::Stripe, 21)) && shown.contains(&(Source::App, 0)), "{shown:?}");
+}
+
+pub(crate) async fn a_condition_that_the_table_has_no_word_for_is_read_as_it_was_found(bench: Bench) {
+    let store = &bench.store;
+    let all = [
+        (Condition::SourceSilent, "stripe"),
+        (Condition::BreakerOpen, "stripe"),
+        (Condition::KeyRefused, "stripe"),
+        (Condition::SignaturesRefused, "stripe"),
+    ];
+    let finding = |(condition, subject): (Condition, &str)| Finding {
+        condition,
+        subject: subject.to_owned(),
+        summary: "it is wrong".to_owned(),
+    };
+    for minute in 0..2 {
+        store.report(all.map(finding).to_vec(), PACE, NOW.plus(MINUTE * minute)).await.unwrap();
+    }
+    let mut alerts = store.alerts(false, 10).await.unwrap();
+    alerts.reverse();
+    let seen: Vec<_> = alerts.iter().map(|alert| (alert.condition, alert.subject.as_str(), alert.count)).collect();
+    assert_eq!(seen, all.map(|(condition, subject)| (condition, subject, 2)));
+    assert_eq!(store.levels(NOW).await.unwrap().alerts, all.map(|(condition, _)| (condition, 1)));
 }
