@@ -2,4 +2,5 @@
 
 mod histories;
 mod lost;
+mod standby;
 mod tls;

@@ -43,6 +43,21 @@ pub struct Address {
     shown: Arc<str>,
     clock: Arc<Anchor>,
     connections: usize,
+    pace: Pace,
+}
+
+/// How long is waited on a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// For an answer. It is longer than the server goes on with a statement, and may be shorter than a commit takes.
+    pub answer: Duration,
+    /// Until the server's clock is read again.
+    pub clock: Duration,
+}
+
+impl Pace {
+    /// What is right but for tests.
+    const USUAL: Self = Self { answer: Duration::from_secs(40), clock: Duration::from_secs(60) };
 }
 
 impl Address {
@@ -59,6 +74,17 @@ impl Address {
             self.each = each.into();
         }
         self
+    }
+
+    /// The same at another pace.
+    #[must_use]
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    pub(super) const fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// How many connections one process has, besides the one it listens on.
@@ -200,7 +226,7 @@ impl FromStr for Address {
             None => vec![whole(&url)],
         };
         let each = each.iter().map(|text| config(text)).collect::<Result<Arc<[_]>, _>>()?;
-        Ok(Self { each, files, shown: whole(&shown).into(), clock: Arc::default(), connections: 4 })
+        Ok(Self { each, files, shown: whole(&shown).into(), clock: Arc::default(), connections: 4, pace: Pace::USUAL })
     }
 }
 

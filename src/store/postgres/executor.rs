@@ -32,8 +32,13 @@ const TELLING: Duration = Duration::from_millis(5);
 /// How long to wait before a server that went away is called again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// What other processes listen for.
-const TELL: &str = "NOTIFY discuno_due";
+/// How long what comes meanwhile waits for the server's word on an earlier commit.
+const HEARING: Duration = Duration::from_secs(1);
+const UNHEARD: &str =
+    "an earlier commit is not answered yet, as while no synchronous standby is there; nothing was written";
+
+/// What other processes listen for. It need not be kept, so no standby is waited for.
+const TELL: &str = "SET LOCAL synchronous_commit = off; NOTIFY discuno_due";
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
 type Jobs = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;
@@ -60,6 +65,7 @@ impl Executor {
             let writer = Writer {
                 address: address.clone(),
                 session: None,
+                witness: None,
                 changes: Arc::downgrade(&changes),
                 metrics: metrics.clone(),
                 told: None,
@@ -160,6 +166,8 @@ fn connected<'a>(address: &Address, session: &'a mut Option<Session>) -> Result<
 struct Writer {
     address: Address,
     session: Option<Session>,
+    /// By which the server is asked of a commit that it does not answer.
+    witness: Option<Session>,
     changes: std::sync::Weak<watch::Sender<u64>>,
     metrics: Metrics,
     /// When other processes were last told of a change.
@@ -184,12 +192,53 @@ impl Writer {
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
             }
-            if group.is_empty() {
+            if let Err(error) = self.settle() {
+                for job in group.into_iter().chain(postponed.drain(..)) {
+                    job.answer(Err(error.clone()));
+                }
+            } else if group.is_empty() {
                 self.tell();
             } else {
                 self.carry_out(group, &mut postponed);
             }
         }
+    }
+
+    /// While the server owes its word on a commit, nothing is asked of it by this thread: the next one would wait as
+    /// well, and a session that is left behind stays at the server for as long as its commit waits.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(session) = self.session.as_ref().filter(|session| session.is_in_doubt()) else { return Ok(()) };
+        self.owed = false;
+        match session.hear(HEARING) {
+            Ok(true) => {}
+            Err(_) => self.session = None,
+            Ok(false) => match connected(&self.address, &mut self.witness).and_then(|it| it.sees_at_work(session)) {
+                Ok(true) => return Err(Error::Unreachable(UNHEARD.to_owned())),
+                // Its word was lost on the way.
+                Ok(false) => self.session = None,
+                Err(error) => {
+                    self.witness = None;
+                    return Err(error);
+                }
+            },
+        }
+        self.witness = None;
+        // It may have been kept, and nobody was told.
+        self.owed = true;
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes those who wait in this process.
+    fn wake(&self) {
+        if let Some(changes) = self.changes.upgrade() {
+            changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Another session takes the place of this one, unless the server still owes its word on a commit.
+    fn let_go(&mut self) {
+        self.session.take_if(|session| !session.is_in_doubt());
     }
 
     /// Tells other processes, which the caller need not wait for.
@@ -223,13 +272,13 @@ impl Writer {
                 }
                 Err(Error::Busy | Error::Unreachable(_)) if Instant::now() < deadline => {
                     if matches!(outcome, Err(Error::Unreachable(_))) {
-                        self.session = None;
+                        self.let_go();
                         std::thread::sleep(AGAIN);
                     }
                 }
                 Err(error) => {
                     if !matches!(error, Error::Busy | Error::Backend(_)) {
-                        self.session = None;
+                        self.let_go();
                     }
                     for job in group {
                         job.answer(Err(error.clone()));
@@ -293,8 +342,8 @@ impl Writer {
         } else {
             self.owed |= woke;
         }
-        if woke && let Some(changes) = self.changes.upgrade() {
-            changes.send_modify(|count| *count += 1);
+        if woke {
+            self.wake();
         }
         Ok(late)
     }

@@ -20,11 +20,8 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::clock::Anchor;
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
-use crate::store::postgres::address::{Address, GREETING, WHERE};
+use crate::store::postgres::address::{Address, GREETING, Pace, WHERE};
 use crate::store::sql::{Column, Fault};
-
-/// How long an answer is waited for; the server gives up on a statement before that.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Conditions are put together from a few dozen parts: more statements than these are not worth the server's memory.
 const STATEMENTS: usize = 400;
@@ -35,9 +32,14 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET statement_timeout = '30
      SET idle_in_transaction_session_timeout = '60s'; SET search_path = discuno; SET client_min_messages = warning; \
      SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on; SET jit = off";
 
-/// How often the server's clock is read again.
-const CLOCK: Duration = Duration::from_secs(60);
 const TIME: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// Whom the server has at the other end of a session: numbers are given again, but not at the same instant.
+const PEER: &str = "SELECT pid, CAST(extract(epoch FROM backend_start) * 1000000 AS BIGINT) FROM pg_stat_activity \
+     WHERE pid = pg_backend_pid()";
+/// Of a commit that waits for a standby nothing else shows.
+const IS_AT_WORK: &str = "SELECT 1 FROM pg_stat_activity WHERE pid = ?1 AND state = 'active' \
+     AND CAST(extract(epoch FROM backend_start) * 1000000 AS BIGINT) = ?2";
 
 type Ahead = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
@@ -48,12 +50,23 @@ pub struct Session {
     statements: RefCell<HashMap<String, Statement>>,
     /// Sent, and not answered yet.
     ahead: RefCell<Vec<Ahead>>,
+    /// A commit that was not answered in time.
+    doubt: RefCell<Option<Ahead>>,
+    peer: Peer,
     /// Something went wrong in this transaction: the server does nothing more in it.
     failed: Cell<bool>,
     writing: Cell<bool>,
     woke: Cell<bool>,
     clock: Arc<Anchor>,
     clock_read: Cell<Instant>,
+    pace: Pace,
+}
+
+/// The process of the server's that serves a session.
+#[derive(Clone, Copy, Default)]
+struct Peer {
+    pid: i64,
+    since: i64,
 }
 
 impl Session {
@@ -71,24 +84,28 @@ impl Session {
             }
             Ok::<_, Error>(client)
         })?;
-        let session = Self {
+        let mut session = Self {
             runtime,
             client: Arc::new(client),
             statements: RefCell::default(),
             ahead: RefCell::default(),
+            doubt: RefCell::default(),
+            peer: Peer::default(),
             failed: Cell::new(false),
             writing: Cell::new(false),
             woke: Cell::new(false),
             clock: Arc::clone(address.clock()),
             clock_read: Cell::new(Instant::now()),
+            pace: address.pace(),
         };
         session.read_clock()?;
+        session.peer = session.read_peer()?;
         Ok(session)
     }
 
     /// Steady clocks go apart too, if slowly.
     pub(super) fn keep_time(&self) -> Result<(), Error> {
-        if self.clock_read.get().elapsed() < CLOCK { Ok(()) } else { self.read_clock() }
+        if self.clock_read.get().elapsed() < self.pace.clock { Ok(()) } else { self.read_clock() }
     }
 
     fn read_clock(&self) -> Result<(), Error> {
@@ -100,6 +117,14 @@ impl Session {
         }
         self.clock_read.set(Instant::now());
         Ok(())
+    }
+
+    fn read_peer(&self) -> Result<Peer, Error> {
+        let rows = self.query(&self.prepared(PEER)?, Vec::new())?;
+        match rows.first().map(|row| (column(row, 0), column(row, 1))) {
+            Some((Ok(Column::Integer(pid)), Ok(Column::Integer(since)))) => Ok(Peer { pid, since }),
+            _ => Ok(Peer::default()),
+        }
     }
 
     /// Waits for an answer, and before it for those to what was sent ahead.
@@ -117,7 +142,7 @@ impl Session {
                 Poll::Pending => answer.await,
             }
         };
-        let outcome = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await });
+        let outcome = self.runtime.block_on(async { tokio::time::timeout(self.pace.answer, all).await });
         let outcome = match outcome {
             Ok(outcome) => outcome.map_err(|error| fault(&error)),
             Err(_) => Err(Error::Unreachable("the server did not answer in time".to_owned())),
@@ -184,21 +209,46 @@ impl Session {
         if let Some(after) = after {
             self.send_ahead(after);
         }
-        let all = async {
+        let mut all: Ahead = Box::pin(async move {
             let mut outcome = Ok(());
             for answer in earlier.into_iter().chain([committed]) {
                 outcome = outcome.and(answer.await);
             }
             outcome
-        };
-        match self.runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await }) {
+        });
+        match self.runtime.block_on(async { tokio::time::timeout(self.pace.answer, all.as_mut()).await }) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => match fault(&error) {
                 told if error.as_db_error().is_some() && !matches!(told, Error::Unreachable(_)) => Err(told),
                 lost => Err(Error::CommitUnknown(lost.to_string())),
             },
-            Err(_) => Err(Error::CommitUnknown("the server did not answer in time".to_owned())),
+            Err(_) => {
+                *self.doubt.borrow_mut() = Some(all);
+                Err(Error::CommitUnknown("the server did not answer in time".to_owned()))
+            }
         }
+    }
+
+    /// Whether the server still owes its word on a commit.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt.borrow().is_some()
+    }
+
+    /// Waits for that word for so long. Whether it came; an error says that the session is of no more use.
+    pub(super) fn hear(&self, patience: Duration) -> Result<bool, Error> {
+        let mut doubt = self.doubt.borrow_mut();
+        let Some(answer) = doubt.as_mut() else { return Ok(true) };
+        let heard = self.runtime.block_on(async { tokio::time::timeout(patience, answer.as_mut()).await });
+        let Ok(heard) = heard else { return Ok(false) };
+        *doubt = None;
+        heard.map(|()| true).map_err(|error| fault(&error))
+    }
+
+    /// Whether the server is at work for the other session, as it is while a commit waits.
+    pub(super) fn sees_at_work(&self, other: &Self) -> Result<bool, Error> {
+        let Peer { pid, since } = other.peer;
+        let rows = self.query(&self.prepared(IS_AT_WORK)?, vec![Column::Integer(pid), Column::Integer(since)])?;
+        Ok(!rows.is_empty())
     }
 
     /// A new transaction has begun.

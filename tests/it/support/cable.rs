@@ -26,6 +26,8 @@ pub(crate) struct Cable {
 struct State {
     cuts: Mutex<Box<Cuts>>,
     cut: AtomicUsize,
+    /// Where it is cut, both ends stay as they are, and nothing more is heard from the server's.
+    silent: AtomicBool,
 }
 
 impl State {
@@ -40,7 +42,11 @@ impl Cable {
     pub(crate) fn to(cluster: &Cluster) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State { cuts: Mutex::new(Box::new(|| None)), cut: AtomicUsize::new(0) });
+        let state = Arc::new(State {
+            cuts: Mutex::new(Box::new(|| None)),
+            cut: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
+        });
         let (socket, shared) = (cluster.socket(), Arc::clone(&state));
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
@@ -59,6 +65,12 @@ impl Cable {
     pub(crate) fn is_cut_at_the_next_commit(&self, trip: Trip) {
         let mut left = Some(trip);
         *self.state.cuts.lock().unwrap() = Box::new(move || left.take());
+    }
+
+    /// The next commit is done, and nobody ever says so.
+    pub(crate) fn is_silent_from_the_next_commit(&self) {
+        self.state.silent.store(true, Ordering::SeqCst);
+        self.is_cut_at_the_next_commit(Trip::After);
     }
 
     /// Each commit of this number is lost, by turns before and after.
@@ -80,13 +92,13 @@ impl Cable {
 fn join(near: TcpStream, socket: &Path, state: &Arc<State>) {
     let ends = Arc::new((near, UnixStream::connect(socket).unwrap()));
     let mute = Arc::new(AtomicBool::new(false));
-    let (back, muted) = (Arc::clone(&ends), Arc::clone(&mute));
+    let (back, muted, shared) = (Arc::clone(&ends), Arc::clone(&mute), Arc::clone(state));
     std::thread::spawn(move || {
         let (near, far) = &*back;
         carry(far, near, |answer| {
-            let silent = muted.load(Ordering::SeqCst);
+            let (muted, silent) = (muted.load(Ordering::SeqCst), shared.silent.load(Ordering::SeqCst));
             // Until the server says that it is done, nobody hears anything.
-            if silent { holds(answer, COMMITTED).then_some(Onward::End) } else { Some(Onward::Pass) }
+            if muted { (!silent && holds(answer, COMMITTED)).then_some(Onward::End) } else { Some(Onward::Pass) }
         });
         end(&back);
     });
