@@ -117,8 +117,18 @@ impl Executor {
 fn read(address: &Address, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
     let mut session = None;
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(mut job) = job else { return };
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(address.pace().clock);
+        let mut job = match job {
+            Ok(job) => job,
+            // The server's clock is gone by also where the store is asked nothing.
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                if connected(address, &mut session).is_err() {
+                    session = None;
+                }
+                continue;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
             let outcome = look(address, &mut session, &mut job);

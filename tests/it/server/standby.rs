@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use discuno::clock::Clock;
+use discuno::model::time::Timestamp;
 use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 use discuno::store::postgres::address::Pace;
@@ -89,4 +91,16 @@ async fn a_commit_whose_answer_is_lost_on_the_way_is_not_waited_for_for_ever() {
         let again = store.ingest(paid(name), NOW).await.unwrap();
         assert_eq!(matches!(again, Ingested::Duplicate { .. }), name == "1", "{name}: {again:?}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_set_right_though_the_store_is_asked_nothing() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let often = Pace { clock: Duration::from_millis(50), ..SOON };
+    let address = cluster.fresh().parse::<Address>().unwrap().at(often);
+    let _store = Postgres::open(&address, Mode::USUAL, "test").unwrap();
+    // As that of a machine that has slept for long.
+    address.clock().set(Timestamp(7));
+    let off = || Clock::System.now().since(address.clock().now());
+    until("it is right", PATIENCE, async || off() < Duration::from_secs(60)).await;
 }
