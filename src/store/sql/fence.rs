@@ -21,12 +21,12 @@ const CLEAR: &str = "DELETE FROM meta WHERE key = ?1";
 pub(in crate::store) fn check(conn: &Connection<'_>) -> Result<(), Error> {
     if let Some(to) = get(conn, MOVED)? {
         return Err(Error::Illegal(format!(
-            "its data was moved to {to}: use that, or, if nothing was done there, `discuno db reopen` makes this one the one in use again"
+            "its data was moved to {to}: use that, or, if that does not open or nothing was done there, `discuno db reopen` makes this one the one in use again"
         )));
     }
     if let Some(from) = get(conn, FILLING)? {
         return Err(Error::Illegal(format!(
-            "data from {from} is coming in, or the copy did not end: repeat `discuno db copy`"
+            "data from {from} is coming in, or the copy did not end: if none is under way, `discuno db reopen --db {from}` takes {from} into use again, and `discuno db copy` repeats it"
         )));
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! From a file to a server and back.
 
+use discuno::store::postgres::{self, Postgres};
 use discuno::store::sql::{copy, fence};
 use discuno::store::sqlite::{Mode, Sqlite};
 use serde_json::Value;
 
 use crate::support::cluster::Cluster;
-use crate::support::process::{Deployment, checkout};
+use crate::support::process::{Deployment, PATIENCE, Process, checkout, until};
 
 fn payments(deployment: &Deployment) -> Vec<Value> {
     let (status, document, message) = deployment.ran(&["payments", "--json"]);
@@ -64,6 +65,52 @@ async fn a_business_moves_to_a_server_and_back_and_only_one_of_the_two_can_act()
     deployment.settings.insert("DISCUNO_DB", server);
     assert_eq!(deployment.ran(&["db", "reopen", "--yes"]).0, Some(0));
     assert_eq!(payments(&deployment), after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_copy_that_was_killed_both_sides_name_the_way_on() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (mut deployment, server) = (Deployment::new().await, cluster.fresh());
+    let (file, name) = (deployment.db.display().to_string(), server.rsplit('/').next().unwrap().to_owned());
+    deployment.settings.insert("DISCUNO_DB", file.clone());
+    deployment.play(&[checkout(1, "")]).await;
+    let before = payments(&deployment);
+
+    // Somebody holds a table still, so that the copy is met in the middle.
+    drop(Postgres::open(&server.parse().unwrap(), postgres::Mode::Inline, "test").unwrap());
+    let (held, number) = ("discuno.events", |sql: &str| cluster.run(&name, sql).unwrap().parse::<u32>().unwrap());
+    let locks =
+        format!("SELECT count(*) FROM pg_locks WHERE relation = '{held}'::regclass AND mode LIKE '%ExclusiveLock'");
+    let hold = format!("LOCK TABLE {held} IN EXCLUSIVE MODE; SELECT pg_sleep(600)");
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| cluster.run(&name, &hold));
+        let killed = async {
+            until("it is held", PATIENCE, async || number(&format!("{locks} AND granted")) == 1).await;
+            let mut copy =
+                Process::start(deployment.command(&["db", "copy", "--from", &file, "--to", &server, "--yes"]));
+            until("it is copied", PATIENCE, async || number(&format!("{locks} AND NOT granted")) == 1).await;
+            copy.kill();
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(killed));
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%'";
+        assert_eq!(number(end), 1);
+        holder.join().unwrap().unwrap_err();
+    });
+
+    let reopen = format!("`discuno db reopen --db {file}`");
+    let (status, _, message) = deployment.ran(&["db", "copy", "--from", &file, "--to", &server, "--yes"]);
+    assert!(
+        status != Some(0) && message.contains("does not open") && message.contains("discuno db reopen"),
+        "{message}"
+    );
+    deployment.settings.insert("DISCUNO_DB", server.clone());
+    let (status, _, message) = deployment.ran(&["payments"]);
+    assert!(status != Some(0) && message.contains("did not end") && message.contains(&reopen), "{message}");
+
+    // As it was told.
+    assert_eq!(deployment.ran(&["db", "reopen", "--db", &file, "--yes"]).0, Some(0));
+    copies(&deployment, &file, &server);
+    assert_eq!(payments(&deployment), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
