@@ -11,7 +11,7 @@ use discuno::store::error::Error;
 use discuno::store::filter::Filter;
 use discuno::store::postgres::{self, Address, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite, file};
-use discuno::store::{Inbox, Store};
+use discuno::store::{Inbox, Lists, Store};
 use rusqlite::Connection;
 
 use crate::conformance::subjects;
@@ -316,4 +316,25 @@ fn a_program_works_in_a_newer_postgres_schema_only_if_that_lets_it() {
     newer(known).unwrap();
     let refused = newer(known + 1).unwrap_err().to_string();
     assert!(refused.contains("use the newer discuno"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_owns_our_schema_needs_no_right_to_make_one() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let address = cluster.fresh();
+    let name = name_of(&address);
+    let run = |sql: &str| cluster.run(name, sql).unwrap();
+    run("CREATE ROLE keeper LOGIN");
+    run(&format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO keeper"));
+    run("CREATE SCHEMA discuno AUTHORIZATION keeper");
+    let place: Address = address.replacen("discuno@", "keeper@", 1).parse().unwrap();
+    let open = || Postgres::open(&place, postgres::Mode::Inline, "test").unwrap();
+    open().ingest(subjects::paid("1"), crate::conformance::NOW).await.unwrap();
+    drop(open());
+    let refused = postgres::check::check(&place).unwrap_err().to_string();
+    assert!(refused.contains("permission denied") && refused.contains("a role that may"), "{refused}");
+    // What a copy has left is taken away, and made again.
+    run("INSERT INTO discuno.meta VALUES ('filling', 'discuno.db')");
+    assert!(Postgres::discard_unfinished(&place).unwrap());
+    assert!(open().events(Filter::newest(9)).await.unwrap().is_empty());
 }

@@ -28,7 +28,7 @@ pub fn check(address: &Address) -> Result<Vec<String>, Error> {
         let session = Session::open(address)?;
         let theirs = objects(&session)?;
         // Made beside it and never committed: so both are told of in the server's own words.
-        session.batch("BEGIN; CREATE SCHEMA discuno_check; SET LOCAL search_path = discuno_check")?;
+        session.batch("BEGIN; CREATE SCHEMA discuno_check; SET LOCAL search_path = discuno_check").map_err(refused)?;
         session.batch(migrate::SCHEMA)?;
         let ours = objects(&session)?;
         session.batch("ROLLBACK")?;
@@ -39,6 +39,15 @@ pub fn check(address: &Address) -> Result<Vec<String>, Error> {
         found.sort();
         Ok(found)
     })
+}
+
+fn refused(error: Error) -> Error {
+    match error {
+        Error::Backend(said) => Error::Illegal(format!(
+            "{said}: the schema is held against one that is made beside it and never kept; ask as a role that may make one"
+        )),
+        other => other,
+    }
 }
 
 fn objects(session: &Session) -> Result<Vec<(String, String)>, Error> {

@@ -29,6 +29,13 @@ const TRIES: usize = 10;
 const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(4871002)) AS held";
 const THERE: &str = "SELECT 1 FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid \
      WHERE n.nspname = 'discuno' AND c.relname = 'meta'";
+/// Who owns the schema need not have the right to make one, and that is asked for even where nothing is to be made.
+const NAMED: &str = "SELECT 1 FROM pg_namespace WHERE nspname = 'discuno'";
+/// All of it but the schema, which who owns it may not have the right to make again.
+const EMPTY: &str = "DO $$ DECLARE thing TEXT; BEGIN \
+     FOR thing IN SELECT 'TABLE ' || CAST(oid AS regclass) FROM pg_class WHERE relnamespace = 'discuno'::regnamespace AND relkind = 'r' \
+     UNION ALL SELECT 'FUNCTION ' || CAST(oid AS regprocedure) FROM pg_proc WHERE pronamespace = 'discuno'::regnamespace \
+     LOOP EXECUTE 'DROP ' || thing || ' CASCADE'; END LOOP; END $$";
 const GET: &str = "SELECT value FROM meta WHERE key = ?1";
 const PUT: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
 const SET: &str =
@@ -54,7 +61,9 @@ fn bring_up(session: &Session, money: &str) -> Result<(), Error> {
     let conn = Connection::Postgres(session);
     conn.prepare_cached(LOCK)?.exists(())?;
     if !conn.prepare_cached(THERE)?.exists(())? {
-        session.batch("CREATE SCHEMA IF NOT EXISTS discuno")?;
+        if !conn.prepare_cached(NAMED)?.exists(())? {
+            session.batch("CREATE SCHEMA discuno")?;
+        }
         session.batch(SCHEMA)?;
         conn.prepare_cached(PUT)?.execute(["schema", &VERSION.to_string()])?;
     }
@@ -86,14 +95,14 @@ pub(super) fn check(address: &Address) -> Result<(), Error> {
     fence::check(&conn)
 }
 
-/// Drops our schema if a copy into it did not end.
+/// Empties our schema if a copy into it did not end.
 pub(super) fn discard_unfinished(address: &Address) -> Result<bool, Error> {
     let session = Session::open(address)?;
     let conn = Connection::Postgres(&session);
     if !conn.prepare_cached(THERE)?.exists(())? || !fence::is_filling(&conn)? {
         return Ok(false);
     }
-    session.batch("DROP SCHEMA discuno CASCADE")?;
+    session.batch(EMPTY)?;
     Ok(true)
 }
 
