@@ -44,7 +44,9 @@ pub(crate) enum Stop {
     LeaseLost,
     /// The store could not be written: the lease will run out and the run be taken again.
     Store(Error),
-    /// The code no longer fits what was recorded.
+    /// What was recorded is not what this program does, and it has done nothing.
+    Unfit(String),
+    /// What a step returned cannot be recorded.
     Nondeterministic(String),
 }
 
@@ -192,14 +194,12 @@ impl Ctx {
             Recall::Known(Ending::Done { output }) => {
                 return match serde_json::from_str(output.get()) {
                     Ok(value) => Ok(value),
-                    Err(error) => self.stop(Stop::Nondeterministic(format!("{name} recorded {error}"))).await,
+                    Err(error) => self.stop(Stop::Unfit(format!("{name} recorded {error}"))).await,
                 };
             }
             Recall::Known(Ending::Retry { failure } | Ending::Failed { failure }) => return Err(failure),
             Recall::Drifted(left) => {
-                return self
-                    .stop(Stop::Nondeterministic(format!("{left} recorded steps were not asked for before {name}")))
-                    .await;
+                return self.stop(Stop::Unfit(format!("{left} recorded steps were not asked for before {name}"))).await;
             }
             Recall::New => {}
         }

@@ -12,6 +12,7 @@ use crate::engine::registry::Registry;
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::run::{End, Run};
+use crate::model::time::Timestamp;
 use crate::store::Claimed;
 use crate::store::error::Error;
 
@@ -21,7 +22,7 @@ const MOST_STALLS: u32 = 20;
 
 /// How long programs of two versions may be at work side by side.
 const UPGRADE: Duration = Duration::from_hours(1);
-/// Until a run of a workflow that is not known here is looked at again.
+/// Until a run is looked at again whose workflow, or what was recorded of it, is not known here.
 const NOT_OURS: Duration = Duration::from_secs(20);
 /// How long a run waits that panicked outside its steps.
 const PANIC_PAUSE: Duration = Duration::from_secs(5);
@@ -56,6 +57,7 @@ async fn advance(
 ) -> Result<Option<End>, Error> {
     let (lease, run, input) = (claimed.lease, claimed.run.clone(), claimed.input.clone());
     let (store, clock) = (&surroundings.store, &surroundings.clock);
+    let recorded = claimed.journal.last().map(|attempt| attempt.ended_at);
     let ctx = Ctx::new(surroundings, claimed, deadline);
 
     let end = if run.cancel_requested {
@@ -92,7 +94,17 @@ async fn advance(
                     return store.put_back(lease, due_at, clock.now()).await.map(|()| None);
                 }
                 Some(Stop::Cancelled) => End::Cancelled,
-                Some(Stop::Nondeterministic(message)) => End::Failed(Failure::unknown("nondeterminism", message)),
+                // The program that recorded it may be at work beside this one, and is the one that goes on.
+                Some(Stop::Unfit(message)) if recorded.is_some_and(|at| is_within(UPGRADE, at, clock.now())) => {
+                    tracing::warn!(
+                        tag = "Worker", event = "run_unfit", runId = %run.id, workflow = run.workflow, error = message,
+                        message = "another version of the program recorded it: it waits for that one, for an hour",
+                    );
+                    return store.put_back(lease, clock.now().plus(NOT_OURS), clock.now()).await.map(|()| None);
+                }
+                Some(Stop::Unfit(message) | Stop::Nondeterministic(message)) => {
+                    End::Failed(Failure::unknown("nondeterminism", message))
+                }
                 Some(Stop::Store(error)) => return Err(error),
                 Some(Stop::LeaseLost) | None => return Err(Error::LeaseLost),
             },
@@ -108,6 +120,11 @@ async fn advance(
     surroundings.metrics.run_ended(&run.workflow, end.state().as_str());
     log_end(&run, &end);
     Ok(Some(end))
+}
+
+/// Whether the two are not further apart; a time that only a wrong clock can have told is.
+fn is_within(span: Duration, at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) < span && at.since(now) < span
 }
 
 fn log_end(run: &Run, end: &End) {

@@ -31,5 +31,6 @@ mod soak;
 mod style;
 mod support;
 mod upgrade;
+mod versions;
 mod webhook;
 mod wire;
