@@ -27,6 +27,7 @@ mod levels;
 mod lists;
 mod locks;
 pub(in crate::store) mod operate;
+mod prune;
 mod queue;
 mod refused;
 mod row;

@@ -200,3 +200,49 @@ pub(crate) async fn what_waits_for_its_next_try_is_moved_back_with_the_clock_and
     claimed.sort_unstable();
     assert_eq!(claimed, ["at-once", "held-back"]);
 }
+
+pub(crate) async fn what_is_old_goes_in_whatever_order_it_came_and_nothing_else_does(bench: Bench) {
+    let (day, store) = (MINUTE * 60 * 24, &bench.store);
+    let has_body = async |name: &str| {
+        let Subject::Event(event) = store.resolve(&format!("evt_{name}")).await.unwrap() else { panic!("{name}") };
+        store.body(event).await.is_ok()
+    };
+    let comes = async |name: &str, days: u32| {
+        store.ingest(plan(&format!("evt_{name}"), vec![]), NOW.plus(day * days)).await.unwrap();
+    };
+    // Of which one was let in by a clock that was ahead.
+    for (name, days) in [("first", 0), ("ahead", 20), ("third", 1), ("fourth", 0)] {
+        comes(name, days).await;
+    }
+    let ends = async |name: &'static str, outcome: End| {
+        store.ensure(vec![NewRun::with_input(name, name.to_owned(), serde_json::json!({}))], NOW).await.unwrap();
+        let lease = bench.claim_one(NOW).await.lease;
+        store.record(lease, done("one", 1, "1"), vec![], NOW).await.unwrap();
+        store.finish(lease, outcome, NOW).await.unwrap();
+        lease.run
+    };
+    let good = ends("good", End::Succeeded("done".to_owned())).await;
+    let bad = ends("bad", End::Failed(Failure::permanent("no", "no"))).await;
+
+    let before = NOW.plus(day * 3);
+    assert_eq!(store.prunable(before).await.unwrap(), 5, "three bodies, a try, a run");
+    let mut gone = 0;
+    while let some @ 1.. = store.prune(before, 1).await.unwrap() {
+        gone += some;
+    }
+    assert_eq!((gone, store.prunable(before).await.unwrap()), (5, 0));
+    assert!(store.run(good).await.is_err() && store.run(bad).await.is_ok());
+    assert!(
+        !has_body("first").await && has_body("ahead").await && !has_body("third").await && !has_body("fourth").await
+    );
+
+    comes("late", 4).await;
+    assert_eq!(store.prune(before, 9).await.unwrap(), 0);
+    let (before, count) = (NOW.plus(day * 21), 2);
+    assert_eq!(store.prunable(before).await.unwrap(), count);
+    assert_eq!(store.prune(before, 9).await.unwrap(), count);
+    assert!(!has_body("ahead").await && !has_body("late").await);
+    comes("last", 21).await;
+    assert_eq!(store.prune(before, 9).await.unwrap(), 0);
+    assert_eq!(store.prune(before.plus(day), 9).await.unwrap(), 1);
+}
