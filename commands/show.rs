@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.json {
         let mut document = serde_json::to_value(&story)?;
         if !args.reveal {
-            output::mask_people(&mut document);
+            output::mask_document(&mut document);
         }
         output::document(&document)?;
         return Ok(Exit::Done);
@@ -70,8 +70,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         ))?;
     }
     let mut table = Table::new(["time", "what", "detail"]);
-    for Moment { at, about, what, detail, .. } in timeline(&story) {
-        let detail = if args.reveal { detail } else { output::without_addresses(&detail) };
+    for Moment { at, about, what, detail, masked, .. } in timeline(&story) {
+        let detail = if args.reveal { detail } else { masked };
         table.row([at.to_string(), format!("{about} {what}"), detail]);
     }
     table.print_whole()?;

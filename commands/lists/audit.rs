@@ -58,6 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 impl Line for Act {
     const LIST: &'static str = "acts";
     const PREFIX: &'static str = "act";
+    const TEAM: Option<&'static str> = Some("actor");
     const COLUMNS: &'static [&'static str] =
         &["act", "at", "actor", "verb", "subject", "reason", "payment", "before", "after"];
 

@@ -68,6 +68,9 @@ pub(crate) trait Line: Serialize + Send + Sync {
     /// The columns, the most important first: those that do not fit a terminal are left out from the end.
     const COLUMNS: &'static [&'static str];
 
+    /// The column that names one of the team, who is never masked.
+    const TEAM: Option<&'static str> = None;
+
     /// Our id.
     fn id(&self) -> String;
 
@@ -156,7 +159,7 @@ fn table<L: Line>(rows: &[L], people: People) -> Table {
     for row in rows {
         let mut cells = row.cells(people);
         if people == People::Masked {
-            for cell in &mut cells {
+            for (cell, _) in cells.iter_mut().zip(L::COLUMNS).filter(|(_, column)| L::TEAM != Some(**column)) {
                 *cell = output::without_addresses(cell);
             }
         }
@@ -168,7 +171,7 @@ fn table<L: Line>(rows: &[L], people: People) -> Table {
 fn print_json<L: Line>(rows: &[L], people: People, lines: bool) -> anyhow::Result<()> {
     let mut document = serde_json::to_value(rows)?;
     if people == People::Masked {
-        output::mask_people(&mut document);
+        output::mask_document(&mut document);
     }
     if let (true, Some(rows)) = (lines, document.as_array()) {
         for row in rows {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 mod table;
 pub(crate) mod watch;
 
-pub(crate) use discuno::observe::mask::{mask_people, plain, without_addresses};
+pub(crate) use discuno::observe::mask::{mask_document, plain, without_addresses};
 pub(crate) use table::Table;
 
 /// A line of data.

@@ -31,6 +31,38 @@ pub fn mask_people(value: &mut Value) {
     }
 }
 
+/// Where a document of ours names who acted: an act alone, in a list, and in a list or a story that has a name.
+const ACTORS: [&[&str]; 3] = [&["actor"], &["*", "actor"], &["acts", "*", "actor"]];
+
+/// Masks people in a document of ours: an act, rows, a story. Who acted is one of the team and no customer: a trail that does not
+/// name them is none.
+pub fn mask_document(document: &mut Value) {
+    let mut actors = Vec::new();
+    each_actor(document, &mut |actor| actors.push(actor.clone()));
+    mask_people(document);
+    let mut actors = actors.into_iter();
+    each_actor(document, &mut |actor| *actor = actors.next().unwrap_or_default());
+}
+
+fn each_actor(document: &mut Value, visit: &mut impl FnMut(&mut Value)) {
+    for place in ACTORS {
+        each_at(document, place, visit);
+    }
+}
+
+fn each_at(value: &mut Value, place: &[&str], visit: &mut impl FnMut(&mut Value)) {
+    match (place, value) {
+        ([], value) => visit(value),
+        (["*", rest @ ..], Value::Array(values)) => values.iter_mut().for_each(|value| each_at(value, rest, visit)),
+        ([name, rest @ ..], Value::Object(fields)) => {
+            if let Some(value) = fields.get_mut(*name) {
+                each_at(value, rest, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A name as its first letter.
 pub fn hidden(text: &str) -> String {
     text.chars().next().map(|first| format!("{first}•••")).unwrap_or_default()
@@ -90,5 +122,17 @@ mod tests {
         assert!(text.contains("cs_1") && text.contains("twice"), "{text}");
         let masked = super::without_addresses("to zoe@example.edu");
         assert_eq!((masked.as_str(), super::without_addresses(&masked)), ("to z•••@e•••", masked.clone()));
+    }
+    #[test]
+    fn who_acted_is_named_and_nobody_else_is() {
+        let act = json!({ "actor": "mia@discuno.test", "subject": "pay_1", "reason": "told zoe@example.edu",
+            "after": { "actor": "zoe@example.edu" } });
+        let story = json!({ "acts": [act], "events": [{ "actor": "zoe@example.edu" }] });
+        for document in [act.clone(), json!([act]), json!({ "acts": [act], "next": null }), story] {
+            let mut masked = document.clone();
+            super::mask_document(&mut masked);
+            let text = masked.to_string();
+            assert!(text.contains("mia@discuno.test") && !text.contains("example"), "{document}: {text}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::act::Act;
 use crate::model::booking::Booking;
 use crate::model::case::Case;
 use crate::model::event::Event;
@@ -11,6 +12,7 @@ use crate::model::run::Run;
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
+use crate::observe::mask::without_addresses;
 use crate::store::Story;
 
 /// Whose word it is.
@@ -36,11 +38,14 @@ pub struct Moment {
     pub what: String,
     /// The rest. May hold addresses of people.
     pub detail: String,
+    /// The same without them.
+    pub masked: String,
 }
 
 impl Moment {
     fn new(at: Timestamp, side: Side, about: impl ToString, what: impl ToString, detail: String) -> Self {
-        Self { at, side, about: about.to_string(), what: what.to_string(), detail }
+        let masked = without_addresses(&detail);
+        Self { at, side, about: about.to_string(), what: what.to_string(), detail, masked }
     }
 
     fn ours(at: Timestamp, about: impl ToString, what: impl ToString, detail: String) -> Self {
@@ -66,12 +71,17 @@ pub fn timeline(story: &Story) -> Vec<Moment> {
     }));
     moments.extend(story.mails.iter().flat_map(of_mail));
     moments.extend(story.cases.iter().flat_map(of_case));
-    moments.extend(story.acts.iter().map(|act| {
-        let why = because(act.reason.as_ref());
-        Moment::ours(act.at, act.id, act.verb, format!("{} by {}{why}", act.subject, act.actor))
-    }));
+    moments.extend(story.acts.iter().map(acted));
     moments.sort_by_key(|moment| moment.at);
     moments
+}
+
+fn acted(act: &Act) -> Moment {
+    let why = because(act.reason.as_ref());
+    let said = |subject: &str, why: &str| format!("{subject} by {}{why}", act.actor);
+    // Who acted is one of the team, and named.
+    let masked = said(&without_addresses(&act.subject), &without_addresses(&why));
+    Moment { masked, ..Moment::ours(act.at, act.id, act.verb, said(&act.subject, &why)) }
 }
 
 fn because(reason: Option<&String>) -> String {

@@ -47,6 +47,8 @@ const ROOM: &str = "https://meet.example/canary-room-77";
 const CARD: &str = "fingerprint0canary77";
 /// Who is told of cases.
 const ON_CALL: &str = "oncall.private@canary-oncall.example";
+/// Who acts: one of the team, whom the audit trail names.
+const ACTOR: &str = "mia.acts@canary-team.example";
 /// What opens the dashboard.
 const TOKEN: &str = "canary0admin0token0a1b2c3d4";
 
@@ -149,7 +151,7 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     let hook = format!("{}?key={}", deployment.settings["ALERT_WEBHOOK_URL"], part("ALERT_WEBHOOK_URL"));
     deployment.settings.insert("ALERT_WEBHOOK_URL", hook);
     deployment.settings.insert("ALERT_EMAIL", ON_CALL.to_owned());
-    deployment.settings.insert("DISCUNO_ADMIN_TOKEN", format!("money:{TOKEN}"));
+    deployment.settings.insert("DISCUNO_ADMIN_TOKEN", format!("{ACTOR}:money:{TOKEN}"));
     let log: PathBuf = deployment.db.with_file_name("canary.log");
     deployment.settings.insert("DISCUNO_LOG_FILE", log.display().to_string());
     deployment.settings.insert("DISCUNO_LOG", "debug".to_owned());
@@ -190,11 +192,16 @@ async fn no_planted_secret_and_no_planted_person_is_shown_anywhere() {
     }
     refused(&mut scan, to, &purchases[0].body()).await;
     deployment.settled().await;
+    let bearer = ("authorization", format!("Bearer {TOKEN}"));
+    assert_eq!(post(to, "/payments/pay_1/reveal", bearer, b"").await.status, 200);
     pages(&mut scan, to).await;
     serve.signal(rustix::process::Signal::TERM);
     assert!(serve.exits_within(crate::support::process::PATIENCE).await.success());
 
     shown(&mut scan, &deployment);
+    for args in [&["audit"][..], &["audit", "--json"], &["show", "pay_1"], &["show", "pay_1", "--json"]] {
+        assert!(deployment.ran(args).1.contains(ACTOR), "{args:?} does not say who acted");
+    }
     let written = std::fs::read_to_string(&log).unwrap();
     assert!(written.contains("refund_failed") && written.contains("webhook_rejected"), "the log tells the story");
     scan.look("the log file", &written);
@@ -299,6 +306,9 @@ async fn pages(scan: &mut Scanner, to: SocketAddr) {
         shown += usize::from(answer.status == 200);
         let page = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(!page.contains(ON_CALL), "{path} shows who is on call: {page}");
+        if ["/audit", "/api/v1/audit", "/payments/pay_1"].contains(&path.as_str()) {
+            assert!(page.contains(ACTOR), "{path} does not say who acted: {page}");
+        }
         // Whatever has a page of its own is looked at too.
         let links = page.split("href=\"/").skip(1).filter_map(|rest| rest.split('"').next());
         left.extend(links.filter(|link| link.contains('_') && !link.contains('?')).map(|link| format!("/{link}")));

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::model::id::PaymentId;
 use crate::model::role::Role;
-use crate::observe::mask::mask_people;
+use crate::observe::mask::mask_document;
 use crate::store::order::Deed;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
@@ -54,7 +54,7 @@ impl<T: Serialize> Answer<T> {
         };
         let mut body = serde_json::to_value(what).map_err(unwritten)?;
         if people == People::Masked {
-            mask_people(&mut body);
+            mask_document(&mut body);
         }
         Ok(Self { body, of: PhantomData })
     }

@@ -10,7 +10,7 @@ use crate::store::error::Error;
 use crate::store::filter::Filter;
 use crate::web::admin::Admin;
 use crate::web::page::list::{Cell, Field, Listed};
-use crate::web::page::{Failure, done};
+use crate::web::page::{Failure, done, text};
 use crate::web::shown;
 
 impl Listed for Act {
@@ -35,9 +35,9 @@ impl Listed for Act {
         };
         vec![
             Cell::Time(shown::time(self.at)),
-            Cell::Text(self.actor),
+            Cell::Team(self.actor),
             Cell::Text(self.verb.to_string()),
-            Cell::Id(self.subject),
+            Cell::Id(text(&self.subject)),
             Cell::id(self.payment),
             Cell::Wide(self.reason.unwrap_or_default()),
             Cell::Wide(json(self.before)),

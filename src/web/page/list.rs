@@ -8,6 +8,7 @@ use askama::filters::HtmlSafe;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 
+use crate::observe::mask;
 use crate::store::Shared;
 use crate::store::error::Error as StoreError;
 use crate::store::filter::Filter;
@@ -94,7 +95,9 @@ pub(in crate::web) enum Cell {
     State(&'static str),
     /// A word or an amount; people's addresses in it are masked.
     Text(String),
-    /// The same, as long as it takes.
+    /// Somebody of the team, who is never masked.
+    Team(String),
+    /// A text, as long as it takes; people's addresses in it are masked.
     Wide(String),
     /// An amount.
     Number(String),
@@ -119,6 +122,7 @@ impl Display for Cell {
             Self::Id(id) => write!(f, "<td>{}</td>", shown::link(id)),
             Self::State(word) => write!(f, r#"<td><span class="state {word}">{word}</span></td>"#),
             Self::Text(value) => write!(f, "<td>{}</td>", shown::escaped(&text(value))),
+            Self::Team(name) => write!(f, "<td>{}</td>", shown::escaped(&mask::plain(name))),
             Self::Wide(value) => write!(f, r#"<td class="wide">{}</td>"#, shown::escaped(&text(value))),
             Self::Number(value) => write!(f, r#"<td class="number">{}</td>"#, shown::escaped(value)),
             Self::Time(at) => write!(f, "<td>{at}</td>"),

@@ -81,7 +81,7 @@ pub(in crate::web) async fn show(
         ours: moment.side == Side::Ours,
         about: moment.about,
         what: moment.what,
-        detail: text(&moment.detail),
+        detail: mask::plain(&moment.masked),
     });
     let moments = moments.collect();
     let payment = payment(&story, id)?;
