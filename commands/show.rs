@@ -7,6 +7,7 @@ use discuno::model::event::Event;
 use discuno::ops::timeline::{Moment, timeline};
 use discuno::store::Story;
 use discuno::store::order::{Deed, Order};
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::{self, Table};
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let story = app.store.story(subject).await?;
     if args.raw || args.reveal {
         let payment = story.payment.as_ref().map(|payment| payment.id);
-        let deed = Deed::Reveal { subject: args.id.clone(), payment };
+        let deed = Deed::Reveal { subject: args.id.clone(), payment, shown: json!({}) };
         app.store.operate(Order { actor: actor(), reason: None, deed }, app.clock.now()).await?;
     }
     if args.raw {

@@ -1,10 +1,14 @@
 //! Lists: what they have in common.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 
 use discuno::app::{App, Parts};
+use discuno::model::act::Act;
 use discuno::model::id::PaymentId;
 use discuno::model::time::Timestamp;
+use discuno::ops::reveal;
 use discuno::ops::when::when;
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, STUCK};
@@ -115,18 +119,18 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
         filter.payment = Some(payment(&app.store, id).await?);
     }
     let people = if common.reveal { People::Revealed } else { People::Masked };
-    if common.reveal {
-        let deed = Deed::Reveal { subject: L::LIST.to_owned(), payment: filter.payment };
-        app.store.operate(Order { actor: actor(), reason: None, deed }, now).await?;
-    }
+    let seen = Mutex::new(None);
+    let fetch = async || {
+        let rows = L::fetch(&app.store, filter.clone()).await?;
+        if people == People::Revealed {
+            note_revealed(&app, &filter, &rows, &seen).await?;
+        }
+        anyhow::Ok(rows)
+    };
     if common.watch {
-        return watch::watch(&app.store, async || {
-            let rows = L::fetch(&app.store, filter.clone()).await?;
-            Ok(table(&rows, people).fitted())
-        })
-        .await;
+        return watch::watch(&app.store, async || Ok(table(&fetch().await?, people).fitted())).await;
     }
-    let rows = L::fetch(&app.store, filter).await?;
+    let rows = fetch().await?;
     if common.json || common.ndjson {
         print_json(&rows, people, common.ndjson)?;
     } else {
@@ -139,6 +143,28 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
         output::note(&format!("there may be more: --before {}", last.id()));
     }
     Ok(Exit::Done)
+}
+
+/// Puts into the trail what is about to be shown, before it is: all of the first look, and of each later one what is new in it. A trail
+/// that is watched is noted once, since each note is a row that nobody has seen yet.
+async fn note_revealed<L: Line>(
+    app: &App,
+    filter: &Filter,
+    rows: &[L],
+    seen: &Mutex<Option<BTreeSet<String>>>,
+) -> anyhow::Result<()> {
+    let ids = rows.iter().map(L::id);
+    let (is_first, fresh): (bool, Vec<String>) = match &*seen.lock().unwrap_or_else(PoisonError::into_inner) {
+        None => (true, ids.collect()),
+        Some(seen) => (false, ids.filter(|id| !seen.contains(id)).collect()),
+    };
+    if is_first || !fresh.is_empty() && L::LIST != Act::LIST {
+        let shown = reveal::shown(filter, &fresh);
+        let deed = Deed::Reveal { subject: L::LIST.to_owned(), payment: filter.payment, shown };
+        app.store.operate(Order { actor: actor(), reason: None, deed }, app.clock.now()).await?;
+    }
+    seen.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().extend(fresh);
+    Ok(())
 }
 
 /// The number in `pay_12`, where rows are called `pay`.

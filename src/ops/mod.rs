@@ -11,6 +11,7 @@ pub mod readiness;
 pub mod reconcile;
 pub mod refund;
 pub mod replay;
+pub mod reveal;
 pub mod timeline;
 pub mod watch;
 pub mod when;

@@ -72,6 +72,8 @@ pub enum Deed {
         subject: String,
         /// The payment it belongs to.
         payment: Option<PaymentId>,
+        /// Which rows of a list that were, and how they were asked for; nothing of a single thing.
+        shown: Value,
     },
     /// Something done to the file as a whole, noted in it.
     Note {

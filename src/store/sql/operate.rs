@@ -70,7 +70,9 @@ pub(in crate::store) fn operate(conn: &Connection<'_>, order: &Order, now: Times
         Deed::Pause(what) => pause(conn, &what, &actor, reason.as_deref(), now)?,
         Deed::Resume(what) => resume(conn, &what)?,
         Deed::Silence { alert, until } => silence(conn, alert, until, now)?,
-        Deed::Reveal { subject, payment } => Done { payment, ..Done::new(Verb::Reveal, subject, json!({}), json!({})) },
+        Deed::Reveal { subject, payment, shown } => {
+            Done { payment, ..Done::new(Verb::Reveal, subject, json!({}), shown) }
+        }
         Deed::Note { verb, subject, after } => Done::new(verb, subject, json!({}), after),
     };
     let mut performed = done.performed;

@@ -24,19 +24,20 @@ pub(super) enum People {
 }
 
 impl People {
-    /// Who asks to see people has to be an operator, and it goes into the audit trail.
+    /// Who asks to see people has to be an operator, and it goes into the audit trail with what is `shown` of a list.
     pub(super) async fn seen_by(
         identity: &Identity,
         admin: &Admin,
         reveal: bool,
         subject: String,
         payment: Option<PaymentId>,
+        shown: impl FnOnce() -> Value,
     ) -> Result<Self, Problem> {
         if !reveal {
             return Ok(Self::Masked);
         }
         identity.must(Role::Operator)?;
-        admin.desk.order(&identity.name, None, Deed::Reveal { subject, payment }).await?;
+        admin.desk.order(&identity.name, None, Deed::Reveal { subject, payment, shown: shown() }).await?;
         Ok(Self::Revealed)
     }
 }

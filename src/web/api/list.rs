@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::model::id::PaymentId;
 use crate::model::time::Timestamp;
+use crate::ops::reveal;
 use crate::ops::when::when;
 use crate::store::error::Error;
 use crate::store::filter::{Filter, STUCK};
@@ -175,11 +176,12 @@ pub(super) async fn list<R: Row>(
     let now = admin.clock.now();
     let (reveal, limit) = (asked.common.reveal, asked.common.limit);
     let filter = filter(&admin.store, asked, now).await?.for_role(identity.role);
-    let people = People::seen_by(&identity, &admin, reveal, R::LIST.to_owned(), filter.payment).await?;
     // One more tells whether there is a next page.
-    let mut rows = R::fetch(&admin.store, Filter { limit: limit + 1, ..filter }).await?;
+    let mut rows = R::fetch(&admin.store, Filter { limit: limit + 1, ..filter.clone() }).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
+    let shown = || reveal::shown(&filter, &rows.iter().map(|row| row.id().to_string()).collect::<Vec<_>>());
+    let people = People::seen_by(&identity, &admin, reveal, R::LIST.to_owned(), filter.payment, shown).await?;
     let next = rows.last().filter(|_| more).map(|last| last.id().to_string());
     Answer::new(&Listing { rows, next }, people)
 }
@@ -201,7 +203,7 @@ pub(super) async fn one<R: Row>(
     Ask(look): Ask<Look>,
 ) -> Result<Answer<R>, Problem> {
     let row: R = find(&admin, &id).await?;
-    let people = People::seen_by(&identity, &admin, look.reveal, id, row.payment()).await?;
+    let people = People::seen_by(&identity, &admin, look.reveal, id, row.payment(), || json!({})).await?;
     Answer::new(&row, people)
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 use crate::model::event::Event;
 use crate::web::admin::Admin;
@@ -41,7 +42,7 @@ impl Output for Result<Raw, Problem> {
 /// `GET /events/{id}/raw`
 pub(super) async fn raw(State(admin): State<Admin>, identity: Identity, At(id): At) -> Result<Raw, Problem> {
     let event: Event = find(&admin, &id).await?;
-    People::seen_by(&identity, &admin, true, event.id.to_string(), event.payment).await?;
+    People::seen_by(&identity, &admin, true, event.id.to_string(), event.payment, || json!({})).await?;
     let bytes = admin.store.body(event.id).await?;
     Ok(Raw { bytes, name: event.id.to_string() })
 }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
+use serde_json::json;
 
 use crate::model::event::Event;
 use crate::model::id::EventId;
@@ -96,7 +97,7 @@ pub(in crate::web) async fn reveal(
     identity.must(Role::Operator)?;
     let story = story(&admin, &id).await?;
     let body = admin.store.body(story.0.id).await?;
-    let deed = Deed::Reveal { subject: story.0.id.to_string(), payment: story.0.payment };
+    let deed = Deed::Reveal { subject: story.0.id.to_string(), payment: story.0.payment, shown: json!({}) };
     admin.desk.order(&identity.name, None, deed).await?;
     let indented = serde_json::from_slice::<serde_json::Value>(&body).ok();
     let indented = indented.and_then(|value| serde_json::to_string_pretty(&value).ok());

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use serde_json::json;
 
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
@@ -162,7 +163,8 @@ pub(in crate::web) async fn reveal(
     let id: PaymentId = id.parse().map_err(Failure::bad)?;
     let story = admin.store.story(Subject::Payment(id)).await?;
     let payment = payment(&story, id)?;
-    admin.desk.order(&identity.name, None, Deed::Reveal { subject: id.to_string(), payment: Some(id) }).await?;
+    let deed = Deed::Reveal { subject: id.to_string(), payment: Some(id), shown: json!({}) };
+    admin.desk.order(&identity.name, None, deed).await?;
     let mut people = Vec::new();
     if let Some(address) = &payment.customer_email {
         people.push(Somebody::new("customer, as Stripe knows them", "", address, String::new()));

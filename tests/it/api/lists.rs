@@ -169,6 +169,8 @@ async fn people_are_masked_unless_an_operator_asks_and_then_it_is_in_the_trail()
     let subjects: Vec<&str> =
         trail["acts"].as_array().unwrap().iter().map(|act| act["subject"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["bk_1", "pay_1", "bookings", "pay_1", "payments"]);
+    let after = json!({ "conditions": { "limit": 50 }, "count": 2, "ids": ["pay_2", "pay_1"] });
+    assert_eq!((&trail["acts"][4]["after"], &trail["acts"][3]["after"]), (&after, &json!({})));
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,7 +55,7 @@ pub(crate) async fn the_audit_trail_of_two_processes_is_one_chain(bench: Bench) 
     let look = |number: usize| Order {
         actor: "mia".to_owned(),
         reason: None,
-        deed: Deed::Reveal { subject: format!("pay_{number}"), payment: None },
+        deed: Deed::Reveal { subject: format!("pay_{number}"), payment: None, shown: serde_json::json!({}) },
     };
     let acts = (0..16).map(|number| {
         let store = if number % 2 == 0 { &bench.store } else { &other };

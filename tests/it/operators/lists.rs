@@ -115,6 +115,27 @@ async fn people_are_masked_unless_they_are_revealed_and_that_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_trail_says_which_rows_were_revealed_and_how_they_were_asked_for() {
+    let deployment = lively().await;
+    deployment.ran(&["payments", "--customer", "mentee1@example.edu", "--reveal", "--json"]);
+    let (_, trail, _) = deployment.ran(&["audit", "--verb", "reveal", "--json", "--reveal"]);
+    let trail: Value = serde_json::from_str(&trail).unwrap();
+    let after = &trail["acts"][0]["after"];
+    assert_eq!((&after["ids"], &after["count"]), (&serde_json::json!(["pay_1"]), &1.into()), "{trail}");
+    assert_eq!(after["conditions"], serde_json::json!({ "customer": "m•••@e•••", "limit": 50 }), "{trail}");
+    let looked = &rows(&deployment, &["audit"])[0][8];
+    assert!(looked.contains(r#""ids":["act_1"]"#), "a look at the trail is in the trail: {looked}");
+    let mut terminal = Terminal::start(deployment.command(&["payments", "--watch", "--reveal", "-n", "2"]), 100);
+    terminal.shows("pay_4").await;
+    deployment.play(&[checkout(5, "")]).await;
+    terminal.shows("pay_5").await;
+    terminal.interrupt();
+    assert_eq!(terminal.ends().await, Some(130));
+    let shown: Vec<String> = rows(&deployment, &["audit", "-n", "2"]).into_iter().map(|row| row[8].clone()).collect();
+    assert!(shown[0].contains(r#""ids":["pay_5"]"#) && shown[1].contains(r#""ids":["pay_4","pay_3"]"#), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_fits_any_terminal_and_watching_ends_by_ctrl_c() {
     let deployment = lively().await;
     for columns in [40, 60, 100, 200] {
