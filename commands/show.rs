@@ -5,6 +5,7 @@ use std::io::Write;
 use discuno::app::{App, Parts};
 use discuno::model::event::Event;
 use discuno::ops::timeline::{Moment, timeline};
+use discuno::pauses::holding;
 use discuno::store::Story;
 use discuno::store::order::{Deed, Order};
 use serde_json::json;
@@ -76,6 +77,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         table.row([at.to_string(), format!("{about} {what}"), detail]);
     }
     table.print_whole()?;
+    let waiting = story.runs.iter().filter(|(run, _)| !run.state.is_terminal());
+    for pause in holding(&app.store, waiting.map(|(run, _)| run.workflow.as_str())).await? {
+        output::note(&pause.to_string());
+    }
     Ok(Exit::Done)
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::model::pause::{Pausable, PauseKind};
+use crate::model::pause::{Pausable, Pause, PauseKind};
 use crate::provider::ProviderName;
 use crate::provider::gate::Valve;
 use crate::store::Shared;
+use crate::store::error::Error;
 use crate::workflow;
 
 /// Providers whose calls can be held back. `resend` is whoever sends our e-mails: Resend, or a server by SMTP.
@@ -30,6 +31,13 @@ pub fn pausable(name: &str) -> Option<Pausable> {
 pub fn all_pausable() -> impl Iterator<Item = Pausable> {
     let of = |kind| move |name: &str| Pausable { kind, name: name.to_owned() };
     PROVIDERS.into_iter().map(of(PauseKind::Provider)).chain(workflow::NAMES.into_iter().map(of(PauseKind::Workflow)))
+}
+
+/// What holds back every run of these workflows: a person has to end it before any of them goes on.
+pub async fn holding<'a>(store: &Shared, workflows: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pause>, Error> {
+    let workflows: Vec<&str> = workflows.into_iter().collect();
+    let holds = |what: &Pausable| what.kind == PauseKind::Workflow && workflows.contains(&what.name.as_str());
+    Ok(store.pauses().await?.into_iter().filter(|pause| holds(&pause.what)).collect())
 }
 
 /// How long an answer holds: a pause is felt by every process within this time.

@@ -2,6 +2,7 @@
 
 use discuno::app::{App, Parts};
 use discuno::model::run::Run;
+use discuno::ops::batch::Many;
 use discuno::store::order::Deed;
 
 use crate::acts::Target;
@@ -27,5 +28,5 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     start_log(&config, false)?;
     let app = App::existing(config, Parts::system())?;
     let runs = args.target.runs(&app, &["queued", "running"], |run: &Run| !run.state.is_terminal()).await?;
-    args.target.act(&app, "cancel", "", runs, Deed::Cancel).await
+    args.target.act(&app, Many::Cancel, runs, Deed::Cancel).await
 }

@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 
 use discuno::app::App;
 use discuno::model::id::{PaymentId, RunId};
+use discuno::model::pause::Pause;
 use discuno::model::payment::Payment;
 use discuno::model::run::Run;
-use discuno::ops::batch::{self, Became};
+use discuno::ops::batch::{self, Became, Many};
 use discuno::ops::when::when;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
@@ -107,47 +108,45 @@ impl Target {
         Ok(runs)
     }
 
-    /// Shows what is meant, asks, and does it to each. `next` is said where something was done.
-    async fn act(
-        &self,
-        app: &App,
-        verb: &str,
-        next: &str,
-        runs: Vec<Run>,
-        deed: impl Fn(RunId) -> Deed,
-    ) -> anyhow::Result<Exit> {
+    /// Shows what is meant, asks, and does it to each.
+    async fn act(&self, app: &App, many: Many, runs: Vec<Run>, deed: impl Fn(RunId) -> Deed) -> anyhow::Result<Exit> {
         if runs.is_empty() {
-            output::note(&format!("nothing to {verb}"));
-            return self.report(&[]).map(|()| Exit::Done);
+            output::note(&format!("nothing to {many}"));
+            return self.report(many, &[], &[]).map(|()| Exit::Done);
         }
         // What is refused is refused before anybody is asked.
         if let [run] = &runs[..] {
             app.store.rehearse(self.order(deed(run.id)), app.clock.now()).await?;
         }
-        self.show(app, verb, &runs).await?;
+        self.show(app, many, &runs).await?;
+        let held = many.held_back(&app.store, &runs).await?;
+        for pause in &held {
+            output::note(&format!("  {pause}"));
+        }
         if self.confirm.dry_run {
             output::note("nothing was done: --dry-run");
             if self.json {
                 let planned = |run: &Run| [run.id.to_string(), run.workflow.clone(), "planned".to_owned()];
-                self.report(&runs.iter().map(planned).collect::<Vec<_>>())?;
+                self.report(many, &runs.iter().map(planned).collect::<Vec<_>>(), &held)?;
             }
             return Ok(Exit::Done);
         }
         if let [run] = &runs[..] {
-            self.confirm.agreed(&format!("{verb} {}?", run.id))?;
+            self.confirm.agreed(&format!("{many} {}?", run.id))?;
         } else {
             let count = runs.len().to_string();
-            self.confirm.typed(&format!("{verb} {count} runs? Type the number"), |typed| typed == count)?;
+            self.confirm.typed(&format!("{many} {count} runs? Type the number"), |typed| typed == count)?;
         }
         let bar = if runs.len() > 1 { bar(runs.len()) } else { ProgressBar::hidden() };
         let order = |run| self.order(deed(run));
         let became = batch::each((&app.store, &app.clock), &runs, self.rate, order, || bar.inc(1)).await;
         bar.finish_and_clear();
-        if became.iter().any(|one| matches!(one, Became::Done)) && !next.is_empty() {
-            output::note(next);
+        if many == Many::Retry && became.iter().any(|one| matches!(one, Became::Done)) {
+            let but = if held.is_empty() { "" } else { ", but with what is paused only once it is resumed" };
+            output::note(&format!("a worker goes on with what was retried{but}"));
         }
         let result = |(run, became): (&Run, &Became)| [run.id.to_string(), run.workflow.clone(), became.to_string()];
-        self.report(&runs.iter().zip(&became).map(result).collect::<Vec<_>>())?;
+        self.report(many, &runs.iter().zip(&became).map(result).collect::<Vec<_>>(), &held)?;
         let refused = became.into_iter().find_map(|one| match one {
             Became::Refused(error) => Some(error),
             _ => None,
@@ -155,13 +154,17 @@ impl Target {
         refused.map_or(Ok(Exit::Done), |error| Err(error.into()))
     }
 
-    /// What became of each.
-    fn report(&self, results: &[[String; 3]]) -> anyhow::Result<()> {
+    /// What became of each, and what holds those back that are to go on.
+    fn report(&self, many: Many, results: &[[String; 3]], held: &[Pause]) -> anyhow::Result<()> {
         if self.json {
             let runs = results.iter();
             let runs =
                 runs.map(|[run, workflow, result]| json!({ "run": run, "workflow": workflow, "result": result }));
-            return output::document(&json!({ "runs": runs.collect::<Vec<_>>() }));
+            let mut document = json!({ "runs": runs.collect::<Vec<_>>() });
+            if many == Many::Retry {
+                document["paused"] = json!(held);
+            }
+            return output::document(&document);
         }
         let mut table = Table::new(["run", "workflow", "result"]);
         for row in results {
@@ -174,8 +177,8 @@ impl Target {
         Order { actor: actor(), reason: self.reason.clone(), deed }
     }
 
-    async fn show(&self, app: &App, verb: &str, runs: &[Run]) -> anyhow::Result<()> {
-        output::note(&format!("{} to {verb}:", count(runs.len())));
+    async fn show(&self, app: &App, many: Many, runs: &[Run]) -> anyhow::Result<()> {
+        output::note(&format!("{} to {many}:", count(runs.len())));
         for run in runs.iter().take(SAMPLE) {
             let payment = match run.payment {
                 Some(payment) => money(app, payment).await?,

@@ -2,6 +2,7 @@
 
 use discuno::app::{App, Parts};
 use discuno::model::run::RunState;
+use discuno::ops::batch::Many;
 use discuno::store::order::Deed;
 
 use crate::acts::Target;
@@ -35,5 +36,5 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let ended = |run: &discuno::model::run::Run| matches!(run.state, RunState::Failed | RunState::Cancelled);
     let runs = args.target.runs(&app, &[&args.status], ended).await?;
     let deed = |run| Deed::Retry { run, from: args.from.clone() };
-    args.target.act(&app, "retry", "a worker goes on with what was retried", runs, deed).await
+    args.target.act(&app, Many::Retry, runs, deed).await
 }

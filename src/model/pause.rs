@@ -58,3 +58,11 @@ pub struct Pause {
     /// Why.
     pub reason: Option<String>,
 }
+
+impl std::fmt::Display for Pause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, since, actor, reason } = self;
+        let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        write!(f, "{what} is paused since {since} by {actor}{why}: `discuno resume {}` lets it go on", what.name)
+    }
+}

@@ -31,8 +31,9 @@ pub fn mask_people(value: &mut Value) {
     }
 }
 
-/// Where a document of ours names who acted: an act alone, in a list, and in a list or a story that has a name.
-const ACTORS: [&[&str]; 3] = [&["actor"], &["*", "actor"], &["acts", "*", "actor"]];
+/// Where a document of ours names who acted: an act alone, in a list, and in a list or a story that has a name; and what is paused,
+/// which holds names of providers and workflows, and what operators wrote.
+const ACTORS: [&[&str]; 4] = [&["actor"], &["*", "actor"], &["acts", "*", "actor"], &["paused"]];
 
 /// Masks people in a document of ours: an act, rows, a story. Who acted is one of the team and no customer: a trail that does not
 /// name them is none.

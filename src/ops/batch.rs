@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::model::id::RunId;
+use crate::model::pause::Pause;
 use crate::model::run::{Run, RunState};
 use crate::model::words;
+use crate::pauses::holding;
 use crate::store::Shared;
 use crate::store::error::Error;
 use crate::store::filter::Filter;
@@ -43,6 +45,14 @@ impl Many {
         match self {
             Self::Retry => Deed::Retry { run, from: None },
             Self::Cancel => Deed::Cancel(run),
+        }
+    }
+
+    /// What holds these runs back where they are to go on; ending them waits for nobody.
+    pub async fn held_back(self, store: &Shared, runs: &[Run]) -> Result<Vec<Pause>, Error> {
+        match self {
+            Self::Retry => holding(store, runs.iter().map(|run| run.workflow.as_str())).await,
+            Self::Cancel => Ok(Vec::new()),
         }
     }
 

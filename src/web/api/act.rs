@@ -16,7 +16,7 @@ use crate::model::role::Role;
 use crate::model::run::Run;
 use crate::ops::refund::Plan;
 use crate::ops::replay::Replayed;
-use crate::pauses::{all_pausable, pausable};
+use crate::pauses::{all_pausable, holding, pausable};
 use crate::store::Subject;
 use crate::store::error::Error;
 use crate::store::order::{Deed, RefundOrder};
@@ -38,6 +38,9 @@ pub(super) struct Acted {
     before: Value,
     /// What is so now.
     after: Value,
+    /// What holds the run back that was retried: it goes on once this is resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
 }
 
 pub(super) async fn act(
@@ -47,19 +50,29 @@ pub(super) async fn act(
     dry_run: bool,
     deed: Deed,
 ) -> Result<Answer<Acted>, Problem> {
+    Answer::new(&acted(admin, identity, reason, dry_run, deed).await?, People::Masked)
+}
+
+async fn acted(
+    admin: &Admin,
+    identity: &Identity,
+    reason: Option<String>,
+    dry_run: bool,
+    deed: Deed,
+) -> Result<Acted, Problem> {
     identity.must(Role::Operator)?;
     let performed = if dry_run {
         admin.desk.rehearse(&identity.name, reason, deed).await?
     } else {
         admin.desk.order(&identity.name, reason, deed).await?
     };
-    let acted = Acted {
+    Ok(Acted {
         act: performed.act.filter(|_| !dry_run),
         already: performed.act.is_none(),
         before: performed.before,
         after: performed.after,
-    };
-    Answer::new(&acted, People::Masked)
+        paused: None,
+    })
 }
 
 pub(super) fn own<I: FromStr>(id: &str, what: &str) -> Result<I, Problem> {
@@ -87,7 +100,11 @@ pub(super) async fn retry(
     Given(Again { from, reason, dry_run }): Given<Again>,
 ) -> Result<Answer<Acted>, Problem> {
     let run: RunId = own(&id, "run")?;
-    act(&admin, &identity, reason, dry_run, Deed::Retry { run, from }).await
+    identity.must(Role::Operator)?;
+    let workflow = admin.store.run(run).await?.workflow;
+    let paused = holding(&admin.store, [&*workflow]).await?.pop();
+    let acted = acted(&admin, &identity, reason, dry_run, Deed::Retry { run, from }).await?;
+    Answer::new(&Acted { paused, ..acted }, People::Masked)
 }
 
 /// Why something is done.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::RunId;
+use crate::model::pause::Pause;
 use crate::model::role::Role;
 use crate::ops::batch::{Became, MOST, Many, Seen, meant};
 use crate::store::error::Error;
@@ -43,6 +44,8 @@ pub(super) struct Done {
     already: Vec<RunId>,
     /// Those to which it was not done.
     refused: Vec<Refused>,
+    /// What holds those back that are retried: they go on once it is resumed.
+    paused: Vec<Pause>,
 }
 
 /// A run that an act is not allowed on.
@@ -92,7 +95,8 @@ async fn many(
         return Err(Error::Illegal(format!("more than {MOST} runs are meant: narrow the conditions")).into());
     }
     let (count, seen) = (runs.len(), Seen::of(&runs));
-    let mut done = Done { count, seen, runs: Vec::new(), already: Vec::new(), refused: Vec::new() };
+    let paused = many.held_back(&admin.store, &runs).await?;
+    let mut done = Done { count, seen, runs: Vec::new(), already: Vec::new(), refused: Vec::new(), paused };
     if dry_run {
         done.runs = runs.iter().rev().map(|run| run.id).collect();
         return Answer::new(&done, People::Masked);

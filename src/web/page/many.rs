@@ -13,7 +13,7 @@ use crate::ops::batch::{Became, MOST, Many, Seen, meant};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::query::Query;
-use crate::web::page::{Failure, Page, Shell, done, given};
+use crate::web::page::{Failure, Page, Shell, done, given, text};
 use crate::web::shown;
 
 /// How many are shown before they are acted on.
@@ -31,6 +31,8 @@ pub(in crate::web) struct ManyPage {
     too_many: bool,
     /// Which are shown: others that come are not meant.
     seen: String,
+    /// What holds them back.
+    held: Vec<String>,
     command: Option<String>,
 }
 
@@ -85,6 +87,7 @@ pub(in crate::web) async fn ask(
     let many: Many = deed.parse().map_err(Failure::bad)?;
     let filter = query.filter(&admin.store, admin.clock.now()).await?;
     let runs = meant(&admin.store, many, filter, None).await?;
+    let held = many.held_back(&admin.store, &runs).await?;
     Ok(Page(ManyPage {
         shell: Shell::new(&admin, &identity, "runs", format!("{many} runs")),
         many,
@@ -92,6 +95,7 @@ pub(in crate::web) async fn ask(
         count: runs.len(),
         too_many: runs.len() > MOST as usize,
         seen: Seen::of(&runs).map(|seen| seen.to_string()).unwrap_or_default(),
+        held: held.iter().map(|pause| text(&pause.to_string())).collect(),
         command: command(many, &query),
         query,
     }))
@@ -129,6 +133,7 @@ pub(in crate::web) async fn act(
             count.trim()
         )));
     }
+    let held = many.held_back(&admin.store, &runs).await?;
     let became = admin.desk.order_each(identity.name, given(&reason), runs, many).await.map_err(Failure::broken)?;
     let refused: Vec<String> =
         became.iter().filter(|(_, one)| matches!(one, Became::Refused(_))).map(|(_, one)| one.to_string()).collect();
@@ -136,6 +141,9 @@ pub(in crate::web) async fn act(
     let mut said = format!("{many}: {ordered} of {} done", became.len());
     if let Some(first) = refused.first() {
         said = format!("{said}, {} refused, the first because {first}", refused.len());
+    }
+    for pause in held {
+        said = format!("{said}; {pause}");
     }
     Ok(done("/runs", &said))
 }

@@ -8,11 +8,13 @@ use serde::Deserialize;
 
 use crate::logs::asked::Asked;
 use crate::model::id::RunId;
+use crate::model::pause::Pause;
 use crate::model::role::Role;
 use crate::model::run::{Run, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::observe::mask;
+use crate::pauses::holding;
 use crate::store::order::Deed;
 use crate::store::{Story, Subject};
 use crate::web::admin::Admin;
@@ -33,6 +35,8 @@ pub(in crate::web) struct RunPage {
     outcome: String,
     created: shown::Time,
     due: Option<shown::Time>,
+    /// What holds it back, or would if it is retried.
+    held: Option<Held>,
     took: String,
     retries: u32,
     tries: Vec<Try>,
@@ -44,6 +48,20 @@ pub(in crate::web) struct RunPage {
     can_retry: bool,
     can_cancel: bool,
     command: String,
+}
+
+/// The pause of its workflow.
+struct Held {
+    since: shown::Time,
+    by: String,
+    reason: String,
+}
+
+impl From<Pause> for Held {
+    fn from(pause: Pause) -> Self {
+        let (by, reason) = (mask::plain(&pause.actor), text(&pause.reason.unwrap_or_default()));
+        Self { since: shown::time(pause.since), by, reason }
+    }
 }
 
 /// One try of a step, and where it stands on a line of a thousand parts.
@@ -172,6 +190,10 @@ pub(in crate::web) async fn show(
         }
         None => None,
     };
+    let held = match run.state {
+        RunState::Succeeded => None,
+        _ => holding(&admin.store, [&*run.workflow]).await?.pop().map(Held::from),
+    };
     let now = admin.clock.now();
     let line = Line::of(&run, &attempts, now);
     let mut steps: Vec<String> = Vec::new();
@@ -190,6 +212,7 @@ pub(in crate::web) async fn show(
         outcome: run.outcome.clone().or(failure).unwrap_or_default(),
         created: shown::time(run.created_at),
         due: run.due_at.map(shown::time),
+        held,
         took: shown::took(run.finished_at.unwrap_or(now).since(run.created_at)),
         retries: run.retries,
         tries: tries(&run, &attempts, &line),
@@ -227,8 +250,13 @@ pub(in crate::web) async fn retry(
     identity.must(Role::Operator)?;
     let run: RunId = id.parse().map_err(Failure::bad)?;
     let deed = Deed::Retry { run, from: given(&why.from) };
+    let workflow = admin.store.run(run).await?.workflow;
+    let said = match holding(&admin.store, [&*workflow]).await?.pop() {
+        Some(pause) => format!("retried, and held back: {pause}"),
+        None => "retried: a worker goes on with it".to_owned(),
+    };
     admin.desk.order(&identity.name, why.reason(), deed).await?;
-    Ok(done(&format!("/runs/{run}"), "retried: a worker goes on with it"))
+    Ok(done(&format!("/runs/{run}"), &said))
 }
 
 pub(in crate::web) async fn cancel(

@@ -39,6 +39,23 @@ async fn runs_go_on_only_as_many_as_were_seen_and_each_act_is_noted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_names_what_holds_the_runs_back() {
+    let world = without_mail().await;
+    let operator = Client::of(&world, Role::Operator);
+    let list = ids(&operator.get(&format!("runs?{FAILED}")).await, "runs");
+    let (_, free) = operator.post(&format!("runs/{}/retry", list[0]), json!({ "dry_run": true })).await;
+    assert_eq!(free.get("paused"), None, "{free}");
+    operator.post("pause", json!({ "name": "send-email", "reason": "moving house" })).await;
+    let (status, one) = operator.post(&format!("runs/{}/retry", list[0]), json!({})).await;
+    let held = &one["paused"];
+    assert_eq!((status, &held["name"], &held["actor"]), (200, &json!("send-email"), &json!("token")), "{one}");
+    let (_, seen) = operator.post(&format!("runs/retry?{FAILED}"), json!({ "dry_run": true })).await;
+    assert_eq!(seen["paused"], json!([held]));
+    let (_, ended) = operator.post(&format!("runs/cancel?{FAILED}"), json!({ "dry_run": true })).await;
+    assert_eq!(ended["paused"], json!([]), "what is ended waits for nobody");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_other_runs_are_meant_than_were_seen_nothing_is_done() {
     let world = without_mail().await;
     let operator = Client::of(&world, Role::Operator);

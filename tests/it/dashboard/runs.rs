@@ -1,8 +1,10 @@
 //! Runs on the dashboard.
 
+use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::role::Role;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
+use discuno::store::order::Deed;
 use http::{StatusCode, header};
 
 use crate::support::desk::Desk;
@@ -124,4 +126,23 @@ async fn a_run_that_nobody_holds_is_said_to_be_cancelled_and_one_at_work_to_end_
         let answer = operator.post(&format!("/runs/{run}/cancel"), "").await;
         assert!(answer.header(header::LOCATION).contains(said), "{run}: {}", answer.header(header::LOCATION));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_workflow_is_paused_says_so_and_so_does_the_answer_of_a_retry() {
+    let (world, id) = failed().await;
+    let (path, operator) = (format!("/runs/{id}"), Desk::of(&world, Role::Operator));
+    assert!(!operator.get(&path).await.body.contains("Held back"));
+    let what = Pausable { kind: PauseKind::Workflow, name: "send-email".to_owned() };
+    world.operate(Deed::Pause(what.clone())).await.unwrap();
+    let page = operator.get(&path).await.body;
+    assert!(page.contains("send-email is paused</a> by mia since") && page.contains("asked for"), "{page}");
+    assert!(page.contains("<code>discuno resume send-email</code>"), "{page}");
+    let many = operator.get("/runs/act?workflow=send-email&status=failed&deed=retry").await.body;
+    assert!(many.contains("workflow/send-email is paused since"), "{many}");
+    let done = operator.post(&format!("{path}/retry"), "").await;
+    let said = done.header(header::LOCATION);
+    assert!(said.contains("workflow%2Fsend-email+is+paused") && said.contains("resume+send-email"), "{said}");
+    world.operate(Deed::Resume(what)).await.unwrap();
+    assert!(!operator.get(&path).await.body.contains("Held back"));
 }

@@ -62,6 +62,29 @@ async fn failed_runs_are_retried_in_bulk_and_their_cases_close_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retry_says_what_holds_the_runs_back_and_so_does_the_story() {
+    let deployment = unmailed().await;
+    let run = failed(&deployment).remove(0);
+    deployment.ran(&["pause", "send-email", "--reason", "moving house"]);
+    let (status, table, message) = deployment.ran(&["retry", &run, "--yes", "--json"]);
+    assert_eq!(status, Some(0), "{message}");
+    let held = "workflow/send-email is paused since";
+    assert!(
+        message.contains(held) && message.contains("by mia (moving house): `discuno resume send-email`"),
+        "{message}"
+    );
+    assert!(message.contains("only once it is resumed"), "{message}");
+    let document: Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(
+        (&document["paused"][0]["name"], &document["runs"][0]["result"]),
+        (&"send-email".into(), &"done".into())
+    );
+    assert!(deployment.ran(&["show", &run]).2.contains(held));
+    deployment.ran(&["resume", "send-email"]);
+    assert!(!deployment.ran(&["show", &run]).2.contains(held));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_fails_again_has_its_case_still() {
     let deployment = unmailed().await;
     let run = failed(&deployment).remove(0);
