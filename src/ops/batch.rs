@@ -112,6 +112,13 @@ pub enum Became {
     Refused(Error),
 }
 
+impl Became {
+    /// Whether nobody knows if it was done.
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Refused(Error::CommitUnknown(_)))
+    }
+}
+
 impl Display for Became {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match self {

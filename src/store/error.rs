@@ -19,7 +19,7 @@ pub enum Error {
     #[error("the database cannot be written: {0}")]
     Full(String),
     /// The commit failed in a way that leaves open whether it took place: look before acting again.
-    #[error("it is unknown whether the commit took place: {0}")]
+    #[error("it is unknown whether the commit took place ({0}): look before asking again")]
     CommitUnknown(String),
     /// The server does not answer, or cannot be written at.
     #[error("the database cannot be reached: {0}")]
@@ -35,6 +35,9 @@ pub enum Error {
     Backend(String),
 }
 
+/// The word for a commit of which nobody knows whether it took place.
+pub const COMMIT_UNKNOWN: &str = "commit_unknown";
+
 impl Error {
     /// Whether the same verb may succeed later.
     pub const fn is_transient(&self) -> bool {
@@ -49,7 +52,7 @@ impl Error {
             Self::Illegal(_) => "illegal",
             Self::Busy => "store_busy",
             Self::Full(_) => "store_full",
-            Self::CommitUnknown(_) => "commit_unknown",
+            Self::CommitUnknown(_) => COMMIT_UNKNOWN,
             Self::Unreachable(_) => "store_unreachable",
             Self::Corrupt(_) => "store_corrupt",
             Self::Closed => "store_closed",

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::store::error::Error as StoreError;
+use crate::store::error::{COMMIT_UNKNOWN, Error as StoreError};
 
 /// A refusal.
 pub(super) struct Problem {
@@ -38,6 +38,11 @@ pub(super) struct Body {
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), field: None, retry_after_secs: None }
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.code == COMMIT_UNKNOWN
     }
 
     /// What is asked for makes no sense.

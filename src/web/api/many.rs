@@ -42,7 +42,7 @@ pub(super) struct Done {
     runs: Vec<RunId>,
     /// Those to which it had been done before.
     already: Vec<RunId>,
-    /// Those to which it was not done.
+    /// Those to which it was not done, or of which nobody knows: `detail` says which.
     refused: Vec<Refused>,
     /// What holds those back that are retried: they go on once it is resumed.
     paused: Vec<Pause>,

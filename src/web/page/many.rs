@@ -135,12 +135,17 @@ pub(in crate::web) async fn act(
     }
     let held = many.held_back(&admin.store, &runs).await?;
     let became = admin.desk.order_each(identity.name, given(&reason), runs, many).await.map_err(Failure::broken)?;
-    let refused: Vec<String> =
-        became.iter().filter(|(_, one)| matches!(one, Became::Refused(_))).map(|(_, one)| one.to_string()).collect();
+    let unknown: Vec<String> =
+        became.iter().filter(|(_, one)| one.is_unknown()).map(|(run, _)| run.to_string()).collect();
+    let refused = became.iter().filter(|(_, one)| matches!(one, Became::Refused(_)) && !one.is_unknown());
+    let refused: Vec<String> = refused.map(|(_, one)| one.to_string()).collect();
     let ordered = became.iter().filter(|(_, one)| matches!(one, Became::Done)).count();
     let mut said = format!("{many}: {ordered} of {} done", became.len());
     if let Some(first) = refused.first() {
         said = format!("{said}, {} refused, the first because {first}", refused.len());
+    }
+    if !unknown.is_empty() {
+        said = format!("{said}; not known whether it was done to {}: look before trying again", unknown.join(", "));
     }
     for pause in held {
         said = format!("{said}; {pause}");

@@ -134,6 +134,8 @@ pub(super) fn script() -> String {
 pub(super) struct Failure {
     status: StatusCode,
     what: String,
+    /// Whether it may have been done all the same.
+    unknown: bool,
 }
 
 #[derive(Template)]
@@ -141,46 +143,52 @@ pub(super) struct Failure {
 struct FailurePage {
     status: u16,
     what: String,
+    unknown: bool,
 }
 
 impl Failure {
+    const fn new(status: StatusCode, what: String) -> Self {
+        Self { status, what, unknown: false }
+    }
+
     /// What was asked for makes no sense.
     pub(super) fn bad(what: impl ToString) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, what: what.to_string() }
+        Self::new(StatusCode::BAD_REQUEST, what.to_string())
     }
 
     /// It is not as whoever asked believed.
     pub(super) const fn conflict(what: String) -> Self {
-        Self { status: StatusCode::CONFLICT, what }
+        Self::new(StatusCode::CONFLICT, what)
     }
 
     /// It is not here.
     pub(super) fn missing(what: &str) -> Self {
-        Self { status: StatusCode::NOT_FOUND, what: what.to_owned() }
+        Self::new(StatusCode::NOT_FOUND, what.to_owned())
     }
 
     /// Something here does not work.
     pub(super) fn broken(what: impl ToString) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, what: what.to_string() }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, what.to_string())
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let page = FailurePage { status: self.status.as_u16(), what: self.what };
-        (self.status, Page(page)).into_response()
+        let Self { status, what, unknown } = self;
+        (status, Page(FailurePage { status: status.as_u16(), what, unknown })).into_response()
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { status: Problem::from(&error).status, what: error.to_string() }
+        Self::from(Problem::from(&error))
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { status: problem.status, what: problem.detail }
+        let unknown = problem.is_unknown();
+        Self { unknown, ..Self::new(problem.status, problem.detail) }
     }
 }
 

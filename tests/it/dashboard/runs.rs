@@ -146,3 +146,28 @@ async fn a_run_whose_workflow_is_paused_says_so_and_so_does_the_answer_of_a_retr
     world.operate(Deed::Resume(what)).await.unwrap();
     assert!(!operator.get(&path).await.body.contains("Held back"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_done_is_not_said_to_have_failed() {
+    let (world, id) = failed().await;
+    let cut_off = Desk::cut_off(&world, Role::Operator);
+    let answer = cut_off.post(&format!("/runs/{id}/retry"), "").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.body.contains("<h1>It is not known whether that was done</h1>"), "{}", answer.body);
+    assert!(
+        answer.body.contains("look before asking again") && answer.body.contains("href=\"/audit\""),
+        "{}",
+        answer.body
+    );
+    assert!(cut_off.get("/audit").await.body.contains(&id), "the trail tells");
+    world.settle().await;
+    let asked = cut_off.get("/runs/act?status=failed&deed=retry").await.body;
+    let after = |mark: &str| asked.split_once(mark).unwrap().1.split(['"', '<']).next().unwrap().to_owned();
+    let (count, seen) = (after("<p class=\"big\"><strong>"), after("name=\"seen\" value=\""));
+    let form = format!("status=failed&deed=retry&count={count}&seen={seen}");
+    let many = cut_off.post("/runs/act", &form).await;
+    let said = many.header(header::LOCATION);
+    assert!(said.contains("not+known+whether+it+was+done+to+run_") && !said.contains("refused"), "{said}");
+    let refused = Desk::of(&world, Role::Operator).post(&format!("/runs/{id}/retry"), "from=nothing").await;
+    assert!(refused.body.contains("<h1>That did not work</h1>"), "{}", refused.body);
+}

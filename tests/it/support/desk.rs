@@ -1,10 +1,17 @@
 //! The dashboard of a world, called in process.
 
+use std::sync::Arc;
+
 use axum::body::{Body, to_bytes};
+use discuno::app::App;
 use discuno::config::Secret;
 use discuno::config::access::{AccessConfig, Token, UNNAMED};
 use discuno::model::role::Role;
-use discuno::web::admin;
+use discuno::ops;
+use discuno::sim::watched::{Verb, Watch, Watched};
+use discuno::store::Shared;
+use discuno::store::error::Error;
+use discuno::web::admin::{self, Admin};
 use discuno::web::auth::Access;
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt;
@@ -28,7 +35,21 @@ impl Shown {
     }
 }
 
+/// A store that does what is ordered and does not answer.
+struct Silent;
+
+impl Watch for Silent {
+    async fn before(&self, _: Verb) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn after(&self, verb: Verb, _: Option<&Error>) -> Result<(), Error> {
+        if verb.name == "operate" { Err(Error::CommitUnknown("the server is gone".to_owned())) } else { Ok(()) }
+    }
+}
+
 /// Somebody at the dashboard.
+#[derive(Clone)]
 pub(crate) struct Desk {
     router: axum::Router,
     with: Vec<(String, String)>,
@@ -37,18 +58,19 @@ pub(crate) struct Desk {
 impl Desk {
     /// Somebody whom nobody knows.
     pub(crate) fn stranger(world: &World) -> Self {
-        Self::beside(world, None)
+        Self::at(world, |_| {})
     }
 
-    fn beside(world: &World, sandbox: Option<axum::Router>) -> Self {
+    /// Somebody whom nobody knows, at a dashboard that is changed.
+    pub(crate) fn at(world: &World, change: impl FnOnce(&mut Admin)) -> Self {
         // One of them has a name.
         let name = |role| if role == Role::Money { "mia" } else { UNNAMED }.to_owned();
         let token = |(role, text): &(Role, &str)| Token { name: name(*role), role: *role, secret: Secret::new(text) };
         let tokens = TOKENS.iter().map(token).collect();
         let mut with = world.app.admin_over(&world.providers());
         with.access = Access::new(AccessConfig { tokens, ..AccessConfig::default() }, false);
-        with.sandbox = sandbox;
-        Self { router: admin::router(with), with: Vec::new() }
+        change(&mut with);
+        Self { router: admin::alone(with), with: Vec::new() }
     }
 
     /// Somebody with this role.
@@ -58,7 +80,15 @@ impl Desk {
 
     /// Somebody with this role where the providers are stand-ins.
     pub(crate) fn in_sandbox(world: &World, role: Role, sandbox: axum::Router) -> Self {
-        Self::beside(world, Some(sandbox)).known_as(role)
+        Self::at(world, |admin| admin.sandbox = Some(sandbox)).known_as(role)
+    }
+
+    /// Somebody with this role whose acts are done, and nobody is told.
+    pub(crate) fn cut_off(world: &World, role: Role) -> Self {
+        let App { store, clock, .. } = &world.app;
+        let store: Shared = Arc::new(Watched::new(Arc::clone(store), Silent));
+        let desk = ops::desk::Desk::new(store, None, world.app.understanding(), clock.clone());
+        Self::at(world, |admin| admin.desk = desk).known_as(role)
     }
 
     fn known_as(self, role: Role) -> Self {
