@@ -102,7 +102,12 @@ pub fn router(admin: Admin) -> Router {
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/static/{file}", get(asset::file));
-    known.merge(strangers).layer(from_fn_with_state(admin.clone(), same_site)).layer(from_fn(rules)).with_state(admin)
+    known
+        .merge(strangers)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(admin.clone(), same_site))
+        .layer(from_fn(rules))
+        .with_state(admin)
 }
 
 /// A listener's whole router, where operators have one of their own.

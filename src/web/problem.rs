@@ -1,12 +1,15 @@
 //! Refusals, as `application/problem+json` (RFC 9457) with a stable code.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::error::{COMMIT_UNKNOWN, Error as StoreError};
+use crate::web::api;
+use crate::web::auth::guard::with_rules;
+use crate::web::page::Failure;
 
 /// A refusal.
 pub(super) struct Problem {
@@ -38,6 +41,15 @@ pub(super) struct Body {
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), field: None, retry_after_secs: None }
+    }
+
+    /// As a page, or as a document.
+    fn answer(self, uri: &Uri, headers: &HeaderMap) -> Response {
+        if wants_page(uri.path(), headers) {
+            with_rules(Failure::from(self).into_response())
+        } else {
+            self.into_response()
+        }
     }
 
     /// Whether what was asked for may have been done all the same.
@@ -88,10 +100,19 @@ impl IntoResponse for Problem {
     }
 }
 
-pub(super) async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+/// Whether a person asks with a browser, who is answered with a page.
+pub(super) fn wants_page(path: &str, headers: &HeaderMap) -> bool {
+    let html = |accept: &HeaderValue| accept.as_bytes().windows(9).any(|word| word == b"text/html");
+    !path.starts_with(api::ROOT) && headers.get(header::ACCEPT).is_some_and(html)
 }
 
-pub(super) async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes another method")
+pub(super) async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address");
+    problem.answer(&uri, &headers)
+}
+
+/// The router says in `Allow` which methods there are.
+pub(super) async fn method_not_allowed(uri: Uri, headers: HeaderMap) -> Response {
+    let detail = "this address takes another method: nothing was done";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).answer(&uri, &headers)
 }

@@ -69,7 +69,11 @@ fn is_loopback(host: &str) -> bool {
 
 /// Puts the rules for browsers on every answer.
 pub(in crate::web) async fn rules(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    with_rules(next.run(request).await)
+}
+
+/// The answer with the rules for browsers.
+pub(in crate::web) fn with_rules(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let mut put = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));

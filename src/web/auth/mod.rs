@@ -15,10 +15,9 @@ use crate::config::access::AccessConfig;
 use crate::model::role::Role;
 use crate::model::time::Timestamp;
 use crate::web::admin::Admin;
-use crate::web::api;
 use crate::web::auth::attempts::Attempts;
 use crate::web::auth::session::Seal;
-use crate::web::problem::Problem;
+use crate::web::problem::{Problem, wants_page};
 
 mod attempts;
 pub(super) mod guard;
@@ -150,13 +149,7 @@ fn came_from(headers: &HeaderMap) -> String {
 }
 
 fn strangers(request: &Request) -> Response {
-    let is_program = request.uri().path().starts_with(api::ROOT);
-    let wants_page = !is_program
-        && request.headers().get(header::ACCEPT).is_some_and(|accept| {
-            let accept = accept.as_bytes();
-            accept.windows(9).any(|word| word == b"text/html")
-        });
-    if wants_page {
+    if wants_page(request.uri().path(), request.headers()) {
         let to = if request.method().is_safe() {
             login::address(request.uri().path_and_query().map_or("/", |path| path.as_str()))
         } else {

@@ -101,3 +101,27 @@ async fn every_answer_tells_browsers_to_load_nothing_from_elsewhere_and_to_keep_
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_method_and_an_unknown_address_are_answered_as_other_errors_are() {
+    let desk = Desk::of(&World::idle(), Role::Operator);
+    for (method, path, status, allowed) in [
+        ("GET", "/payments/pay_1/reveal", StatusCode::METHOD_NOT_ALLOWED, "POST"),
+        ("POST", "/runs", StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD"),
+        ("DELETE", "/login", StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD,POST"),
+        ("GET", "/nothing", StatusCode::NOT_FOUND, ""),
+    ] {
+        let program = desk.ask(method, path, "").await;
+        assert_eq!((program.status, program.header(header::ALLOW)), (status, allowed), "{method} {path}");
+        assert_eq!(program.header(header::CONTENT_TYPE), "application/problem+json", "{method} {path}");
+    }
+    let browser = desk.with("accept", "text/html,*/*");
+    for (method, path, status) in [("GET", "/logout", 405), ("PUT", "/runs", 405), ("GET", "/nothing", 404)] {
+        let page = browser.ask(method, path, "").await;
+        assert_eq!((page.status.as_u16(), page.header(header::ALLOW).is_empty()), (status, status == 404), "{path}");
+        assert!(page.body.contains("<h1>That did not work</h1>"), "{path}: {}", page.body);
+        assert!(page.header(header::CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"), "{path}");
+    }
+    let api = browser.ask("PUT", "/api/v1/runs", "").await;
+    assert_eq!((api.status.as_u16(), api.header(header::CONTENT_TYPE)), (405, "application/problem+json"));
+}
