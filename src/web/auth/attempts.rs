@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// So many failures of one name…
+/// So many failures of one name, or of whoever brings a token…
 const OF_ONE: u32 = 5;
 /// …or of all of them together…
 const OF_ALL: u32 = 50;
@@ -23,6 +23,33 @@ struct Failures {
     since: Option<Instant>,
     all: u32,
     of: BTreeMap<String, u32>,
+}
+
+/// Whose attempt it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose<'a> {
+    /// A token's, which was wrong.
+    Token,
+    /// Somebody's by this name.
+    Name(&'a str),
+    /// The same from a browser in which this name has logged in before: strangers do not use this up.
+    Known(&'a str),
+}
+
+impl Whose<'_> {
+    /// What its failures are counted under. No name has a slash.
+    fn budget(self) -> String {
+        match self {
+            Self::Token => "/".to_owned(),
+            Self::Name(name) => name.to_owned(),
+            Self::Known(name) => format!("{name}/"),
+        }
+    }
+
+    /// Whether it counts among those of all names.
+    const fn is_shared(self) -> bool {
+        matches!(self, Self::Name(_))
+    }
 }
 
 /// The failures of the present span, in this process.
@@ -44,10 +71,9 @@ impl Attempts {
         turn.ok().and_then(Result::ok).ok_or(PATIENCE)
     }
 
-    /// Counts an attempt as failed before it is looked at, so that those that come together are counted too. How long this
-    /// name has to wait, where it is not listened to. Without a name it is a token, which cannot be guessed: others do not
-    /// close that way.
-    pub(super) fn begin(&self, name: &str) -> Result<(), Duration> {
+    /// Counts an attempt as failed before it is looked at, so that those that come together are counted too. How long it has to
+    /// wait, where it is not listened to.
+    pub(super) fn begin(&self, whose: Whose<'_>) -> Result<(), Duration> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *failures.since.get_or_insert_with(Instant::now);
         let mut left = SPAN.saturating_sub(since.elapsed());
@@ -55,22 +81,22 @@ impl Attempts {
             *failures = Failures { since: Some(Instant::now()), ..Failures::default() };
             left = SPAN;
         }
-        let shared = !name.is_empty();
-        let spent = failures.of.get(name).is_some_and(|count| *count >= OF_ONE);
+        let (budget, shared) = (whose.budget(), whose.is_shared());
+        let spent = failures.of.get(&budget).is_some_and(|count| *count >= OF_ONE);
         if spent || shared && failures.all >= OF_ALL {
             return Err(left);
         }
         failures.all += u32::from(shared);
-        *failures.of.entry(name.to_owned()).or_default() += 1;
+        *failures.of.entry(budget).or_default() += 1;
         Ok(())
     }
 
     /// It did not fail.
-    pub(super) fn succeeded(&self, name: &str) {
+    pub(super) fn succeeded(&self, whose: Whose<'_>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = failures.of.get_mut(name).filter(|count| **count > 0) {
+        if let Some(count) = failures.of.get_mut(&whose.budget()).filter(|count| **count > 0) {
             *count -= 1;
-            failures.all -= u32::from(!name.is_empty());
+            failures.all -= u32::from(whose.is_shared());
         }
     }
 }
@@ -83,31 +109,47 @@ mod tests {
     async fn a_name_that_failed_five_times_waits_and_others_do_not() {
         let attempts = Attempts::default();
         for _ in 0..OF_ONE {
-            assert!(attempts.begin("mia").is_ok());
+            assert!(attempts.begin(Whose::Name("mia")).is_ok());
         }
-        assert!(attempts.begin("mia").is_err() && attempts.begin("tom").is_ok());
+        assert!(attempts.begin(Whose::Name("mia")).is_err() && attempts.begin(Whose::Name("tom")).is_ok());
         tokio::time::advance(SPAN).await;
-        assert!(attempts.begin("mia").is_ok());
+        assert!(attempts.begin(Whose::Name("mia")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_names_together_are_stopped_too_and_tokens_are_not() {
         let attempts = Attempts::default();
         for number in 0..OF_ALL {
-            assert!(attempts.begin(&number.to_string()).is_ok());
+            assert!(attempts.begin(Whose::Name(&number.to_string())).is_ok());
         }
-        assert!(attempts.begin("another").is_err() && attempts.begin("").is_ok());
+        assert!(attempts.begin(Whose::Name("another")).is_err() && attempts.begin(Whose::Token).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_do_not_close_the_way_of_who_was_here_before_and_nobody_guesses_on_it() {
+        let attempts = Attempts::default();
+        for number in 0..OF_ALL {
+            let name = number.to_string();
+            let _ = attempts.begin(Whose::Name(if number < OF_ONE { "mia" } else { &name }));
+        }
+        assert!(attempts.begin(Whose::Name("mia")).is_err());
+        for _ in 0..OF_ONE {
+            assert!(attempts.begin(Whose::Known("mia")).is_ok());
+        }
+        assert!(attempts.begin(Whose::Known("mia")).is_err() && attempts.begin(Whose::Known("tom")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_let_in_uses_nothing_up() {
         let attempts = Attempts::default();
-        for name in ["mia", "tom", ""].into_iter().cycle().take(4 * OF_ALL as usize) {
-            assert!(attempts.begin(name).is_ok());
-            attempts.succeeded(name);
+        for whose in
+            [Whose::Name("mia"), Whose::Known("mia"), Whose::Token].into_iter().cycle().take(4 * OF_ALL as usize)
+        {
+            assert!(attempts.begin(whose).is_ok());
+            attempts.succeeded(whose);
         }
-        attempts.succeeded("eve");
-        assert!(attempts.begin("eve").is_ok());
+        attempts.succeeded(Whose::Name("eve"));
+        assert!(attempts.begin(Whose::Name("eve")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

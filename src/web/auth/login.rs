@@ -10,6 +10,8 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::web::admin::Admin;
+use crate::web::auth::Identity;
+use crate::web::auth::attempts::Whose;
 use crate::web::auth::session::{self, Session};
 use crate::web::page::Page;
 
@@ -83,14 +85,23 @@ pub(in crate::web) async fn enter(
         let response = refused(StatusCode::TOO_MANY_REQUESTS, format!("too many attempts: again in {secs} s"));
         (AppendHeaders([(header::RETRY_AFTER, secs.to_string())]), response).into_response()
     };
+    let wrong = || refused(StatusCode::UNAUTHORIZED, "this is not right".to_owned());
     let attempts = &admin.access.attempts;
-    // A token is compared at once.
-    let turn = if name.is_empty() { None } else { Some(attempts.turn().await) };
-    let turn = match turn.transpose() {
+    if name.is_empty() {
+        // A token is long enough not to be guessed, and as a bearer's not counted either: who has the right one is let in, however
+        // many wrong ones strangers bring.
+        return match admin.access.verify(&name, &password) {
+            Some(identity) => entered(&admin, identity, &headers, &to),
+            None => attempts.begin(Whose::Token).map_or_else(later, |()| wrong()),
+        };
+    }
+    let known = admin.access.seal.knows(&name, &headers);
+    let whose = if known { Whose::Known(&name) } else { Whose::Name(&name) };
+    let turn = match attempts.turn().await {
         Ok(turn) => turn,
         Err(wait) => return later(wait),
     };
-    if let Err(wait) = attempts.begin(&name) {
+    if let Err(wait) = attempts.begin(whose) {
         return later(wait);
     }
     let access = admin.access.clone();
@@ -101,13 +112,19 @@ pub(in crate::web) async fn enter(
         access.verify(&given, &password)
     });
     let Ok(Some(identity)) = verified.await else {
-        return refused(StatusCode::UNAUTHORIZED, "this is not right".to_owned());
+        return wrong();
     };
-    attempts.succeeded(&name);
+    attempts.succeeded(whose);
+    entered(&admin, identity, &headers, &to)
+}
+
+/// Opens a session. The browser is known again when it has ended, so that strangers who guess do not keep its user out.
+fn entered(admin: &Admin, identity: Identity, headers: &HeaderMap, to: &str) -> Response {
     tracing::info!(tag = "Admin", event = "logged_in", actor = identity.name, role = identity.role.as_str());
     let session = Session { name: identity.name, role: identity.role };
-    let cookie = admin.access.seal.cookie(&session, is_https(&headers), admin.clock.now());
-    (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(safe(&to))).into_response()
+    let (seal, secure) = (&admin.access.seal, is_https(headers));
+    let cookies = [seal.cookie(&session, secure, admin.clock.now()), seal.known_cookie(&session.name, secure)];
+    (AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie))), Redirect::to(safe(to))).into_response()
 }
 
 pub(in crate::web) async fn leave(headers: HeaderMap) -> Response {

@@ -12,6 +12,11 @@ const NAME: &str = "discuno_session";
 /// How long somebody stays logged in.
 const LENGTH: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
 
+/// The cookie that stays when a session has ended.
+const KNOWN: &str = "discuno_known";
+/// How long a browser is known again.
+const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
+
 /// Who is logged in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Session {
@@ -58,6 +63,26 @@ impl Seal {
     }
 }
 
+impl Seal {
+    /// What a browser is given in which somebody has logged in. It opens nothing.
+    fn mark(&self, name: &str) -> String {
+        hex::encode(sign(&self.0, format!("known|{name}").as_bytes()).as_ref())
+    }
+
+    /// Whether this name has logged in before in the browser that sends these cookies.
+    pub(super) fn knows(&self, name: &str, headers: &HeaderMap) -> bool {
+        let marks = cookies(headers).filter(|(known, _)| *known == KNOWN);
+        let mut marks = marks.filter_map(|(_, mark)| hex::decode(mark).ok());
+        marks.any(|mark| verify(&self.0, format!("known|{name}").as_bytes(), &mark).is_ok())
+    }
+
+    /// `Set-Cookie` by which it is known again.
+    pub(super) fn known_cookie(&self, name: &str, secure: bool) -> String {
+        let mark = self.mark(name);
+        format!("{KNOWN}={mark}; {}; Max-Age={}", attributes(secure), KNOWN_FOR.as_secs())
+    }
+}
+
 /// `Set-Cookie` that ends a session.
 pub(super) fn ended(secure: bool) -> String {
     format!("{NAME}=; {}; Max-Age=0", attributes(secure))
@@ -69,9 +94,12 @@ fn attributes(secure: bool) -> &'static str {
 
 /// The session's cookie among the headers.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookies(headers).find(|(name, _)| *name == NAME).map(|(_, value)| value)
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| value)
+    cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
 #[cfg(test)]
@@ -96,5 +124,20 @@ mod tests {
         for bad in ["", ".", "zz.zz", &forged, &cookie[..cookie.len() - 2]] {
             assert!(seal.open(bad, now).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_browser_is_known_by_what_it_was_given_for_that_name_and_comes_in_nowhere_by_it() {
+        let (seal, now) = (seal("a"), Timestamp(1_000));
+        let given = seal.known_cookie("mia", true);
+        let mark = given.split(';').next().unwrap();
+        let headers = |cookie: &str| HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())]);
+        assert!(seal.knows("mia", &headers(mark)) && !seal.knows("tom", &headers(mark)), "{given}");
+        let session = seal.close(&Session { name: "mia".to_owned(), role: Role::Money }, now);
+        let forged = format!("{KNOWN}={}", session.split_once('.').unwrap().1);
+        assert!(!seal.knows("mia", &headers(&forged)) && !seal.knows("mia", &HeaderMap::new()));
+        assert!(!super::tests::seal("b").knows("mia", &headers(mark)));
+        let (_, mac) = mark.split_once('=').unwrap();
+        assert!(seal.open(&format!("{}.{mac}", hex::encode("known|mia")), now).is_none());
     }
 }

@@ -1,6 +1,11 @@
 //! Who gets in, and who does not.
 
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
+use discuno::config::Secret;
+use discuno::config::access::{AccessConfig, User};
 use discuno::model::role::Role;
+use discuno::web::auth::Access;
 use futures_util::future::join_all;
 use http::{StatusCode, header};
 
@@ -58,9 +63,37 @@ async fn a_log_in_that_fails_too_often_is_not_listened_to() {
     for _ in 0..5 {
         assert_eq!(stranger.post("/login", "password=wrong").await.status, StatusCode::UNAUTHORIZED);
     }
-    let late = stranger.post("/login", &format!("password={}", TOKENS[0].1)).await;
+    let late = stranger.post("/login", "password=wrong").await;
     assert_eq!(late.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!late.header(header::RETRY_AFTER).is_empty());
+    // It is the guessing that is not listened to: strangers do not lock operators out.
+    let right = stranger.post("/login", &format!("password={}", TOKENS[0].1)).await;
+    assert_eq!(right.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn strangers_who_guess_do_not_keep_a_user_out_of_the_browser_they_were_in_before() {
+    let hash = Argon2::default().hash_password(b"correct horse").unwrap().to_string();
+    let eve = User { name: "eve".to_owned(), role: Role::Viewer, hash: Secret::new(&hash) };
+    let users = vec![User { name: "mia".to_owned(), ..eve.clone() }, eve];
+    let anybody = Desk::at(&World::idle(), |admin| {
+        admin.access = Access::new(AccessConfig { users, ..AccessConfig::default() }, false);
+    });
+    let right = "name=mia&password=correct+horse";
+    let entered = anybody.post("/login", right).await;
+    let cookies = entered.headers.get_all(header::SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
+    let known = cookies.last().unwrap().split(';').next().unwrap().to_owned();
+    for _ in 0..5 {
+        assert_eq!(anybody.post("/login", "name=mia&password=wrong").await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(anybody.post("/login", right).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let browser = anybody.clone().with("cookie", &known);
+    assert_eq!(browser.post("/login", right).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.get("/runs").await.status, StatusCode::UNAUTHORIZED, "it opens nothing by itself");
+    for _ in 0..5 {
+        assert_eq!(browser.post("/login", "name=mia&password=wrong").await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(browser.post("/login", right).await.status, StatusCode::TOO_MANY_REQUESTS, "nor is it for guessing");
 }
 
 #[tokio::test]
