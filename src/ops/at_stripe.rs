@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::model::id::{PaymentId, RefundId};
 use crate::model::money::Money;
+use crate::model::refund;
 use crate::provider::stripe::Stripe;
 use crate::store::error::Error;
 use crate::store::{Shared, Subject};
@@ -21,14 +22,24 @@ pub struct AtStripe {
     pub charge: Option<String>,
     /// What Stripe has paid back.
     pub refunded: Money,
-    /// What is paid back or on its way back, as the books here have it.
+    /// What Stripe is known to have taken on to pay back, as the books here have it.
     pub known_refunded: Money,
+    /// What is wanted beside that and not confirmed: Stripe may have paid it back or not.
+    pub unconfirmed: Money,
     /// Whether the customer's bank disputes it.
     pub disputed: bool,
     /// The account that the charge moves a share to.
     pub destination: Option<String>,
     /// The refunds, the newest first.
     pub refunds: Vec<RefundAtStripe>,
+}
+
+impl AtStripe {
+    /// Whether Stripe has paid back what the books cannot account for, or has not what they are sure of.
+    pub fn refunds_differ(&self) -> bool {
+        let known = self.known_refunded.minor;
+        !(known..=known + self.unconfirmed.minor).contains(&self.refunded.minor)
+    }
 }
 
 /// A refund as Stripe has it.
@@ -59,13 +70,13 @@ pub async fn at_stripe(store: &Shared, stripe: &Stripe, id: PaymentId) -> Result
     let read = stripe.payment_intent(&intent).await.map_err(unread)?;
     let refunds = stripe.refunds_of(&intent).await.map_err(unread)?;
     let money = |minor| Money::new(minor, payment.amount.currency);
-    let held = story.refunds.iter().filter(|refund| refund.status.holds_money()).map(|refund| refund.amount.minor);
     Ok(AtStripe {
         intent: read.id,
         amount: money(read.amount),
         known_amount: payment.amount,
         refunded: money(read.charge.as_ref().map_or(0, |charge| charge.amount_refunded)),
-        known_refunded: money(held.sum()),
+        known_refunded: money(refund::accepted(&story.refunds)),
+        unconfirmed: money(refund::unconfirmed(&story.refunds)),
         disputed: read.charge.as_ref().is_some_and(|charge| charge.disputed),
         charge: read.charge.map(|charge| charge.id),
         destination: read.transfer_data.and_then(|transfer| transfer.destination),

@@ -1,7 +1,10 @@
 //! Payments on the dashboard: the list, the story, the people.
 
 use discuno::model::act::Verb;
+use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::role::Role;
+use discuno::store::change::REFUND_WORKFLOW;
+use discuno::store::order::Deed;
 use http::{StatusCode, header};
 use serde_json::json;
 
@@ -106,4 +109,18 @@ async fn what_stripe_says_now_stands_beside_what_is_known_here() {
     let page = Desk::of(&world, Role::Operator).post("/payments/pay_1/stripe", "").await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.body);
     assert!(page.body.contains("50.00 USD") && !page.body.contains("differs"), "{}", page.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_that_is_only_wanted_is_not_told_as_paid_back() {
+    let world = booked().await;
+    let what = Pausable { kind: PauseKind::Workflow, name: REFUND_WORKFLOW.to_owned() };
+    world.operate(Deed::Pause(what.clone())).await.unwrap();
+    world.order_refund().await;
+    let page = Desk::of(&world, Role::Operator).post("/payments/pay_1/stripe", "").await.body;
+    assert!(page.contains("0.00 USD, and 50.00 USD wanted, not confirmed") && !page.contains("differs"), "{page}");
+    world.operate(Deed::Resume(what)).await.unwrap();
+    world.settle().await;
+    let page = Desk::of(&world, Role::Operator).post("/payments/pay_1/stripe", "").await.body;
+    assert!(!page.contains("not confirmed") && !page.contains("differs") && !page.contains("0.00 USD,"), "{page}");
 }
