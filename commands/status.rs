@@ -117,7 +117,8 @@ fn trouble(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resul
 }
 
 fn arrivals(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
-    let mut table = Table::new(["source", "last hour", "refused", "last", "complete until"]);
+    let mut table =
+        Table::new(["source", "last hour", "refused", "last", "complete until", "list gone through"]);
     for source in &status.sources {
         table.row([
             source.source.to_string(),
@@ -125,6 +126,7 @@ fn arrivals(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resu
             source.refused.to_string(),
             source.last.map_or_else(|| "never".to_owned(), |last| format!("{} ago", ago(last, now))),
             source.complete_until.map_or_else(|| "-".to_owned(), |until| format!("{} ago", ago(until, now))),
+            source.checked_at.map_or_else(|| "-".to_owned(), |checked| format!("{} ago", ago(checked, now))),
         ]);
     }
     writeln!(out, "{}", table.fitted())

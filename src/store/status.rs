@@ -62,6 +62,8 @@ pub struct SourceStatus {
     pub refused: u32,
     /// Up to when everything is known to have come in, where the sender can be asked.
     pub complete_until: Option<Timestamp>,
+    /// When its list was last gone through to the end.
+    pub checked_at: Option<Timestamp>,
 }
 
 impl SourceStatus {

@@ -115,7 +115,11 @@ async fn with_a_third_of_the_webhooks_lost_the_end_is_the_same() {
         ends.push(statuses);
         for source in [Source::Stripe, Source::Cal] {
             let complete = world.app.store.complete_until(source).await.unwrap().unwrap();
-            assert!(world.app.clock.now().since(complete) < HOUR + Duration::from_secs(60), "{source}");
+            let now = world.app.clock.now();
+            assert!(now.since(complete) < HOUR + Duration::from_secs(60), "{source}");
+            let sources = world.app.store.status(now).await.unwrap().sources;
+            let checked = sources.iter().find(|row| row.source == source).and_then(|row| row.checked_at).unwrap();
+            assert!(complete <= checked && now.since(checked) < HOUR + Duration::from_secs(60), "{source}");
         }
     }
     assert_eq!(ends[0], ends[1]);

@@ -20,7 +20,7 @@ const ARRIVED: &str = "SELECT source, count(*) FILTER (WHERE received_at > ?1), 
      FROM (SELECT source, received_at FROM events ORDER BY id DESC LIMIT ?2) AS newest GROUP BY source";
 /// So many are looked at.
 const NEWEST: u32 = 4000;
-const COMPLETE: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
+const COMPLETE: &str = "SELECT complete_until, checked_at FROM cursors WHERE source = ?1";
 const ENDED: &str = "SELECT state, count(*) FROM (SELECT state, finished_at FROM runs ORDER BY id DESC LIMIT 20000) AS newest \
      WHERE finished_at > ?1 GROUP BY state ORDER BY state";
 const FAILING: &str = "WITH waiting AS (SELECT id, workflow, due_at, \
@@ -101,15 +101,18 @@ fn sources(conn: &Connection<'_>, since: i64, refused: &Refused) -> Result<Vec<S
     let mut all = Vec::new();
     for &source in Source::ALL {
         let known = arrived.iter().find(|(name, ..)| name == source.as_str());
-        let complete: Option<i64> =
-            conn.prepare_cached(COMPLETE)?.query_row(params![source.as_str()], |found| found.get(0)).optional()?;
+        let listed: Option<(i64, i64)> = conn
+            .prepare_cached(COMPLETE)?
+            .query_row(params![source.as_str()], |found| Ok((found.get(0)?, found.get(1)?)))
+            .optional()?;
         all.push(SourceStatus {
             source,
             last_hour: known.map_or(0, |(_, count, ..)| *count),
             at_least: others,
             last: known.map(|(_, _, last, _)| Timestamp(*last)),
             refused: refused.signatures.iter().find(|(of, _)| *of == source).map_or(0, |(_, refused)| refused.sum()),
-            complete_until: complete.map(Timestamp),
+            complete_until: listed.map(|(until, _)| Timestamp(until)),
+            checked_at: listed.map(|(_, checked)| Timestamp(checked)),
         });
     }
     Ok(all)

@@ -66,6 +66,7 @@ struct Source {
     refused: u32,
     last: Option<shown::Time>,
     complete_until: Option<shown::Time>,
+    checked: Option<shown::Time>,
 }
 
 impl From<CaseCount> for Case {
@@ -89,6 +90,7 @@ impl From<SourceStatus> for Source {
             refused: source.refused,
             last: source.last.map(shown::time),
             complete_until: source.complete_until.map(shown::time),
+            checked: source.checked_at.map(shown::time),
         }
     }
 }
