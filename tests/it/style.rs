@@ -1,6 +1,6 @@
 //! The rules of the tree, kept by a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,38 +22,114 @@ fn sources(dir: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Who may use whom: a module and what it must not import.
-const WALLS: [(&str, &[&str]); 11] = [
+/// Who uses whom, from below: a module and all that it imports, each of which stands above it here.
+const LAYERS: [(&str, &[&str]); 21] = [
+    ("entropy", &[]),
+    ("owner", &[]),
+    ("transport", &[]),
+    ("model", &[]),
+    ("mutant", &["model"]),
+    ("clock", &["model"]),
+    ("logs", &["model"]),
+    ("observe", &["entropy", "owner", "transport", "model", "clock"]),
+    ("store", &["owner", "model", "mutant", "clock", "observe"]),
+    ("config", &["model", "observe", "store"]),
+    ("signature", &["model", "config"]),
+    ("provider", &["transport", "model", "mutant", "clock", "observe"]),
+    ("engine", &["entropy", "model", "clock", "observe", "store"]),
+    ("ingress", &["model", "mutant", "store", "signature"]),
+    ("workflow", &["model", "mutant", "observe", "store", "provider", "engine", "ingress"]),
+    ("pauses", &["model", "store", "provider", "workflow"]),
+    ("ops", &["transport", "model", "clock", "observe", "store", "provider", "ingress", "pauses"]),
     (
-        "src/model",
-        &["store", "engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox"],
+        "web",
+        &[
+            "entropy",
+            "model",
+            "mutant",
+            "clock",
+            "logs",
+            "observe",
+            "store",
+            "config",
+            "signature",
+            "ingress",
+            "pauses",
+            "ops",
+        ],
     ),
-    ("src/store", &["engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox"]),
-    ("src/transport", &["store", "engine", "provider", "workflow", "ingress", "web", "app", "config", "sandbox"]),
-    ("src/engine", &["provider", "workflow", "ingress", "web", "app", "config", "sandbox", "transport"]),
-    ("src/provider", &["store", "engine", "workflow", "ingress", "web", "app", "config", "sandbox"]),
-    ("src/ingress", &["engine", "provider", "workflow", "web", "app", "sandbox", "transport"]),
-    ("src/workflow", &["web", "app", "config", "sandbox", "transport"]),
     (
-        "src/logs",
-        &["store", "engine", "provider", "transport", "workflow", "ingress", "web", "app", "config", "sandbox", "ops"],
+        "app",
+        &[
+            "entropy",
+            "transport",
+            "clock",
+            "observe",
+            "store",
+            "config",
+            "provider",
+            "engine",
+            "workflow",
+            "pauses",
+            "ops",
+            "web",
+        ],
     ),
-    ("src/ops", &["engine", "workflow", "web", "app", "config", "sandbox"]),
-    ("src/web", &["engine", "provider", "workflow", "app", "sandbox", "transport"]),
-    ("src/sandbox", &["store", "engine", "provider", "workflow", "ingress", "web", "app", "config"]),
+    ("sandbox", &["entropy", "transport", "model", "clock"]),
+    (
+        "sim",
+        &[
+            "entropy",
+            "transport",
+            "model",
+            "mutant",
+            "clock",
+            "store",
+            "config",
+            "signature",
+            "engine",
+            "workflow",
+            "ops",
+            "web",
+            "app",
+            "sandbox",
+        ],
+    ),
 ];
+
+/// The modules that a text names after `crate::`.
+fn imported(text: &str) -> impl Iterator<Item = &str> {
+    let shipped = text.split("#[cfg(test)]").next().unwrap();
+    let named = shipped.split("crate::").skip(1);
+    named.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap())
+}
 
 #[test]
 fn imports_go_one_way() {
-    for (place, forbidden) in WALLS {
-        for path in sources(place) {
-            let text = fs::read_to_string(&path).unwrap();
-            let shipped = text.split("#[cfg(test)]").next().unwrap();
-            for name in forbidden {
-                assert!(!shipped.contains(&format!("crate::{name}::")), "{} imports {name}", path.display());
-            }
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources("src") {
+        let place = path.strip_prefix(&root).unwrap().components().next().unwrap().as_os_str().to_str().unwrap();
+        let module = place.trim_end_matches(".rs");
+        let text = fs::read_to_string(&path).unwrap();
+        let imports = found.entry(module.to_owned()).or_default();
+        for name in imported(&text).filter(|name| *name != module) {
+            assert!(!name.is_empty(), "{} imports from crate:: several modules at once", path.display());
+            let (_, allowed) = LAYERS.iter().find(|(known, _)| *known == module).unwrap_or(&("", &[]));
+            assert!(allowed.contains(&name), "{} imports {name}", path.display());
+            imports.insert(name.to_owned());
         }
     }
+    found.remove("lib");
+    let mut below = BTreeSet::new();
+    for (module, allowed) in LAYERS {
+        assert!(allowed.iter().all(|name| below.contains(name)), "{module} imports what stands beside or above it");
+        let used = found.remove(module).unwrap_or_default();
+        let idle: Vec<&&str> = allowed.iter().filter(|name| !used.contains(**name)).collect();
+        assert!(idle.is_empty(), "{module} no longer imports {idle:?}");
+        below.insert(module);
+    }
+    assert!(found.is_empty(), "{:?} stand in no layer", found.keys());
 }
 
 #[test]
