@@ -131,7 +131,13 @@ fn signed_up() -> Rehearsal {
 
 /// One module for each, so that they are gone through side by side.
 macro_rules! rehearsed {
-    ($($name:ident)*) => {$(
+    ($($name:ident)*) => {
+        /// All of them, by name.
+        pub(crate) fn rehearsals() -> Vec<(&'static str, Rehearsal)> {
+            vec![$((stringify!($name), $name())),*]
+        }
+
+        $(
         mod $name {
             #[tokio::test(start_paused = true)]
             async fn every_fault_at_every_call_ends_rightly() {
@@ -153,7 +159,8 @@ macro_rules! rehearsed {
                 super::$name().with_every_write_failing().await;
             }
         }
-    )*};
+        )*
+    };
 }
 
 rehearsed! {

@@ -14,6 +14,7 @@ mod dashboard;
 mod decisions;
 mod faults;
 mod hosts;
+mod in_flight;
 mod life;
 mod metrics;
 mod operators;

@@ -5,7 +5,7 @@ pub(crate) mod cable;
 mod cal_event;
 pub(crate) mod cluster;
 pub(crate) mod desk;
-mod event;
+pub(crate) mod event;
 mod flaky;
 pub(crate) mod http;
 pub(crate) mod money;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discuno::config::Config;
+use discuno::ops;
 use discuno::sandbox::fault::{Effect, Fault};
 use discuno::sim::script::OPERATIONS;
 use serde_json::Value;
@@ -22,6 +23,38 @@ pub(crate) enum Act {
     Refund,
     /// Time passes.
     Pass(Duration),
+    /// A provider's doing of which nobody tells us.
+    Unheard(Vec<u8>),
+    /// A provider gives trouble from now on.
+    Trouble(Fault),
+    /// What is scheduled begins.
+    Schedules,
+    /// An operator wants to know whether alerts arrive.
+    TestAlert,
+}
+
+impl Act {
+    pub(crate) async fn happen(&self, world: &World) {
+        let answer = match self {
+            Self::Stripe(event) => world.send(event).await.0,
+            Self::Cal(event) => world.send_cal(event).await.0,
+            Self::Connect(event) => world.send_connect(event).await.0,
+            Self::App(event) => world.post_to("e/any", &serde_json::to_vec(event).unwrap(), &[]).await.0,
+            Self::Refund => {
+                world.order_refund().await;
+                return;
+            }
+            Self::Pass(span) => return world.pass(*span).await,
+            Self::Unheard(event) => return world.sandbox.observe(event),
+            Self::Trouble(fault) => return world.sandbox.inject(fault.clone()),
+            Self::Schedules => return world.app.begin_schedules().await.unwrap(),
+            Self::TestAlert => {
+                ops::alert::test(&world.app.store, "mia", world.app.clock.now()).await.unwrap();
+                return;
+            }
+        };
+        assert_eq!(answer, 200);
+    }
 }
 
 /// What comes before the trouble, what is sent in the midst of it, and the workflow that it is about.
@@ -145,25 +178,11 @@ impl Rehearsal {
 
     async fn act(&self, world: &World, acts: &[Act]) {
         for act in acts {
-            let answer = match act {
-                Act::Stripe(event) => world.send(event).await.0,
-                Act::Cal(event) => world.send_cal(event).await.0,
-                Act::Connect(event) => world.send_connect(event).await.0,
-                Act::App(event) => world.post_to("e/any", &serde_json::to_vec(event).unwrap(), &[]).await.0,
-                Act::Refund => {
-                    world.order_refund().await;
-                    200
-                }
-                Act::Pass(span) => {
-                    world.pass(*span).await;
-                    200
-                }
-            };
-            assert_eq!(answer, 200);
+            act.happen(world).await;
         }
     }
 
-    async fn settle(&self, world: &mut World) {
+    pub(crate) async fn settle(&self, world: &mut World) {
         if self.with_share {
             world.settle_share().await;
         } else {

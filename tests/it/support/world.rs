@@ -276,6 +276,15 @@ impl World {
         counted.dedup();
         assert_eq!(counted.len(), all, "{context}: something was counted twice");
     }
+
+    /// No run has found that what it does now is not what is recorded of it.
+    pub(crate) async fn assert_repeatable(&self, context: &str) {
+        let failed = Filter { status: vec!["failed".to_owned()], ..Filter::newest(money::ALL) };
+        for line in self.app.store.runs(failed).await.unwrap() {
+            let code = line.run.failure.as_ref().map(|failure| failure.code.as_str());
+            assert_ne!(code, Some("nondeterminism"), "{context}: {:?}", line.run);
+        }
+    }
 }
 
 /// When the wire is met.
