@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::{CalEvent, Event, World};
 
 /// A recorded event, made to be about this purchase.
-fn sample(name: &str, purchase: &Event) -> Event {
+pub(crate) fn sample(name: &str, purchase: &Event) -> Event {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/stripe/{name}.json"));
     let mut event = Event(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap());
     let intent = purchase.0["data"]["object"]["payment_intent"].as_str().unwrap();

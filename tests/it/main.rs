@@ -18,6 +18,7 @@ mod in_flight;
 mod life;
 mod metrics;
 mod operators;
+mod orders;
 mod outside;
 mod process;
 mod refund_model;
