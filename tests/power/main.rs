@@ -18,6 +18,7 @@ mod promises;
 #[path = "../it/conformance/subjects.rs"]
 #[expect(dead_code, reason = "the workloads need a part of it")]
 mod subjects;
+mod upgrades;
 mod workloads;
 
 /// What the subjects take for the present.
