@@ -14,6 +14,7 @@ use discuno_vfs::{Disk, Files, Geometry};
 
 mod cuts;
 mod failures;
+mod flips;
 mod promises;
 #[path = "../it/conformance/subjects.rs"]
 #[expect(dead_code, reason = "the workloads need a part of it")]

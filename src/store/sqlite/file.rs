@@ -12,7 +12,7 @@ use crate::store::error::Error;
 use crate::store::order::Order;
 use crate::store::sql;
 use crate::store::sql::operate::operate;
-use crate::store::sqlite::{connection, migrate};
+use crate::store::sqlite::{agreement, connection, migrate};
 
 /// Copies the database to a new file while others read and write it. What was committed before it began is in the copy;
 /// when it returns the copy is on disk.
@@ -110,6 +110,7 @@ pub fn check(db: &Path) -> Result<Vec<String>, Error> {
     if migrate::version(&conn)? == migrate::VERSION {
         found.extend(migrate::missing(&conn)?);
         found.extend(migrate::foreign(&conn)?);
+        found.extend(agreement::disagreements(&conn)?);
     }
     Ok(found)
 }

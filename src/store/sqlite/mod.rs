@@ -11,6 +11,7 @@ use crate::store::error::Error;
 use crate::store::sql::{Backend, Connection, fence};
 use crate::store::sqlite::executor::Executor;
 
+mod agreement;
 mod connection;
 mod executor;
 pub mod file;
