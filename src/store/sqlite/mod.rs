@@ -16,6 +16,7 @@ mod connection;
 mod executor;
 pub mod file;
 mod migrate;
+mod network;
 
 pub use crate::store::sqlite::executor::Mode;
 
@@ -40,6 +41,7 @@ impl Sqlite {
 
     /// The same, with its commits counted and timed.
     pub fn metered(path: &Path, mode: Mode, money: &str, metrics: Metrics) -> Result<Self, Error> {
+        network::check(path)?;
         file::migrate(path)?;
         let conn = connection::writer(path)?;
         fence::check(&Connection::Sqlite(&conn))?;
@@ -80,6 +82,7 @@ impl Sqlite {
     /// Opens a file that is there and of this program's schema, whichever money it holds; makes and changes nothing.
     pub fn existing(path: &Path, mode: Mode) -> Result<Self, Error> {
         file::there(path)?;
+        network::check(path)?;
         let conn = connection::reader(path)?;
         migrate::check(&conn)?;
         fence::check(&Connection::Sqlite(&conn))?;
