@@ -195,8 +195,12 @@ fn broken(args: &Args, scope: &Scope, seed: u64, violation: &Violation) -> anyho
         Faults::Light => "light",
         Faults::Heavy => "heavy",
     };
+    #[cfg(feature = "mutants")]
+    let without = args.mutant.map(|mutant| format!(" --mutant {mutant}")).unwrap_or_default();
+    #[cfg(not(feature = "mutants"))]
+    let without = "";
     output::line(&format!(
-        "again: discuno sim --seed {seed} --payments {} --hours {} --faults {faults} --trace history.txt",
+        "again: discuno sim --seed {seed} --payments {} --hours {} --faults {faults}{without} --trace history.txt",
         args.payments, args.hours
     ))?;
     Ok(Exit::Broken)
