@@ -10,9 +10,9 @@ use crate::store::error::Error;
 /// Payments whose amount neither their checkout nor any event of theirs names.
 const PAYMENTS: &str = "SELECT p.id FROM payments p WHERE p.checkout IS NOT NULL \
     AND (json_extract(p.checkout, '$.amount.minor') IS NOT p.amount OR json_extract(p.checkout, '$.amount.currency') IS NOT p.currency) \
-    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.payment_id = p.id AND json_valid(CAST(e.body AS TEXT)) \
-      AND json_extract(CAST(e.body AS TEXT), '$.data.object.amount_total') IS p.amount \
-      AND upper(json_extract(CAST(e.body AS TEXT), '$.data.object.currency')) IS p.currency)";
+    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.payment_id = p.id AND CASE WHEN json_valid(CAST(e.body AS TEXT)) \
+      THEN json_extract(CAST(e.body AS TEXT), '$.data.object.amount_total') IS p.amount \
+      AND upper(json_extract(CAST(e.body AS TEXT), '$.data.object.currency')) IS p.currency ELSE 0 END)";
 
 /// Refunds in another currency than their payment's, or of another amount than Stripe was asked for.
 const REFUNDS: &str = "SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE r.currency <> p.currency \

@@ -147,4 +147,25 @@ mod tests {
         assert!(check_version(rusqlite::version_number()).is_ok(), "{}", rusqlite::version());
         assert!(check_version(3_050_002).is_err());
     }
+
+    #[test]
+    fn what_the_promises_rest_on_is_in_force_on_every_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.db");
+        let writer = writer(&path).unwrap();
+        let (reader, looker) = (reader(&path).unwrap(), looker(&path).unwrap());
+        let number = |conn: &Connection, name: &str| {
+            conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!((number(&writer, "synchronous"), number(&writer, "foreign_keys")), (2, 1));
+        for conn in [&writer, &reader, &looker] {
+            assert_eq!((number(conn, "trusted_schema"), number(conn, "cell_size_check")), (0, 1));
+            assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
+            let why = conn.query_row("SELECT load_extension('x')", [], |_| Ok(())).unwrap_err().to_string();
+            assert!(why.contains("not authorized") || why.contains("no such function"), "{why}");
+        }
+        for conn in [&reader, &looker] {
+            assert!(conn.execute_batch("CREATE TABLE t (x)").is_err(), "it can write");
+        }
+    }
 }

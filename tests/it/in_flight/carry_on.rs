@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use discuno::model::id::RunId;
 use discuno::model::time::Timestamp;
+use discuno::store::sqlite::file;
 use discuno::transport::Request;
 use rusqlite::Connection;
 
@@ -36,6 +37,7 @@ pub(crate) async fn carried_on(cut: &Cut) {
     let end = format!("{} {}", ended.state.as_str(), ended.outcome.as_deref().unwrap_or_default());
     assert_eq!(end, cut.end, "{context}: {:?}", ended.failure);
     world.assert_money_is_right(&context).await;
+    assert_eq!(file::check(&world.app.config.db).unwrap(), Vec::<String>::new(), "{context}");
 }
 
 async fn wait_until(world: &World, at: Timestamp) {
