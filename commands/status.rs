@@ -117,8 +117,7 @@ fn trouble(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resul
 }
 
 fn arrivals(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
-    let mut table =
-        Table::new(["source", "last hour", "refused", "last", "complete until", "list gone through"]);
+    let mut table = Table::new(["source", "last hour", "refused", "last", "complete until", "list gone through"]);
     for source in &status.sources {
         table.row([
             source.source.to_string(),

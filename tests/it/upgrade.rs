@@ -8,6 +8,7 @@ use std::time::Duration;
 use discuno::model::payment::PaymentStatus;
 use discuno::model::time::Timestamp;
 use discuno::store::error::Error;
+use discuno::store::filter::Filter;
 use discuno::store::postgres::{self, Address, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite, file};
 use discuno::store::{Inbox, Lists, Store};
