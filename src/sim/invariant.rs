@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::engine::registry::Workflow;
-use crate::ingress::cal;
 use crate::model::act;
 use crate::model::case::CaseKind;
 use crate::model::dispute::DisputeStatus;
@@ -27,6 +26,7 @@ use crate::sim::world::{BEGINNING, World};
 use crate::sim::{agreement, bounds};
 use crate::store::filter::Filter;
 use crate::store::{Story, Subject};
+use crate::workflow::calendar::BookingCreated;
 use crate::workflow::checkout::ProcessCheckout;
 use crate::workflow::{alert, apply_event, settle, transfer};
 
@@ -445,7 +445,7 @@ fn requests(theirs: &Ledger, rules: &mut Rules) {
 /// Ends of runs that have mended what went wrong elsewhere: a rise hides a fault of the engine.
 const REPAIRS: [(&str, &str); 3] = [
     (settle::NAME, "late_booking_cancelled"),
-    (cal::BOOKING_CREATED_WORKFLOW, "late_booking_cancelled"),
+    (BookingCreated::NAME, "late_booking_cancelled"),
     (apply_event::ApplyEvent::NAME, "applied"),
 ];
 
