@@ -6,7 +6,7 @@ use discuno::entropy::Entropy;
 use discuno::model::run::RunState;
 use discuno::store::Subject;
 
-use crate::support::process::{Deployment, Process};
+use crate::support::process::{Deployment, PATIENCE, Process};
 use crate::support::{money, newest, street::Street};
 
 const KILLS: u64 = 50;
@@ -40,7 +40,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_done_twice_when_the_process_is
         last
     };
     let (_last, ()) = tokio::join!(kills, street.crowd(PACE, seed));
-    deployment.settled().await;
+    deployment.settled_in_a_hurry(2 * PATIENCE).await;
 
     let acknowledged = street.acknowledged();
     println!("{} of {} acknowledged", acknowledged.len(), street.begun());
