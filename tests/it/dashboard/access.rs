@@ -81,8 +81,8 @@ async fn strangers_who_guess_do_not_keep_a_user_out_of_the_browser_they_were_in_
     });
     let right = "name=mia&password=correct+horse";
     let entered = anybody.post("/login", right).await;
-    let cookies = entered.headers.get_all(header::SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
-    let known = cookies.last().unwrap().split(';').next().unwrap().to_owned();
+    let mut cookies = entered.headers.get_all(header::SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
+    let known = cookies.next_back().unwrap().split(';').next().unwrap().to_owned();
     for _ in 0..5 {
         assert_eq!(anybody.post("/login", "name=mia&password=wrong").await.status, StatusCode::UNAUTHORIZED);
     }
