@@ -17,7 +17,7 @@ use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin};
 use crate::store::Story;
 use crate::store::change::{Change, NewRun};
-use crate::workflow::{Means, letter, refund, refund_payment, transfer};
+use crate::workflow::{Means, letter, refund, refund_payment, settle, transfer};
 
 /// Which refund.
 #[derive(Deserialize)]
@@ -57,6 +57,11 @@ impl Workflow for TellOfRefund {
                 let stands = story.bookings.iter().find(|booking| {
                     booking.facts.status.is_live() && !booking.host_absent && step.now() < booking.facts.end
                 });
+                // One may still turn up of a request thought lost.
+                let is_booked = story.bookings.iter().any(|booking| booking.facts.status.is_live());
+                if is_paid_back && !is_booked && payment.checkout.is_some() {
+                    step.also(Change::Start(NewRun::on_subject(settle::NAME)));
+                }
                 if let Some(booking) = stands
                     && is_paid_back
                 {

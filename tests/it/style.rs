@@ -36,7 +36,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("config", &["model", "observe", "store"]),
     ("signature", &["model", "config"]),
     ("provider", &["transport", "model", "mutant", "clock", "observe"]),
-    ("engine", &["entropy", "model", "clock", "observe", "store"]),
+    ("engine", &["entropy", "model", "mutant", "clock", "observe", "store"]),
     ("ingress", &["model", "mutant", "store", "signature"]),
     ("workflow", &["model", "mutant", "observe", "store", "provider", "engine", "ingress"]),
     ("pauses", &["model", "store", "provider", "workflow"]),
