@@ -1,6 +1,9 @@
 //! Paying back: recorded before Stripe is asked, read back whenever the answer is not known.
 
+use serde_json::json;
+
 use crate::engine::ctx::Step;
+use crate::ingress::stripe::TELL_OF_REFUND_WORKFLOW;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
@@ -11,7 +14,7 @@ use crate::mutant::{Mutant, is_out};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
 use crate::store::Story;
-use crate::store::change::{Change, RefundIntent};
+use crate::store::change::{Change, NewRun, RefundIntent};
 use crate::workflow::Means;
 
 /// Requests made in one try, each after a definite refusal of the one before.
@@ -258,7 +261,7 @@ impl Asking<'_> {
                 back += refund.amount;
             }
             let amount = Money::new(refund.amount, currency);
-            changes.push(adopted(refund, amount));
+            changes.extend(adopted(refund, amount));
         }
         self.step.commit(changes).await?;
         if self.refund.origin == RefundOrigin::Operator {
@@ -332,14 +335,16 @@ impl Next {
     }
 }
 
-/// A refund as Stripe has it, for our books.
-pub(super) fn adopted(refund: &stripe::Refund, amount: Money) -> Change {
-    Change::RefundAdopted {
+/// A refund as Stripe has it, for our books, and what is to be told of it: its news may be lost.
+pub(super) fn adopted(refund: &stripe::Refund, amount: Money) -> [Change; 2] {
+    let learned = Change::RefundAdopted {
         stripe_refund_id: refund.id.clone(),
         reference: refund.metadata.get(REFERENCE).cloned(),
         amount,
         fact: fact(refund),
-    }
+    };
+    let input = json!({ "refund": refund.id });
+    [learned, Change::Start(NewRun::with_input(TELL_OF_REFUND_WORKFLOW, &refund.id, input))]
 }
 
 fn fact(refund: &stripe::Refund) -> RefundFact {

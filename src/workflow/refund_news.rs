@@ -114,11 +114,8 @@ impl Workflow for ReadRefunds {
             let payment = self.0.store.payment(step.payment()?).await.map_err(|error| step.store_failure(error))?;
             let Some(intent) = &payment.payment_intent else { return Ok(()) };
             for found in self.0.providers.stripe.refunds_of(intent).await? {
-                let id = found.id.clone();
                 let amount = Money::new(found.amount, payment.amount.currency);
-                step.also(refund::adopted(&found, amount));
-                let input = json!({ "refund": id });
-                step.also(Change::Start(NewRun::with_input(stripe::TELL_OF_REFUND_WORKFLOW, id, input)));
+                refund::adopted(&found, amount).into_iter().for_each(|change| step.also(change));
             }
             Ok(())
         })

@@ -7,7 +7,7 @@ use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sw
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 24] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 25] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -33,6 +33,10 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 24] = [
     (90_703, "a refund was given up of a session that was called off, and its case said that no money hung on it"),
     (91_455, "a session stood whose refund, which was to call it off, stripe made after it was given up"),
     (5575, "a session that was made late stood beside a refund that a person had made in stripe's dashboard"),
+    (
+        47_239,
+        "nobody was told that a session stood whose refund was made in stripe's dashboard and found by another one",
+    ),
     (380_605, "a session was refunded that had been moved before its booking was found"),
     (407_639, "a refund that was wanted once and never asked for counted as paid back"),
 ];
