@@ -115,7 +115,9 @@ impl Workflow for ReadRefunds {
             let Some(intent) = &payment.payment_intent else { return Ok(()) };
             for found in self.0.providers.stripe.refunds_of(intent).await? {
                 let amount = Money::new(found.amount, payment.amount.currency);
-                refund::adopted(&found, amount).into_iter().for_each(|change| step.also(change));
+                for change in refund::adopted(&found, amount) {
+                    step.also(change);
+                }
             }
             Ok(())
         })
