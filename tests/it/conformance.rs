@@ -122,8 +122,7 @@ on_every_store! {
         a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record
         cancelling_what_is_over_changes_nothing
         what_waits_for_its_next_try_is_moved_back_with_the_clock_and_what_waits_for_a_time_is_not
-        whoever_waits_for_changes_is_woken_by_an_arrival
-        what_is_old_goes_in_whatever_order_it_came_and_nothing_else_does;
+        whoever_waits_for_changes_is_woken_by_an_arrival;
     leases:
         a_claimed_run_is_left_alone_until_its_lease_ends
         a_renewed_lease_lasts_longer_and_a_lost_one_is_named

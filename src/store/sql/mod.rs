@@ -27,7 +27,6 @@ mod levels;
 mod lists;
 mod locks;
 pub(in crate::store) mod operate;
-mod prune;
 mod queue;
 mod refused;
 mod row;

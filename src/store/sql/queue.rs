@@ -22,7 +22,7 @@ use crate::store::sql::alerts::TELL_WORKFLOW;
 use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
 use crate::store::sql::column::{Column, params};
 use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::{Backend, again, ledger, prune, row};
+use crate::store::sql::{Backend, again, ledger, row};
 use crate::store::{Claimed, Onward, Queue};
 
 const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
@@ -43,7 +43,18 @@ const REMEMBER: &str = "INSERT INTO attempts (run_id, seq, step, number, started
 const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0";
 const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
+/// What has waited for its payment as long will not meet it any more.
+const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, headers = NULL, waits_for = NULL WHERE id IN \
+     (SELECT id FROM events WHERE received_at < ?1 AND body IS NOT NULL LIMIT ?2)";
+const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN (SELECT a.run_id FROM attempts a JOIN runs r ON r.id = a.run_id \
+     WHERE r.state = 'succeeded' AND r.finished_at < ?1 LIMIT ?2)";
 const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
+/// Only what no event could start again.
+const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE state = 'succeeded' AND finished_at < ?1 \
+     AND payment_id IS NULL AND event_id IS NULL LIMIT ?2)";
+const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < ?1 AND body IS NOT NULL) \
+     + (SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.state = 'succeeded' AND r.finished_at < ?1) \
+     + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
 const NEXT_DUE: &str = "SELECT due_at FROM runs WHERE due_at IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT 1";
 /// What a clock that was wrong has put off for longer than any schedule waits does not count.
@@ -172,11 +183,19 @@ impl<B: Backend> Queue for B {
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
-        self.in_transaction(move |conn| prune::prune(conn, before, limit)).await
+        self.in_transaction(move |conn| {
+            let mut gone = 0;
+            for sql in [PRUNE_BODIES, PRUNE_ATTEMPTS, PRUNE_RUNS] {
+                gone += conn.prepare_cached(sql)?.execute(params![before.0, limit])?;
+            }
+            Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+        })
+        .await
     }
 
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
-        self.in_snapshot(move |conn| prune::prunable(conn, before)).await
+        self.in_snapshot(move |conn| Ok(conn.prepare_cached(PRUNABLE)?.query_row([before.0], |found| found.get(0))?))
+            .await
     }
 
     async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error> {
