@@ -40,6 +40,11 @@ pub async fn holding<'a>(store: &Shared, workflows: impl IntoIterator<Item = &'a
     Ok(store.pauses().await?.into_iter().filter(|pause| holds(&pause.what)).collect())
 }
 
+/// The same of the runs of one.
+pub async fn held_by(store: &Shared, workflow: &str) -> Result<Option<Pause>, Error> {
+    Ok(holding(store, [workflow]).await?.pop())
+}
+
 /// How long an answer holds: a pause is felt by every process within this time.
 const FRESH: Duration = Duration::from_secs(1);
 

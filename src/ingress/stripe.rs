@@ -4,12 +4,12 @@
 //! is never refused for a field that is not needed (docs.stripe.com/webhooks).
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ingress::{Meaning, Rejected, Told, envelope, text};
 use crate::model::event::{Source, Via};
 use crate::model::money::Money;
-use crate::store::change::{Change, PaymentKey, Plan};
+use crate::store::change::{Change, NewRun, PaymentKey, Plan};
 
 mod connect;
 mod life;
@@ -21,6 +21,11 @@ pub use crate::store::change::CHECKOUT_WORKFLOW;
 pub const PAYMENT_FAILED_WORKFLOW: &str = "payment-failed";
 /// The workflow that tells a customer of a refund that was made at Stripe.
 pub const TELL_OF_REFUND_WORKFLOW: &str = "tell-of-refund";
+/// The run that does so, once for each refund.
+pub fn tell_of_refund(id: &str) -> Change {
+    Change::Start(NewRun::with_input(TELL_OF_REFUND_WORKFLOW, id, json!({ "refund": id })))
+}
+
 /// The workflow that reads from Stripe what was refunded.
 pub const READ_REFUNDS_WORKFLOW: &str = "read-refunds";
 /// The workflow that counts a mentor's payout.

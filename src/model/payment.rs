@@ -124,6 +124,11 @@ impl PaymentStatus {
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Paid | Self::Refunding)
     }
+
+    /// Whether the whole of it is back with the customer, or on its way.
+    pub const fn is_paid_back(self) -> bool {
+        matches!(self, Self::Refunding | Self::Refunded)
+    }
 }
 
 /// One checkout session and what became of it.

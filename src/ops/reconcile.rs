@@ -195,7 +195,7 @@ impl Comparison<'_> {
             let (id, amount) = (refund.id, refund.amount);
             self.find("M4", "refund_unknown", format!("nobody knows whether {id} of {amount} was made"));
         }
-        let back = matches!(status, PaymentStatus::Refunding | PaymentStatus::Refunded);
+        let back = status.is_paid_back();
         let moved = |transfer: &&crate::model::transfer::Transfer| {
             transfer.status == TransferStatus::Made && transfer.reversed < transfer.amount.minor
         };

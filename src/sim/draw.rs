@@ -7,8 +7,8 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, LIVE_NEWS, MINUTE, Paid, Purchase, RICHER, STRANGER, Scope, Script,
-    Sweep, TURNS, Weather, first_operations,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, LIVE_NEWS, MINUTE, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS,
+    Weather, first_operations, refusal,
 };
 use crate::workflow::backfill::FIRST_TIME;
 
@@ -280,7 +280,7 @@ impl Chance {
             8 => Effect::RateLimited { retry_after_secs: self.below(120) },
             // Long after the caller has stopped waiting.
             9 | 10 => Effect::Slow { millis: self.between(25_000, 2 * HOUR) },
-            _ => Effect::Refuse { status: 418, code: "teapot".to_owned(), message: format!("no, says {STRANGER}") },
+            _ => refusal(),
         };
         let times = if self.percent(60) { 1 } else { 1 + self.index(8) };
         let skip = self.index(3);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
 use crate::sim::script::{
-    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, STRANGER, Script,
-    first_operations,
+    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, first_operations,
+    refusal,
 };
 
 /// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
@@ -257,7 +257,7 @@ fn effect(name: &str, chance: &Chance) -> Effect {
         "hang_after" => Effect::HangAfter,
         "slow" => Effect::Slow { millis: chance.between(25_000, 2 * HOUR) },
         "rate_limited" => Effect::RateLimited { retry_after_secs: chance.below(120) },
-        _ => Effect::Refuse { status: 418, code: "teapot".to_owned(), message: format!("no, says {STRANGER}") },
+        _ => refusal(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sandbox::fault::{Fault, Provider};
+use crate::sandbox::fault::{Effect, Fault, Provider};
 
 /// Milliseconds.
 pub(super) const MINUTE: u64 = 60_000;
@@ -11,6 +11,11 @@ pub(super) const DAY: u64 = 24 * HOUR;
 
 /// Whose address a provider names in a refusal.
 pub(super) const STRANGER: &str = "max@example.edu";
+
+/// A refusal that no provider has a word for.
+pub(super) fn refusal() -> Effect {
+    Effect::Refuse { status: 418, code: "teapot".to_owned(), message: format!("no, says {STRANGER}") }
+}
 
 /// From this seed on some sessions are moved twice, and Stripe tells of transfers. Those before are to stay what they were.
 pub(super) const RICHER: u64 = 20_000;

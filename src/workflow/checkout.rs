@@ -11,7 +11,7 @@ use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::RefundId;
-use crate::model::payment::{PaymentFact, PaymentStatus};
+use crate::model::payment::PaymentFact;
 use crate::model::refund::{self, RefundFact, RefundOrigin, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
@@ -95,7 +95,7 @@ impl ProcessCheckout {
         let read = self.0.payment_story(step.payment()?).await;
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
         let is_back = payment.amount.minor > 0 && refund::beyond_recall(&story.refunds) >= payment.amount.minor;
-        if is_back || matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded) {
+        if is_back || payment.status.is_paid_back() {
             let why = "the payment was refunded, or its refund asked for, before the session was booked";
             return Err(Failure::permanent("refunded_elsewhere", why));
         }

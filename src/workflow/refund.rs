@@ -1,9 +1,7 @@
 //! Paying back: recorded before Stripe is asked, read back whenever the answer is not known.
 
-use serde_json::json;
-
 use crate::engine::ctx::Step;
-use crate::ingress::stripe::TELL_OF_REFUND_WORKFLOW;
+use crate::ingress::stripe::tell_of_refund;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
@@ -14,7 +12,7 @@ use crate::mutant::{Mutant, is_out};
 use crate::provider::Error;
 use crate::provider::stripe::{self, REFERENCE, RefundRequest};
 use crate::store::Story;
-use crate::store::change::{Change, NewRun, RefundIntent};
+use crate::store::change::{Change, RefundIntent};
 use crate::workflow::Means;
 
 /// Requests made in one try, each after a definite refusal of the one before.
@@ -343,8 +341,7 @@ pub(super) fn adopted(refund: &stripe::Refund, amount: Money) -> [Change; 2] {
         amount,
         fact: fact(refund),
     };
-    let input = json!({ "refund": refund.id });
-    [learned, Change::Start(NewRun::with_input(TELL_OF_REFUND_WORKFLOW, &refund.id, input))]
+    [learned, tell_of_refund(&refund.id)]
 }
 
 fn fact(refund: &stripe::Refund) -> RefundFact {

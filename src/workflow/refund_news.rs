@@ -10,13 +10,14 @@ use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::stripe;
 use crate::model::act::{Act, Verb};
+use crate::model::booking::Booking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::money::Money;
-use crate::model::payment::{Payment, PaymentStatus};
+use crate::model::payment::Payment;
 use crate::model::refund::{Refund, RefundOrigin};
 use crate::store::Story;
-use crate::store::change::{Change, NewRun};
+use crate::store::change::Change;
 use crate::workflow::{Means, letter, refund, refund_payment, settle, transfer};
 
 /// Which refund.
@@ -36,37 +37,30 @@ impl Workflow for TellOfRefund {
         ctx.step("tell-customer", Policy::DEFAULT, async |step| {
             let read = self.0.payment_story(step.payment()?).await;
             let (payment, story) = read.map_err(|error| step.store_failure(error))?;
-            let refund = story.refunds.iter().find(|refund| refund.stripe_refund_id.as_deref() == Some(&input.refund));
-            if let Some(refund) = refund.filter(|refund| refund.status.holds_money())
-                && is_given_up(&story, refund)
-            {
+            let made = |refund: &&Refund| refund.stripe_refund_id.as_deref() == Some(&input.refund);
+            let refund = story.refunds.iter().find(made).filter(|refund| refund.status.holds_money());
+            let Some(refund) = refund else { return Ok(()) };
+            if is_given_up(&story, refund) {
                 step.also(refund_payment::carry_on(refund, calls_off(&story, refund)));
             }
-            if let Some(refund) = refund
-                && refund.origin == RefundOrigin::Stripe
-                && refund.status.holds_money()
-            {
-                let letter = letter::refund_made(&payment, &input.refund, refund.amount, refund.status, None);
-                if let Some(letter) = letter {
-                    step.also(Change::Mail(letter));
-                }
-                let is_paid_back = matches!(payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded);
-                if is_paid_back {
-                    step.also(Change::Cancel { workflow: transfer::NAME });
-                }
-                let stands = story.bookings.iter().find(|booking| {
-                    booking.facts.status.is_live() && !booking.host_absent && step.now() < booking.facts.end
-                });
-                // One may still turn up of a request thought lost.
-                let is_booked = story.bookings.iter().any(|booking| booking.facts.status.is_live());
-                if is_paid_back && !is_booked && payment.checkout.is_some() {
-                    step.also(Change::Start(NewRun::on_subject(settle::NAME)));
-                }
-                if let Some(booking) = stands
-                    && is_paid_back
-                {
-                    step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
-                }
+            if refund.origin != RefundOrigin::Stripe {
+                return Ok(());
+            }
+            let letter = letter::refund_made(&payment, &input.refund, refund.amount, refund.status, None);
+            if let Some(letter) = letter {
+                step.also(Change::Mail(letter));
+            }
+            if !payment.status.is_paid_back() {
+                return Ok(());
+            }
+            step.also(Change::Cancel { workflow: transfer::NAME });
+            let live: Vec<&Booking> = story.bookings.iter().filter(|booking| booking.facts.status.is_live()).collect();
+            if let Some(look) = settle::look(&payment, !live.is_empty()) {
+                step.also(look);
+            }
+            let is_to_come = |booking: &&&Booking| !booking.host_absent && step.now() < booking.facts.end;
+            if let Some(booking) = live.iter().find(is_to_come) {
+                step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
             }
             Ok(())
         })

@@ -14,7 +14,7 @@ use crate::model::failure::Failure;
 use crate::model::id::RefundId;
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
-use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
+use crate::model::payment::{Payment, PaymentFact};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
@@ -48,12 +48,12 @@ pub(super) fn carry_on(refund: &Refund, cancel_booking: bool) -> Change {
     Change::Start(NewRun::with_input(REFUND_WORKFLOW, format!("late/{}", refund.id), input))
 }
 
-/// Whether a run of this has left its refund to a person.
+/// Whether a run of this has left what it was for to a person.
 pub(super) fn has_given_up(run: &Run) -> bool {
-    run.outcome.as_deref() == Some(GIVEN_UP)
+    run.outcome.as_deref() == Some(CASE_OPENED)
 }
 
-const GIVEN_UP: &str = "case_opened";
+const CASE_OPENED: &str = "case_opened";
 
 /// Pays back.
 pub struct RefundPayment(pub Arc<Means>);
@@ -72,7 +72,7 @@ struct Standing {
 
 impl Standing {
     fn is_paid_back(&self) -> bool {
-        matches!(self.payment.status, PaymentStatus::Refunding | PaymentStatus::Refunded)
+        self.payment.status.is_paid_back()
     }
 }
 
@@ -101,7 +101,7 @@ impl Workflow for RefundPayment {
                     changes.insert(0, Change::Learn(PaymentFact::CalledOff));
                 }
                 ctx.commit("alert-admin", changes).await?;
-                Ok(GIVEN_UP)
+                Ok(CASE_OPENED)
             }
         }
     }
@@ -157,7 +157,7 @@ impl RefundPayment {
                 let summary = format!("{} was paid back, and yet the session stands in the calendar", now.amount);
                 let case = booking::still_stands(&booking.uid, summary, Some(now.amount), &failure);
                 ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
-                return Ok("case_opened");
+                return Ok(CASE_OPENED);
             }
         }
         Ok("refunded_and_called_off")
@@ -170,9 +170,8 @@ fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
     if now.is_paid_back() && (now.live.is_empty() || !input.cancel_booking) {
         changes.push(Change::Cancel { workflow: transfer::NAME });
     }
-    // Where no session was ever known, one may still turn up of a request thought lost.
-    if now.is_paid_back() && now.live.is_empty() && now.payment.checkout.is_some() && input.refund.is_some() {
-        changes.push(Change::Start(NewRun::on_subject(settle::NAME)));
+    if input.refund.is_some() {
+        changes.extend(settle::look(&now.payment, !now.live.is_empty()));
     }
     changes
 }

@@ -9,8 +9,9 @@ use crate::engine::registry::{Outcome, Workflow};
 use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
+use crate::model::payment::Payment;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::Change;
+use crate::store::change::{Change, NewRun};
 use crate::workflow::{Means, booking};
 
 /// The workflow's name.
@@ -62,6 +63,12 @@ impl Workflow for SettleCheck {
         }
         Ok(outcome)
     }
+}
+
+/// Looks, from now on, for a session of what is paid back where none `stands`: one may still turn up of a request thought lost.
+pub(super) fn look(payment: &Payment, stands: bool) -> Option<Change> {
+    let may_come = payment.status.is_paid_back() && !stands && payment.checkout.is_some();
+    may_come.then(|| Change::Start(NewRun::on_subject(NAME)))
 }
 
 fn booking_after_refund(order: &Checkout, uid: &str, failure: &Failure) -> NewCase {

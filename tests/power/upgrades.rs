@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use discuno::store::sqlite::{Mode, Sqlite, file};
-use discuno_vfs::{Break, Disk, Files, Geometry, Kind, Loss, Outage};
+use discuno_vfs::{Break, Disk, Geometry, Kind, Loss, Outage};
 use rusqlite::Connection;
 
 use crate::{GEOMETRIES, Machine, on_every_core, stride};
@@ -37,8 +37,12 @@ fn places(operations: usize) -> Vec<usize> {
     (0..end).step_by(stride(80).max(20)).chain(end..operations).collect()
 }
 
-fn on_disk(machine: &Machine, bytes: &[u8]) -> Files {
-    BTreeMap::from([(machine.db(), bytes.to_vec())])
+/// A machine with a database of these bytes on its disk.
+fn with_file(bytes: &[u8]) -> (Machine, Disk) {
+    let machine = Machine::new();
+    let disk = Disk::new(GEOMETRY, BTreeMap::from([(machine.db(), bytes.to_vec())]));
+    machine.insert(&disk);
+    (machine, disk)
 }
 
 /// How many rows each table has, and which version the schema is of.
@@ -85,9 +89,7 @@ fn today() -> i64 {
 fn an_upgrade_that_is_cut_off_anywhere_is_done_again_and_loses_nothing() {
     let today = today();
     for (name, bytes) in versions() {
-        let machine = Machine::new();
-        let disk = Disk::new(GEOMETRY, on_disk(&machine, &bytes));
-        machine.insert(&disk);
+        let (machine, disk) = with_file(&bytes);
         let (from, rows) = held(&machine.db());
         assert!(from < today && !rows.is_empty(), "{name}");
         drop(Sqlite::open(&machine.db(), Mode::Inline, "test").unwrap());
@@ -110,9 +112,7 @@ fn an_upgrade_that_is_cut_off_anywhere_is_done_again_and_loses_nothing() {
 fn an_upgrade_whose_writes_fail_changes_nothing_and_is_done_again() {
     let today = today();
     for (name, bytes) in versions() {
-        let machine = Machine::new();
-        let disk = Disk::new(GEOMETRY, on_disk(&machine, &bytes));
-        machine.insert(&disk);
+        let (machine, disk) = with_file(&bytes);
         let (_, rows) = held(&machine.db());
         drop(Sqlite::open(&machine.db(), Mode::Inline, "test").unwrap());
         let breaks: Vec<Break> = places(disk.attempts())
@@ -120,9 +120,7 @@ fn an_upgrade_whose_writes_fail_changes_nothing_and_is_done_again() {
             .flat_map(|at| [Kind::Io, Kind::Full].map(|kind| Break { at, kind, lasting: kind == Kind::Full }))
             .collect();
         on_every_core(breaks.len(), |number| {
-            let machine = Machine::new();
-            let disk = Disk::new(GEOMETRY, on_disk(&machine, &bytes));
-            machine.insert(&disk);
+            let (machine, disk) = with_file(&bytes);
             disk.fail(Some(breaks[number]));
             let opened = Sqlite::open(&machine.db(), Mode::Inline, "test").map(drop);
             disk.fail(None);

@@ -1,8 +1,8 @@
 //! What becomes of a payment at Stripe: refunds, disputes, transfers.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::ingress::stripe::{READ_REFUNDS_WORKFLOW, TELL_OF_REFUND_WORKFLOW, amount, expandable};
+use crate::ingress::stripe::{READ_REFUNDS_WORKFLOW, amount, expandable, tell_of_refund};
 use crate::ingress::{Meaning, Told, text};
 use crate::model::dispute::{Dispute, DisputeStatus};
 use crate::model::refund::RefundFact;
@@ -33,7 +33,7 @@ pub(super) fn refund(told: &Told<'_>) -> Meaning {
         },
     ];
     if matches!(fact, RefundFact::Pending | RefundFact::Succeeded) {
-        changes.push(Change::Start(NewRun::with_input(TELL_OF_REFUND_WORKFLOW, id, json!({ "refund": id }))));
+        changes.push(tell_of_refund(id));
     }
     Meaning::changes(changes)
 }

@@ -3,7 +3,7 @@
 use crate::store::error::Error;
 use crate::store::postgres::address::Address;
 use crate::store::postgres::session::Session;
-use crate::store::sql::{Connection, fence};
+use crate::store::sql::{Connection, fence, meta};
 
 pub(super) const SCHEMA: &str = include_str!("../../../schema.postgres.sql");
 
@@ -36,10 +36,6 @@ const EMPTY: &str = "DO $$ DECLARE thing TEXT; BEGIN \
      FOR thing IN SELECT 'TABLE ' || CAST(oid AS regclass) FROM pg_class WHERE relnamespace = 'discuno'::regnamespace AND relkind = 'r' \
      UNION ALL SELECT 'FUNCTION ' || CAST(oid AS regprocedure) FROM pg_proc WHERE pronamespace = 'discuno'::regnamespace \
      LOOP EXECUTE 'DROP ' || thing || ' CASCADE'; END LOOP; END $$";
-const GET: &str = "SELECT value FROM meta WHERE key = ?1";
-const PUT: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
-const SET: &str =
-    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 /// Makes the schema in a database that has none, and brings one of an older program up; refuses one of a newer program that does
 /// not let this one work in it, and one that holds the other kind of money.
@@ -65,16 +61,13 @@ fn bring_up(session: &Session, money: &str) -> Result<(), Error> {
             session.batch("CREATE SCHEMA discuno")?;
         }
         session.batch(SCHEMA)?;
-        conn.prepare_cached(PUT)?.execute(["schema", &VERSION.to_string()])?;
+        meta::put(&conn, "schema", &VERSION.to_string())?;
     }
     upgrade(session)?;
     compatible(&conn)?;
     fence::check(&conn)?;
-    match get(&conn, "mode")? {
-        None => {
-            conn.prepare_cached(PUT)?.execute(["mode", money])?;
-            Ok(())
-        }
+    match meta::get(&conn, "mode")? {
+        None => meta::put(&conn, "mode", money),
         Some(known) if known == money => Ok(()),
         Some(known) => Err(Error::Illegal(format!(
             "the database holds {known} payments and the configuration is for {money}: use a database of its own"
@@ -116,9 +109,8 @@ fn upgrade(session: &Session) -> Result<(), Error> {
     for delta in steps {
         session.batch(delta.sql)?;
     }
-    conn.prepare_cached(SET)?.execute(["schema", &VERSION.to_string()])?;
-    conn.prepare_cached(SET)?.execute(["schema_least", &least.to_string()])?;
-    Ok(())
+    meta::put(&conn, "schema", &VERSION.to_string())?;
+    meta::put(&conn, "schema_least", &least.to_string())
 }
 
 fn compatible(conn: &Connection<'_>) -> Result<(), Error> {
@@ -132,11 +124,5 @@ fn compatible(conn: &Connection<'_>) -> Result<(), Error> {
 }
 
 fn number(conn: &Connection<'_>, key: &str) -> Result<i64, Error> {
-    Ok(get(conn, key)?.and_then(|text| text.parse().ok()).unwrap_or_default())
-}
-
-fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {
-    let mut statement = conn.prepare_cached(GET)?;
-    let found = statement.query_map([key], |row| row.get(0))?.next().transpose()?;
-    Ok(found)
+    Ok(meta::get(conn, key)?.and_then(|text| text.parse().ok()).unwrap_or_default())
 }

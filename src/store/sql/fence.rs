@@ -4,27 +4,22 @@
 //! they are of. Reading goes on for them; nobody opens it any more.
 
 use crate::store::error::Error;
-use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::{Backend, copy};
+use crate::store::sql::connection::Connection;
+use crate::store::sql::{Backend, copy, meta};
 
 /// Set where the data has gone.
 const MOVED: &str = "moved";
 /// Set while data is coming in.
 const FILLING: &str = "filling";
 
-const GET: &str = "SELECT value FROM meta WHERE key = ?1";
-const PUT: &str =
-    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-const CLEAR: &str = "DELETE FROM meta WHERE key = ?1";
-
 /// Refuses to open what is closed.
 pub(in crate::store) fn check(conn: &Connection<'_>) -> Result<(), Error> {
-    if let Some(to) = get(conn, MOVED)? {
+    if let Some(to) = meta::get(conn, MOVED)? {
         return Err(Error::Illegal(format!(
             "its data was moved to {to}: use that, or, if that does not open or nothing was done there, `discuno db reopen` makes this one the one in use again"
         )));
     }
-    if let Some(from) = get(conn, FILLING)? {
+    if let Some(from) = meta::get(conn, FILLING)? {
         return Err(Error::Illegal(format!(
             "data from {from} is coming in, or the copy did not end: if none is under way, `discuno db reopen --db {from}` takes {from} into use again, and `discuno db copy` repeats it"
         )));
@@ -34,11 +29,7 @@ pub(in crate::store) fn check(conn: &Connection<'_>) -> Result<(), Error> {
 
 /// Whether a copy into it has not ended.
 pub(in crate::store) fn is_filling(conn: &Connection<'_>) -> Result<bool, Error> {
-    Ok(get(conn, FILLING)?.is_some())
-}
-
-fn get(conn: &Connection<'_>, key: &str) -> Result<Option<String>, Error> {
-    Ok(conn.prepare_cached(GET)?.query_row([key], |found| found.get(0)).optional()?)
+    Ok(meta::get(conn, FILLING)?.is_some())
 }
 
 /// Nobody writes to it from now on. What was being written is committed before this returns.
@@ -46,7 +37,7 @@ pub async fn close<B: Backend>(store: &B, to: &str) -> Result<(), Error> {
     let to = to.to_owned();
     store
         .in_transaction(move |conn| {
-            conn.prepare_cached(PUT)?.execute([MOVED, &to])?;
+            meta::put(conn, MOVED, &to)?;
             let why = format!("the data was moved to {to}").replace('\'', "''");
             for table in copy::tables() {
                 conn.batch(&match conn {
@@ -71,14 +62,14 @@ pub async fn close<B: Backend>(store: &B, to: &str) -> Result<(), Error> {
 
 /// Whether it is closed since its data is at `to`.
 pub(super) async fn is_moved<B: Backend>(store: &B, to: &str) -> Result<bool, Error> {
-    Ok(store.in_snapshot(|conn| get(conn, MOVED)).await?.as_deref() == Some(to))
+    Ok(store.in_snapshot(|conn| meta::get(conn, MOVED)).await?.as_deref() == Some(to))
 }
 
 /// It may be written to again. Whether it was closed.
 pub async fn reopen<B: Backend>(store: &B) -> Result<bool, Error> {
     store
         .in_transaction(|conn| {
-            if get(conn, MOVED)?.is_none() {
+            if meta::get(conn, MOVED)?.is_none() {
                 return Ok(false);
             }
             for table in copy::tables() {
@@ -89,7 +80,7 @@ pub async fn reopen<B: Backend>(store: &B) -> Result<bool, Error> {
                     Connection::Postgres(_) => format!("DROP TRIGGER moved ON {table};"),
                 })?;
             }
-            conn.prepare_cached(CLEAR)?.execute([MOVED])?;
+            meta::clear(conn, MOVED)?;
             Ok(true)
         })
         .await
@@ -99,12 +90,9 @@ pub async fn reopen<B: Backend>(store: &B) -> Result<bool, Error> {
 pub(super) async fn filling<B: Backend>(store: &B, from: Option<&str>) -> Result<(), Error> {
     let from = from.map(str::to_owned);
     store
-        .in_transaction(move |conn| {
-            match &from {
-                Some(from) => conn.prepare_cached(PUT)?.execute([FILLING, from])?,
-                None => conn.prepare_cached(CLEAR)?.execute([FILLING])?,
-            };
-            Ok(())
+        .in_transaction(move |conn| match &from {
+            Some(from) => meta::put(conn, FILLING, from),
+            None => meta::clear(conn, FILLING),
         })
         .await
 }

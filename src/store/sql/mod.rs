@@ -26,6 +26,7 @@ mod ledger;
 mod levels;
 mod lists;
 mod locks;
+pub(in crate::store) mod meta;
 pub(in crate::store) mod operate;
 mod queue;
 mod refused;

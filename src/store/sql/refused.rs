@@ -10,13 +10,9 @@ use crate::model::refusal::{RefusedKey, RefusedSignatures};
 use crate::model::time::Timestamp;
 use crate::store::alerts::{KeySeen, Refused};
 use crate::store::error::Error;
-use crate::store::sql::connection::{Connection, OptionalExtension};
-use crate::store::sql::row;
+use crate::store::sql::connection::Connection;
+use crate::store::sql::{meta, row};
 
-const GET: &str = "SELECT value FROM meta WHERE key = ?1";
-const PUT: &str =
-    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-const CLEAR: &str = "DELETE FROM meta WHERE key = ?1";
 const KEYS: &str = "SELECT value FROM meta WHERE key LIKE 'refused_key/%' ORDER BY key";
 
 /// Every provider is asked every day: a refusal that is older is of a provider that is not in use any more.
@@ -71,7 +67,7 @@ fn note_key(conn: &Connection<'_>, seen: &KeySeen, now: Timestamp) -> Result<(),
         }
         // Another process was refused after this one was not.
         (KeySeen::Taken { at, .. }, Some(known)) if *at < known.last => Ok(()),
-        (KeySeen::Taken { .. }, _) => Ok(conn.prepare_cached(CLEAR)?.execute([&name]).map(drop)?),
+        (KeySeen::Taken { .. }, _) => meta::clear(conn, &name),
     }
 }
 
@@ -81,10 +77,9 @@ fn of_source(conn: &Connection<'_>, source: Source) -> Result<RefusedSignatures,
 
 /// What cannot be read is as good as forgotten.
 fn get<T: DeserializeOwned>(conn: &Connection<'_>, name: &str) -> Result<Option<T>, Error> {
-    let value: Option<String> = conn.prepare_cached(GET)?.query_row([name], |found| found.get(0)).optional()?;
-    Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+    Ok(meta::get(conn, name)?.and_then(|value| serde_json::from_str(&value).ok()))
 }
 
 fn put(conn: &Connection<'_>, name: &str, value: &impl Serialize) -> Result<(), Error> {
-    Ok(conn.prepare_cached(PUT)?.execute([name, &row::to_json(value)?]).map(drop)?)
+    meta::put(conn, name, &row::to_json(value)?)
 }

@@ -16,7 +16,7 @@ use crate::model::role::Role;
 use crate::model::run::Run;
 use crate::ops::refund::Plan;
 use crate::ops::replay::Replayed;
-use crate::pauses::{all_pausable, holding, pausable};
+use crate::pauses::{all_pausable, held_by, pausable};
 use crate::store::Subject;
 use crate::store::error::Error;
 use crate::store::order::{Deed, RefundOrder};
@@ -102,7 +102,7 @@ pub(super) async fn retry(
     let run: RunId = own(&id, "run")?;
     identity.must(Role::Operator)?;
     let workflow = admin.store.run(run).await?.workflow;
-    let paused = holding(&admin.store, [&*workflow]).await?.pop();
+    let paused = held_by(&admin.store, &workflow).await?;
     let acted = acted(&admin, &identity, reason, dry_run, Deed::Retry { run, from }).await?;
     Answer::new(&Acted { paused, ..acted }, People::Masked)
 }

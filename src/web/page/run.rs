@@ -14,7 +14,7 @@ use crate::model::run::{Run, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::observe::mask;
-use crate::pauses::holding;
+use crate::pauses::held_by;
 use crate::store::order::Deed;
 use crate::store::{Story, Subject};
 use crate::web::admin::Admin;
@@ -192,7 +192,7 @@ pub(in crate::web) async fn show(
     };
     let held = match run.state {
         RunState::Succeeded => None,
-        _ => holding(&admin.store, [&*run.workflow]).await?.pop().map(Held::from),
+        _ => held_by(&admin.store, &run.workflow).await?.map(Held::from),
     };
     let now = admin.clock.now();
     let line = Line::of(&run, &attempts, now);
@@ -251,7 +251,7 @@ pub(in crate::web) async fn retry(
     let run: RunId = id.parse().map_err(Failure::bad)?;
     let deed = Deed::Retry { run, from: given(&why.from) };
     let workflow = admin.store.run(run).await?.workflow;
-    let said = match holding(&admin.store, [&*workflow]).await?.pop() {
+    let said = match held_by(&admin.store, &workflow).await? {
         Some(pause) => format!("retried, and held back: {pause}"),
         None => "retried: a worker goes on with it".to_owned(),
     };

@@ -45,6 +45,16 @@ fn learned(refund: RefundId, fact: RefundFact) -> Change {
     Change::RefundLearned { refund, fact, stripe_refund_id, failure: None }
 }
 
+/// A part that was refunded in Stripe's dashboard, and came to nothing.
+fn failed_in_dashboard() -> Change {
+    Change::RefundAdopted {
+        stripe_refund_id: "re_dashboard".to_owned(),
+        reference: None,
+        amount: USD(1500),
+        fact: RefundFact::Failed,
+    }
+}
+
 pub(crate) async fn a_refund_of_the_whole_is_wanted_once(bench: Bench) {
     let id = paid_payment(&bench, "1").await;
     let first = bench.store.intend_refund(None, whole(id), NOW).await.unwrap();
@@ -127,12 +137,7 @@ pub(crate) async fn the_payment_follows_the_sum_of_its_refunds(bench: Bench) {
 
 pub(crate) async fn an_old_failure_told_again_takes_nothing_back_from_a_refund_under_way(bench: Bench) {
     let id = paid_payment(&bench, "1").await;
-    let old = Change::RefundAdopted {
-        stripe_refund_id: "re_dashboard".to_owned(),
-        reference: None,
-        amount: USD(1500),
-        fact: RefundFact::Failed,
-    };
+    let old = failed_in_dashboard();
     learn(&bench, "1", "evt_old", vec![old.clone()]).await.unwrap();
     let whole = bench.store.intend_refund(None, whole(id), NOW).await.unwrap().id;
     learn(&bench, "1", "evt_pending", vec![learned(whole, RefundFact::Pending)]).await.unwrap();
@@ -145,12 +150,7 @@ pub(crate) async fn an_old_failure_told_again_takes_nothing_back_from_a_refund_u
 
 pub(crate) async fn a_failure_told_again_settled_when_it_was_first_told(bench: Bench) {
     let id = paid_payment(&bench, "1").await;
-    let failed = Change::RefundAdopted {
-        stripe_refund_id: "re_dashboard".to_owned(),
-        reference: None,
-        amount: USD(1500),
-        fact: RefundFact::Failed,
-    };
+    let failed = failed_in_dashboard();
     learn(&bench, "1", "evt_failed", vec![failed.clone()]).await.unwrap();
     let about = Change::About(PaymentKey::Session("cs_1".to_owned()));
     let later = NOW.plus(Duration::from_hours(1));
