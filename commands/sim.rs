@@ -119,7 +119,7 @@ fn threads(args: &Args) -> usize {
 }
 
 fn crash_points(args: &Args) -> anyhow::Result<Exit> {
-    let once = crash::at_every_point(threads(args));
+    let once = crash::at_every_point(threads(args), 1);
     let missed = once.missed();
     let twice = crash::at_every_two_points(threads(args));
     for (what, points) in [("crash points", once), ("pairs of crash points", twice)] {

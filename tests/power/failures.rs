@@ -12,6 +12,8 @@ use crate::promises::{Kept, broken, is_there};
 use crate::workloads::Workload;
 use crate::{GEOMETRIES, Machine, block_on, made, on_every_core, stride, subjects};
 
+const KINDS: [Kind; 3] = [Kind::Io, Kind::Full, Kind::Short];
+
 #[test]
 fn what_fails_is_not_acknowledged_and_the_store_mends_itself() {
     let (began, geometry) = (Instant::now(), GEOMETRIES[0]);
@@ -24,13 +26,11 @@ fn what_fails_is_not_acknowledged_and_the_store_mends_itself() {
         let store = machine.store(Mode::Threads).unwrap();
         block_on(workload.run(&store, &disk, &machine.db()));
         let operations = disk.attempts();
+        let ways: Vec<_> = [false, true].into_iter().flat_map(|lasting| KINDS.map(|kind| (kind, lasting))).collect();
         let breaks: Vec<Break> = (0..operations)
-            .step_by(stride(25))
-            .flat_map(|at| {
-                [Kind::Io, Kind::Full, Kind::Short]
-                    .into_iter()
-                    .flat_map(move |kind| [false, true].map(|lasting| Break { at, kind, lasting }))
-            })
+            .flat_map(|at| (at..).zip(&ways).map(move |(turn, way)| (at, turn, *way)))
+            .filter(|(_, turn, _)| turn.is_multiple_of(stride(25)))
+            .map(|(at, _, (kind, lasting))| Break { at, kind, lasting })
             .collect();
         on_every_core(breaks.len(), |number| {
             let machine = Machine::new();

@@ -1,6 +1,6 @@
 //! Power cuts and failing writes, under the shipped store on a disk in memory.
 //!
-//! A small part of them runs with the other tests; `DISCUNO_POWER=1` tries every operation, 2 every other one.
+//! A small part of them runs with the other tests; `DISCUNO_POWER=1` tries every way at every operation, 2 every other way at each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ const GEOMETRIES: [Geometry; 3] = [
     Geometry { sector: 4096, powersafe_overwrite: false },
 ];
 
-/// From one operation that is tried to the next.
+/// From one way that is tried to the next.
 fn stride(usually: usize) -> usize {
     std::env::var("DISCUNO_POWER")
         .ok()
