@@ -11,22 +11,10 @@ use crate::sim::script::DAY;
 use crate::sim::world::{BEGINNING, World};
 use crate::store::filter::Filter;
 use crate::store::order::Deed;
+use crate::workflow::WAIT_FOR_DAYS;
 use crate::workflow::backfill::{BackfillCal, BackfillStripe};
 use crate::workflow::prune::Prune;
-use crate::workflow::reconcile::Reconcile;
 use crate::workflow::summary::DailySummary;
-use crate::workflow::{settle, transfer};
-
-/// Runs that wait for days on purpose.
-const WAITS_ON_PURPOSE: [&str; 7] = [
-    settle::NAME,
-    transfer::NAME,
-    DailySummary::NAME,
-    Prune::NAME,
-    Reconcile::NAME,
-    BackfillStripe::NAME,
-    BackfillCal::NAME,
-];
 
 /// Once the last share is due everything comes to its end within so long, or never.
 const LONGEST: Duration = Duration::from_hours(24 * 3);
@@ -68,7 +56,7 @@ impl World {
         let runs =
             self.store.runs(Filter { status: unfinished, ..Filter::newest(invariant::ALL) }).await.unwrap_or_default();
         let runs = runs.into_iter().map(|line| line.run);
-        runs.filter(|run| !WAITS_ON_PURPOSE.contains(&run.workflow.as_str())).filter_map(|run| run.due_at).min()
+        runs.filter(|run| !WAIT_FOR_DAYS.contains(&run.workflow.as_str())).filter_map(|run| run.due_at).min()
     }
 }
 

@@ -134,6 +134,17 @@ pub const NAMES: [&str; 27] = [
     <transfer::TransferToMentor as Workflow>::NAME,
 ];
 
+/// Those whose runs wait for days on purpose.
+pub const WAIT_FOR_DAYS: [&str; 7] = [
+    <settle::SettleCheck as Workflow>::NAME,
+    <transfer::TransferToMentor as Workflow>::NAME,
+    <summary::DailySummary as Workflow>::NAME,
+    <prune::Prune as Workflow>::NAME,
+    <reconcile::Reconcile as Workflow>::NAME,
+    <backfill::BackfillStripe as Workflow>::NAME,
+    <backfill::BackfillCal as Workflow>::NAME,
+];
+
 /// Every workflow by name.
 pub fn registry(means: &Arc<Means>) -> Registry {
     Registry::default()

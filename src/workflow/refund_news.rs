@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::stripe;
-use crate::model::act::{Act, Verb};
+use crate::model::act::Act;
 use crate::model::booking::Booking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
@@ -58,7 +57,9 @@ impl Workflow for TellOfRefund {
             if let Some(look) = settle::look(&payment, !live.is_empty()) {
                 step.also(look);
             }
-            let is_to_come = |booking: &&&Booking| !booking.host_absent && step.now() < booking.facts.end;
+            // Then, not once this came to be carried out, and by whichever clock was behind: what was to come must not go unsaid.
+            let heard = step.now().min(refund.created_at);
+            let is_to_come = |booking: &&&Booking| !booking.host_absent && heard < booking.facts.end;
             if let Some(booking) = live.iter().find(is_to_come) {
                 step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
             }
@@ -69,20 +70,13 @@ impl Workflow for TellOfRefund {
     }
 }
 
-fn orders<'a>(story: &'a Story, refund: &Refund) -> impl Iterator<Item = &'a Act> {
-    let ordered = json!(refund.id);
-    story.acts.iter().filter(move |act| act.verb == Verb::Refund && act.after["refund"] == ordered)
-}
-
 /// Whether an operator's refund was given up that Stripe has made all the same: what was to come after it is still to be done.
 fn is_given_up(story: &Story, refund: &Refund) -> bool {
-    let last = orders(story, refund).filter(|act| act.after["run"].is_string()).max_by_key(|act| act.id);
-    let mut runs = story.runs.iter().map(|(run, _)| run);
-    last.and_then(|last| runs.find(|run| json!(run.id) == last.after["run"])).is_some_and(refund_payment::has_given_up)
+    refund_payment::last_run(story, refund).is_some_and(refund_payment::has_given_up)
 }
 
 fn calls_off(story: &Story, refund: &Refund) -> bool {
-    orders(story, refund).any(Act::calls_off)
+    refund_payment::orders(story, refund).any(Act::calls_off)
 }
 
 /// Nobody can tell whether the session is to take place all the same.

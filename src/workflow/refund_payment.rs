@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
+use crate::model::act::{Act, Verb};
 use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
@@ -18,6 +19,7 @@ use crate::model::payment::{Payment, PaymentFact};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
+use crate::store::Story;
 use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
 use crate::workflow::{Means, booking, letter, refund, settle, transfer};
 
@@ -48,6 +50,26 @@ pub(super) fn carry_on(refund: &Refund, cancel_booking: bool) -> Change {
     Change::Start(NewRun::with_input(REFUND_WORKFLOW, format!("late/{}", refund.id), input))
 }
 
+/// What operators did about a refund that was ordered.
+pub(super) fn orders<'a>(story: &'a Story, refund: &Refund) -> impl Iterator<Item = &'a Act> {
+    let ordered = json!(refund.id);
+    story.acts.iter().filter(move |act| act.verb == Verb::Refund && act.after["refund"] == ordered)
+}
+
+/// The run that was last to carry out an operator's refund.
+pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run> {
+    let last = orders(story, refund).filter(|act| act.after["run"].is_string()).max_by_key(|act| act.id)?;
+    story.runs.iter().map(|(run, _)| run).find(|run| json!(run.id) == last.after["run"])
+}
+
+/// How much operators wanted to pay back that Stripe is not known to have, and nobody is at work on.
+fn left(story: &Story) -> i64 {
+    let is_left = |refund: &&Refund| {
+        refund.status.is_unconfirmed() && last_run(story, refund).is_some_and(|run| run.state.is_terminal())
+    };
+    story.refunds.iter().filter(is_left).map(|refund| refund.amount.minor).sum()
+}
+
 /// Whether a run of this has left what it was for to a person.
 pub(super) fn has_given_up(run: &Run) -> bool {
     run.outcome.as_deref() == Some(CASE_OPENED)
@@ -68,6 +90,9 @@ struct Standing {
     reference: Option<String>,
     /// The sessions that stand for it.
     live: Vec<NewBooking>,
+    /// In minor units: how much of it is not paid back although all of it was wanted, and nobody is at work on.
+    #[serde(default)]
+    left: i64,
 }
 
 impl Standing {
@@ -130,6 +155,7 @@ impl RefundPayment {
         let ordered = story.refunds.iter().find(|refund| Some(refund.id) == input.refund);
         Ok(Standing {
             amount: ordered.map_or(payment.amount, |refund| refund.amount),
+            left: if ordered.is_some() { 0 } else { left(&story) },
             reference: ordered.map(|refund| refund.reference.clone()),
             live: story
                 .bookings
@@ -173,13 +199,35 @@ fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
     if input.refund.is_some() {
         changes.extend(settle::look(&now.payment, !now.live.is_empty()));
     }
+    if now.left > 0 {
+        changes.push(Change::OpenCase(part_is_left(now)));
+    }
     changes
 }
 
 fn letter(now: &Standing, status: RefundStatus, told: Option<&str>) -> Option<NewMail> {
     let payment = &now.payment;
     let key = now.reference.as_deref().or(payment.payment_intent.as_deref()).unwrap_or(&payment.session_id);
-    letter::refund_made(payment, key, now.amount, status, told)
+    let amount = Money::new(now.amount.minor - now.left, now.amount.currency);
+    letter::refund_made(payment, key, amount, status, told)
+}
+
+/// What a person had settled in another way, perhaps, before all of it was to be paid back: the rest is.
+fn part_is_left(now: &Standing) -> NewCase {
+    let payment = &now.payment;
+    let left = Money::new(now.left, now.amount.currency);
+    let intent = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
+    NewCase {
+        kind: CaseKind::RefundFailed,
+        cause: format!("refund_failed/{intent}/left"),
+        summary: format!("all of {} was to be refunded, and {left} of it was given up before", payment.amount),
+        detail: format!(
+            "session {}; the rest is paid back. Look at the payment in Stripe, then refund {left} there or with discuno, or close this \
+             if the customer has it in another way",
+            payment.session_id
+        ),
+        at_risk: Some(left),
+    }
 }
 
 fn refund_failed(now: &Standing, reason: &str, failure: &Failure) -> NewCase {

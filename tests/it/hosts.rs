@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use discuno::workflow::WAIT_FOR_DAYS;
 use tokio::time::sleep;
 
 use crate::support::cluster::{binaries, left_out};
 use crate::support::is_busy;
 use crate::support::network::{HERE, Host, Network, Server};
-use crate::support::process::{Deployment, PATIENCE, Process, WAITS_ON_PURPOSE, checkout, session, until};
+use crate::support::process::{Deployment, PATIENCE, Process, checkout, session, until};
 
 const CHECKOUTS: usize = 120;
 const TAGS: [&str; 4] = ["", "+cal-refused", "", "+booking-answer-lost"];
@@ -97,6 +98,6 @@ async fn whatever_happens_to_hosts_and_server_every_paid_session_ends_rightly() 
     let acknowledged = tokio::time::timeout(Duration::from_secs(120), paying).await.expect("all is paid").unwrap();
     assert_eq!(acknowledged.len(), CHECKOUTS);
     let store = deployment.store();
-    until("every run has ended", PATIENCE * 4, async || !is_busy(&store, WAITS_ON_PURPOSE).await).await;
+    until("every run has ended", PATIENCE * 4, async || !is_busy(&store, &WAIT_FOR_DAYS).await).await;
     deployment.assert_all_is_right(&acknowledged, "several hosts").await;
 }

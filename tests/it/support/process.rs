@@ -19,6 +19,7 @@ use discuno::store::Shared;
 use discuno::store::postgres::{self, Postgres};
 use discuno::store::sqlite::{Mode, Sqlite};
 use discuno::web;
+use discuno::workflow::WAIT_FOR_DAYS;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -31,12 +32,6 @@ use crate::support::{Event, is_busy, money, newest};
 
 /// Far longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Runs that have not ended, but for those that wait for days on purpose.
-const UNDERWAY: &str = "due_at IS NOT NULL AND workflow NOT IN \
-    ('settle-check', 'transfer-to-mentor', 'daily-summary', 'prune', 'reconcile', 'backfill-stripe', 'backfill-cal')";
-/// Workflows whose runs wait for days on purpose.
-pub(crate) const WAITS_ON_PURPOSE: &[&str] =
-    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -161,18 +156,19 @@ impl Deployment {
     /// Waits until no run is left but those that look for late bookings for two days.
     pub(crate) async fn settled(&self) {
         let store = self.store();
-        until("every run has ended", PATIENCE, async || !is_busy(&store, WAITS_ON_PURPOSE).await).await;
+        until("every run has ended", PATIENCE, async || !is_busy(&store, &WAIT_FOR_DAYS).await).await;
     }
 
     /// Has what waits for its next try tried at once, until the same is so.
     pub(crate) async fn settled_in_a_hurry(&self, patience: Duration) {
         let books = self.books();
         let deadline = Instant::now() + patience;
-        let count = format!("SELECT count(*) FROM runs WHERE {UNDERWAY}");
+        let underway = format!("due_at IS NOT NULL AND workflow NOT IN ('{}')", WAIT_FOR_DAYS.join("', '"));
+        let count = format!("SELECT count(*) FROM runs WHERE {underway}");
         while books.count(&count) > 0 {
             assert!(Instant::now() < deadline, "not within {patience:?}: every run has ended");
             let now = Clock::System.now().0;
-            let waiting = format!("{UNDERWAY} AND state = 'queued' AND due_at > {now} + 1000");
+            let waiting = format!("{underway} AND state = 'queued' AND due_at > {now} + 1000");
             books.run(&format!("UPDATE runs SET due_at = {now} WHERE {waiting}")).unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

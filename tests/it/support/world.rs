@@ -23,6 +23,7 @@ use discuno::store::{Story, Subject};
 use discuno::transport::in_process::InProcess;
 use discuno::transport::{Error, Request, Response, Transport};
 use discuno::web;
+use discuno::workflow::{WAIT_FOR_DAYS, transfer};
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -40,15 +41,11 @@ const AFTERMATH: Duration = Duration::from_secs(10 * 60);
 /// Nothing happens before the next run is due but what is called and has not answered.
 const LONGEST_LOOK: Duration = Duration::from_secs(3600);
 
-/// Workflows whose runs wait for days on purpose.
-const WAITS_ON_PURPOSE: &[&str] =
-    &["settle-check", "transfer-to-mentor", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
-
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) sandbox: Sandbox,
     worker: Option<JoinHandle<()>>,
-    waits_on_purpose: &'static [&'static str],
+    waits_on_purpose: Vec<&'static str>,
     _dir: tempfile::TempDir,
     lent: Option<Lent>,
 }
@@ -84,7 +81,7 @@ impl World {
         let parts = Parts { clock: clock.clone(), entropy: Entropy::seeded(7), store: Mode::Inline };
         let app = App::open(config, parts).unwrap();
         let sandbox = Sandbox::new(clock, Entropy::seeded(8));
-        Self { app, sandbox, worker: None, waits_on_purpose: WAITS_ON_PURPOSE, _dir: dir, lent }
+        Self { app, sandbox, worker: None, waits_on_purpose: WAIT_FOR_DAYS.to_vec(), _dir: dir, lent }
     }
 
     /// A world with a worker.
@@ -184,7 +181,7 @@ impl World {
 
     /// Whether a run has not ended, other than those that wait for days on purpose.
     async fn is_busy(&self) -> bool {
-        is_busy(&self.app.store, self.waits_on_purpose).await
+        is_busy(&self.app.store, &self.waits_on_purpose).await
     }
 
     /// Lets time pass.
@@ -195,10 +192,9 @@ impl World {
 
     /// Lets time pass until the mentor's share has moved, or it is certain that it does not.
     pub(crate) async fn settle_share(&mut self) {
-        self.waits_on_purpose =
-            &["settle-check", "daily-summary", "prune", "reconcile", "backfill-stripe", "backfill-cal"];
+        self.waits_on_purpose.retain(|workflow| *workflow != transfer::NAME);
         self.settle().await;
-        self.waits_on_purpose = WAITS_ON_PURPOSE;
+        self.waits_on_purpose = WAIT_FOR_DAYS.to_vec();
     }
 
     /// Has the whole payment refunded and its session called off, as an operator.
