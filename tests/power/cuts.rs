@@ -39,7 +39,10 @@ fn cut_everywhere(
         let mut outage = Outage::of(disk, lies);
         let machine = Machine::new();
         for at in number * stretch..operations.min((number + 1) * stretch) {
-            let ways = (0..Loss::ALL.len()).filter(|way| (at + way + turn).is_multiple_of(stride));
+            // The plainest way is tried at each, unless few are asked for.
+            let is_tried =
+                |way: &usize| (at + way + turn).is_multiple_of(stride) || (*way == 0 && stride < Loss::ALL.len());
+            let ways = (0..Loss::ALL.len()).filter(is_tried);
             let promised = promises.iter().filter(|promise| promise.after <= at).map(|promise| &promise.kept);
             let promised: Vec<_> = promised.collect();
             for loss in ways.map(|way| Loss::ALL[way]) {
