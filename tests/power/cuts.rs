@@ -42,11 +42,14 @@ fn cut_everywhere(
             // The plainest way is tried at each, unless few are asked for.
             let is_tried =
                 |way: &usize| (at + way + turn).is_multiple_of(stride) || (*way == 0 && stride < Loss::ALL.len());
-            let ways = (0..Loss::ALL.len()).filter(is_tried);
-            let promised = promises.iter().filter(|promise| promise.after <= at).map(|promise| &promise.kept);
-            let promised: Vec<_> = promised.collect();
-            for loss in ways.map(|way| Loss::ALL[way]) {
-                outage.advance_to(at);
+            let ways: Vec<usize> = (0..Loss::ALL.len()).filter(is_tried).collect();
+            if ways.is_empty() {
+                continue;
+            }
+            outage.advance_to(at);
+            let promised: Vec<_> =
+                promises.iter().filter(|promise| promise.after <= at).map(|promise| &promise.kept).collect();
+            for loss in ways.into_iter().map(|way| Loss::ALL[way]) {
                 machine.insert(&Disk::new(geometry, machine.renamed(outage.files(loss, 0))));
                 let found = broken(&machine, &promised);
                 cuts.fetch_add(1, Ordering::Relaxed);

@@ -27,10 +27,12 @@ fn what_fails_is_not_acknowledged_and_the_store_mends_itself() {
         block_on(workload.run(&store, &disk, &machine.db()));
         let operations = disk.attempts();
         let ways: Vec<_> = [false, true].into_iter().flat_map(|lasting| KINDS.map(|kind| (kind, lasting))).collect();
+        let stride = stride(25);
         let breaks: Vec<Break> = (0..operations)
-            .flat_map(|at| (at..).zip(&ways).map(move |(turn, way)| (at, turn, *way)))
-            .filter(|(_, turn, _)| turn.is_multiple_of(stride(25)))
-            .map(|(at, _, (kind, lasting))| Break { at, kind, lasting })
+            .flat_map(|at| {
+                let tried = ways.iter().enumerate().filter(move |(way, _)| (at + way).is_multiple_of(stride));
+                tried.map(move |(_, &(kind, lasting))| Break { at, kind, lasting })
+            })
             .collect();
         on_every_core(breaks.len(), |number| {
             let machine = Machine::new();
