@@ -156,6 +156,13 @@ pub struct Payment {
     pub updated_at: Timestamp,
 }
 
+impl Payment {
+    /// The id by which providers know it, as [`Checkout::reference`] says.
+    pub fn reference(&self) -> &str {
+        self.payment_intent.as_deref().unwrap_or(&self.session_id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{prop, proptest};

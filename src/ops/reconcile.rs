@@ -206,7 +206,7 @@ impl Comparison<'_> {
     }
 
     async fn calendar(&mut self, calendar: &Calendar, cal: &Cal) -> Result<(), Error> {
-        let reference = self.payment.payment_intent.as_deref().unwrap_or(&self.payment.session_id);
+        let reference = self.payment.reference();
         let mut live: Vec<String> = calendar.live.get(reference).cloned().unwrap_or_default();
         for booking in self.story.bookings.iter().filter(|booking| booking.facts.status.is_live()) {
             let uid = &booking.facts.uid;

@@ -341,7 +341,7 @@ fn has_called_off(story: &Story) -> bool {
 
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
 fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
-    let reference = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
+    let reference = payment.reference();
     // Unless a person says that it takes place, or took place, all the same.
     let stood = is_let_stand(story);
     let missed =

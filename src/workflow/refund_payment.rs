@@ -207,7 +207,7 @@ fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
 
 fn letter(now: &Standing, status: RefundStatus, told: Option<&str>) -> Option<NewMail> {
     let payment = &now.payment;
-    let key = now.reference.as_deref().or(payment.payment_intent.as_deref()).unwrap_or(&payment.session_id);
+    let key = now.reference.as_deref().unwrap_or_else(|| payment.reference());
     let amount = Money::new(now.amount.minor - now.left, now.amount.currency);
     letter::refund_made(payment, key, amount, status, told)
 }
@@ -216,10 +216,9 @@ fn letter(now: &Standing, status: RefundStatus, told: Option<&str>) -> Option<Ne
 fn part_is_left(now: &Standing) -> NewCase {
     let payment = &now.payment;
     let left = Money::new(now.left, now.amount.currency);
-    let intent = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
     NewCase {
         kind: CaseKind::RefundFailed,
-        cause: format!("refund_failed/{intent}/left"),
+        cause: format!("refund_failed/{}/left", payment.reference()),
         summary: format!("all of {} was to be refunded, and {left} of it was given up before", payment.amount),
         detail: format!(
             "session {}; the rest is paid back. Look at the payment in Stripe, then refund {left} there or with discuno, or close this \
@@ -233,10 +232,9 @@ fn part_is_left(now: &Standing) -> NewCase {
 fn refund_failed(now: &Standing, reason: &str, failure: &Failure) -> NewCase {
     let certainty = if failure.is_definite() { "could not be paid back" } else { "may or may not have been paid back" };
     let payment = &now.payment;
-    let intent = payment.payment_intent.as_deref().unwrap_or(&payment.session_id);
     NewCase {
         kind: CaseKind::RefundFailed,
-        cause: format!("refund_failed/{}", now.reference.as_deref().unwrap_or(intent)),
+        cause: format!("refund_failed/{}", now.reference.as_deref().unwrap_or_else(|| payment.reference())),
         summary: format!("{} was to be refunded ({reason}) and {certainty}", now.amount),
         detail: format!(
             "session {}; refund: {} ({}). Look at the payment in Stripe, then refund it there or with discuno",
