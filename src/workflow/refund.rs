@@ -138,7 +138,14 @@ impl Asking<'_> {
                 Err(error) => error,
             };
             match Next::after(&error, &body) {
-                Next::Wait => return Err(error.into()),
+                Next::Wait => {
+                    // Looked for at once: nobody will where this was the last try.
+                    let unknown = error.failure.kind == FailureKind::Unknown && !is_out(Mutant::RefundLookUp);
+                    if unknown && let Ok(Some(found)) = self.find().await {
+                        return self.settle(&found).await;
+                    }
+                    return Err(error.into());
+                }
                 Next::WaitWithNewKey => {
                     if let Some(found) = self.find().await? {
                         return self.settle(&found).await;
@@ -294,7 +301,7 @@ impl Asking<'_> {
 
 /// What a refusal of Stripe leaves to be done.
 enum Next {
-    /// Nothing is known, or nothing happened: the next try reads, then asks with the same key.
+    /// Nothing is known, or nothing happened: it is read, now and by the next try, which then asks with the same key.
     Wait,
     /// The refusal is stored under the key and its cause may pass.
     WaitWithNewKey,

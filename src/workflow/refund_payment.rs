@@ -15,8 +15,8 @@ use crate::model::failure::Failure;
 use crate::model::id::RefundId;
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
-use crate::model::payment::{Payment, PaymentFact};
-use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
+use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
+use crate::model::refund::{Move, Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
@@ -70,6 +70,14 @@ fn left(story: &Story) -> i64 {
     story.refunds.iter().filter(is_left).map(|refund| refund.amount.minor).sum()
 }
 
+fn paid_back(status: PaymentStatus) -> Option<RefundStatus> {
+    match status {
+        PaymentStatus::Refunded => Some(RefundStatus::Succeeded),
+        PaymentStatus::Refunding => Some(RefundStatus::Pending),
+        _ => None,
+    }
+}
+
 /// Whether a run of this has left what it was for to a person.
 pub(super) fn has_given_up(run: &Run) -> bool {
     run.outcome.as_deref() == Some(CASE_OPENED)
@@ -93,6 +101,9 @@ struct Standing {
     /// In minor units: how much of it is not paid back although all of it was wanted, and nobody is at work on.
     #[serde(default)]
     left: i64,
+    /// What Stripe is known to have made of it, also where its answer never came.
+    #[serde(default)]
+    made: Option<RefundStatus>,
 }
 
 impl Standing {
@@ -108,7 +119,8 @@ impl Workflow for RefundPayment {
     async fn run(&self, ctx: &Ctx, input: Input) -> Result<Outcome, Failure> {
         let refund = ctx.step("refund-payment", Policy::MONEY, async |step| self.pay_back(&step, &input).await).await;
         let now = ctx.step("read-payment", Policy::DEFAULT, async |step| self.read(&step, &input).await).await?;
-        match refund {
+        // Its news may have come while its answer was waited for, the last time as well.
+        match refund.or_else(|failure| now.made.ok_or(failure)) {
             Ok(status) => {
                 ctx.commit("tell-customer", follow(&now, status, &input)).await?;
                 if input.cancel_booking && !is_out(Mutant::CallOff) {
@@ -156,6 +168,10 @@ impl RefundPayment {
         Ok(Standing {
             amount: ordered.map_or(payment.amount, |refund| refund.amount),
             left: if ordered.is_some() { 0 } else { left(&story) },
+            made: match ordered {
+                Some(refund) => (refund.status.next_move() == Move::Done).then_some(refund.status),
+                None => paid_back(payment.status),
+            },
             reference: ordered.map(|refund| refund.reference.clone()),
             live: story
                 .bookings

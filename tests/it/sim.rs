@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sweep, Weather};
+use discuno::sim::script::{Act, Command, Deed, Item, Paid, Purchase, Scope, Script, Sweep, Weather};
 use discuno::sim::{Campaign, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
@@ -116,4 +116,58 @@ fn what_comes_after_a_refund_comes_where_stripe_makes_it_once_it_was_given_up() 
     assert_eq!(report.violation, None);
     let ends = ["case_opened", "refunded_and_called_off"].map(|end| format!("run/refund-payment {end}"));
     assert_eq!(ends.map(|end| report.coverage.of(&end)), [1, 1]);
+}
+
+#[test]
+fn a_refund_that_fails_is_told_although_its_making_was_not_heard_of() {
+    let hour = 3_600_000;
+    let purchase = Purchase { number: 3, paid: Paid::Unusable, tags: Vec::new(), fee: false, ahead: 35_291_577 };
+    let items = vec![
+        Item { at: 28_228_392, act: Act::Buy(purchase) },
+        // In this history the event of the refund comes late.
+        Item { at: 75_822_046, act: Act::Happen(3, Deed::RefundedInDashboard { amount: 1500 }) },
+        Item { at: 109_610_325, act: Act::Order(3, Command::Resolve) },
+        Item { at: 126_837_612, act: Act::Happen(3, Deed::RefundFails) },
+    ];
+    let script = Script {
+        seed: 422_953,
+        calm_at: 48 * hour,
+        weather: Weather::Heavy,
+        processes: 2,
+        sweep: Sweep::default(),
+        items,
+    };
+    let report = play(&script, false);
+    assert_eq!(report.violation, None);
+    assert_eq!(report.coverage.of("case/refund_failed open"), 1, "{:?}", report.coverage);
+}
+
+#[test]
+fn what_stripe_made_of_the_last_try_is_known_although_its_answer_is_lost() {
+    let hour = 3_600_000;
+    let unread = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("payment_intents.get").times(12);
+    let lost = Fault::new(Provider::Stripe, Effect::ErrorAfter { status: 500 }).on("refunds.create").times(1);
+    let silent = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.list");
+    // Read from Stripe at once; and where nothing is to be read, learnt from its webhook.
+    let unbooked = (vec!["cal-refused"], None, "run/process-checkout-side-effects compensated");
+    let ordered = (vec![], Some(silent), "run/refund-payment refunded_and_called_off");
+    for (tags, silent, end) in [unbooked, ordered] {
+        let mut items: Vec<Item> = [&unread, &lost].map(|fault| Item { at: 0, act: Act::Fault(fault.clone()) }).into();
+        items.extend(silent.map(|fault| Item { at: 0, act: Act::Outage(fault, 10 * hour) }));
+        let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags, fee: false, ahead: 20 * hour };
+        items.push(Item { at: hour, act: Act::Buy(purchase) });
+        items.push(Item { at: 2 * hour, act: Act::Order(1, Command::Refund { cancel_booking: true }) });
+        let script = Script {
+            seed: 1,
+            calm_at: 24 * hour,
+            weather: Weather::Fair,
+            processes: 2,
+            sweep: Sweep::default(),
+            items,
+        };
+        let report = play(&script, false);
+        assert_eq!(report.violation, None);
+        let (right, cases) = (report.coverage.of(end), report.coverage.of("case/refund_failed open"));
+        assert_eq!((right, cases), (1, 0), "{end}: {:?}", report.coverage);
+    }
 }

@@ -145,7 +145,8 @@ pub(crate) async fn an_old_failure_told_again_takes_nothing_back_from_a_refund_u
     assert_eq!(story(&bench, id).await.payment.unwrap().status, PaymentStatus::Refunding);
     learn(&bench, "1", "evt_late", vec![learned(whole, RefundFact::Failed)]).await.unwrap();
     let story = story(&bench, id).await;
-    assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Attention, 1));
+    // Each failure has one.
+    assert_eq!((story.payment.unwrap().status, story.cases.len()), (PaymentStatus::Attention, 2));
 }
 
 pub(crate) async fn a_failure_told_again_settled_when_it_was_first_told(bench: Bench) {

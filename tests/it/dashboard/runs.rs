@@ -79,6 +79,7 @@ async fn a_run_shows_its_waits_its_keys_and_what_the_log_says_of_it() {
     let dir = crate::support::scratch();
     let file = dir.path().join("log");
     let world = World::with(|config| config.log_file = Some(file.clone()));
+    world.sandbox.inject(Fault::new(Provider::Stripe, Effect::DropBefore).on("refunds.list").times(1));
     world.send(&Event::paid("zoe+cal-refused+refund-lost@example.edu")).await;
     world.settle().await;
     let run = world.runs_of("process-checkout-side-effects").await.remove(0).id;

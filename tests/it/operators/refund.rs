@@ -221,7 +221,9 @@ async fn nobody_waits_longer_for_stripe_than_they_said() {
 async fn an_answer_that_is_not_known_is_said_and_repeating_finds_it() {
     let mut deployment = booked().await;
     deployment.settings.insert("DISCUNO_RETRY_BASE", "1h".to_owned());
-    deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::DropAfter).on("refunds.create").times(1));
+    for operation in ["refunds.create", "refunds.list"] {
+        deployment.sandbox.inject(Fault::new(Provider::Stripe, Effect::DropAfter).on(operation).times(1));
+    }
     let (status, table, message) = deployment.ran(&["refund", "pay_1", "--yes", "--wait", "2s"]);
     assert_eq!(status, Some(8), "{message}");
     let refund = printed(&table, 1);

@@ -83,8 +83,9 @@ impl Scope {
         self.payment = Some(known.payment);
         self.weigh_refunds(conn, status)?;
         let accepted = matches!(known.status, RefundStatus::Pending | RefundStatus::Succeeded);
-        if accepted && !status.holds_money() && !is_out(Mutant::LateFailure) {
-            self.open_case(conn, failed_later(known, status))
+        if accepted && !status.holds_money() {
+            let stripe_id = known.stripe_refund_id.as_deref().unwrap_or(&known.reference);
+            self.open_case_of_failure(conn, &known.reference, stripe_id, known.amount, status)
         } else {
             Ok(())
         }
@@ -116,17 +117,50 @@ impl Scope {
                 },
             );
         }
+        let reference = format!("stripe/{}", found.stripe_id);
         conn.prepare_cached(ADOPT)?.execute(params![
             payment.id.0,
             found.amount.minor,
             found.amount.currency.code(),
             RefundOrigin::Stripe.as_str(),
             status.as_str(),
-            format!("stripe/{}", found.stripe_id),
+            reference,
             found.stripe_id,
             self.now.0
         ])?;
-        self.weigh_refunds(conn, status)
+        self.weigh_refunds(conn, status)?;
+        // That it was made may have gone unheard. Whoever made it counts on it all the same.
+        if status.holds_money() {
+            Ok(())
+        } else {
+            self.open_case_of_failure(conn, &reference, found.stripe_id, found.amount, status)
+        }
+    }
+
+    /// M8: Stripe had taken it, and it came to nothing after all.
+    fn open_case_of_failure(
+        &mut self,
+        conn: &Connection<'_>,
+        reference: &str,
+        stripe_id: &str,
+        amount: Money,
+        status: RefundStatus,
+    ) -> Result<(), Error> {
+        if is_out(Mutant::LateFailure) {
+            return Ok(());
+        }
+        self.open_case(
+            conn,
+            NewCase {
+                kind: CaseKind::RefundFailed,
+                cause: format!("refund_failed/{reference}"),
+                summary: format!(
+                    "the refund of {amount} is {status} after stripe had accepted it: the money is here and not with the customer"
+                ),
+                detail: format!("{stripe_id}: pay the customer back by another way, or refund again"),
+                at_risk: Some(amount),
+            },
+        )
     }
 
     /// Whether one more refund is too much, once what was only wanted has given way to what was done.
@@ -173,21 +207,4 @@ pub(super) fn accepted(conn: &Connection<'_>, payment: PaymentId) -> Result<i64,
 /// What is back, and with it what is on its way.
 fn sums(conn: &Connection<'_>, payment: PaymentId) -> Result<(i64, i64), Error> {
     Ok(conn.prepare_cached(SUMS)?.query_row([payment.0], |sums| Ok((sums.get(0)?, sums.get(1)?)))?)
-}
-
-/// M8: Stripe had taken it, and it came to nothing after all.
-fn failed_later(refund: &Refund, status: RefundStatus) -> NewCase {
-    NewCase {
-        kind: CaseKind::RefundFailed,
-        cause: format!("refund_failed/{}", refund.reference),
-        summary: format!(
-            "the refund of {} is {status} after stripe had accepted it: the money is here and not with the customer",
-            refund.amount
-        ),
-        detail: format!(
-            "{}: pay the customer back by another way, or refund again",
-            refund.stripe_refund_id.as_deref().unwrap_or(&refund.reference)
-        ),
-        at_risk: Some(refund.amount),
-    }
 }
