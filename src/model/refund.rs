@@ -136,7 +136,7 @@ pub struct Refund {
     pub amount: Money,
     /// Why, for Stripe and for people.
     pub reason: String,
-    /// Who wanted it.
+    /// Who wanted it last.
     pub origin: RefundOrigin,
     /// Where it stands.
     pub status: RefundStatus,

@@ -125,6 +125,9 @@ fn check_refundable(conn: &Connection<'_>, payment: &Payment) -> Result<(), Erro
     Ok(())
 }
 
+/// From here on it is a person who wants it.
+const TAKE_OVER: &str = "UPDATE refunds SET origin = ?2 WHERE id = ?1";
+
 fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now: Timestamp) -> Result<Done, Error> {
     let payment = ledger::read_payment(conn, wanted.payment)?;
     let (known, left) = ledger::refunds_and_rest(conn, &payment)?;
@@ -144,6 +147,7 @@ fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now
         match unfinished(conn, payment.id)? {
             // Nobody is at work on it and nobody knows how it stands: it is carried on, with the same key.
             None if matches!(there.status, RefundStatus::Intended | RefundStatus::Sent) => {
+                conn.prepare_cached(TAKE_OVER)?.execute(params![there.id.0, RefundOrigin::Operator.as_str()])?;
                 (there.clone(), start_refund(conn, &payment, there, wanted, reason, now)?)
             }
             run => {
