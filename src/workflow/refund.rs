@@ -104,8 +104,9 @@ impl Asking<'_> {
 
     /// Stripe was asked before and the answer is not known: read before asking again.
     async fn again(mut self) -> Result<RefundStatus, Failure> {
-        let blind = is_out(Mutant::RefundLookUp) || is_out(Mutant::KeyExpiry);
-        if !blind && let Some(found) = self.find().await? {
+        if !is_blind()
+            && let Some(found) = self.find().await?
+        {
             return self.settle(&found).await;
         }
         if is_out(Mutant::KeyExpiry) {
@@ -140,8 +141,11 @@ impl Asking<'_> {
             match Next::after(&error, &body) {
                 Next::Wait => {
                     // Looked for at once: nobody will where this was the last try.
-                    let unknown = error.failure.kind == FailureKind::Unknown && !is_out(Mutant::RefundLookUp);
-                    if unknown && let Ok(Some(found)) = self.find().await {
+                    let unknown = error.failure.kind == FailureKind::Unknown;
+                    if unknown
+                        && !is_blind()
+                        && let Ok(Some(found)) = self.find().await
+                    {
                         return self.settle(&found).await;
                     }
                     return Err(error.into());
@@ -297,6 +301,10 @@ impl Asking<'_> {
         };
         self.step.commit(vec![learned]).await.err().unwrap_or(failure)
     }
+}
+
+fn is_blind() -> bool {
+    is_out(Mutant::RefundLookUp) || is_out(Mutant::KeyExpiry)
 }
 
 /// What a refusal of Stripe leaves to be done.
