@@ -90,6 +90,11 @@ impl RefundStatus {
         !matches!(self, Self::Failed | Self::Canceled)
     }
 
+    /// Whether Stripe has taken it, and it has not come to nothing since.
+    pub const fn is_accepted(self) -> bool {
+        matches!(self, Self::Pending | Self::Succeeded)
+    }
+
     /// Whether it is wanted and not known to be at Stripe.
     pub const fn is_unconfirmed(self) -> bool {
         matches!(self, Self::Intended | Self::Sent)
@@ -175,7 +180,7 @@ pub fn settled(refunds: &[Refund]) -> i64 {
 
 /// What Stripe has paid back or taken on to, in minor units.
 pub fn accepted(refunds: &[Refund]) -> i64 {
-    sum(refunds, |refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded))
+    sum(refunds, |refund| refund.status.is_accepted())
 }
 
 /// What is wanted and not known to be at Stripe, in minor units.

@@ -10,7 +10,7 @@ use crate::model::case::{Case, CaseKind, NewCase};
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
-use crate::model::refund::RefundStatus;
+use crate::model::refund::{self, RefundStatus};
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::provider::cal::{Cal, CalBooking};
@@ -190,7 +190,7 @@ impl Comparison<'_> {
             self.find("M2", "no_case", format!("{amount} needs a person and no case says so"));
         }
         let late = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) > SETTLED_BY);
-        let sent = |refund: &&crate::model::refund::Refund| refund.status == RefundStatus::Sent && late(refund.sent_at);
+        let sent = |refund: &&refund::Refund| refund.status == RefundStatus::Sent && late(refund.sent_at);
         if let Some(refund) = self.story.refunds.iter().find(sent) {
             let (id, amount) = (refund.id, refund.amount);
             self.find("M4", "refund_unknown", format!("nobody knows whether {id} of {amount} was made"));
@@ -279,9 +279,7 @@ impl Comparison<'_> {
         self.flags(&read);
         let currency = self.payment.amount.currency;
         let back = read.charge.as_ref().map_or(0, |charge| charge.amount_refunded);
-        let accepted = |status| matches!(status, RefundStatus::Pending | RefundStatus::Succeeded);
-        let ours: i64 =
-            self.story.refunds.iter().filter(|refund| accepted(refund.status)).map(|refund| refund.amount.minor).sum();
+        let ours = refund::accepted(&self.story.refunds);
         if back != ours {
             let (back, ours) = (Money::new(back, currency), Money::new(ours, currency));
             self.find("M3", "refunds_differ", format!("Stripe has paid back {back} and the books say {ours}"));
@@ -294,7 +292,7 @@ impl Comparison<'_> {
             .story
             .refunds
             .iter()
-            .filter(|refund| accepted(refund.status))
+            .filter(|refund| refund.status.is_accepted())
             .filter_map(|refund| refund.stripe_refund_id.as_deref())
             .filter(|id| theirs.iter().any(|refund| refund.id == *id && refund.status.as_deref() == Some("failed")))
             .collect();

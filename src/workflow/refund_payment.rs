@@ -16,7 +16,7 @@ use crate::model::id::RefundId;
 use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
-use crate::model::refund::{Move, Refund, RefundOrigin, RefundStatus};
+use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
@@ -169,7 +169,7 @@ impl RefundPayment {
             amount: ordered.map_or(payment.amount, |refund| refund.amount),
             left: if ordered.is_some() { 0 } else { left(&story) },
             made: match ordered {
-                Some(refund) => (refund.status.next_move() == Move::Done).then_some(refund.status),
+                Some(refund) => Some(refund.status).filter(|status| status.is_accepted()),
                 None => paid_back(payment.status),
             },
             reference: ordered.map(|refund| refund.reference.clone()),

@@ -25,7 +25,7 @@ const SUPERSEDE: &str =
 const HELD: &str = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')";
 const ADOPT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency, reason, origin, status, reference, \
      stripe_refund_id, created_at, settled_at) SELECT ?1, coalesce(max(ordinal), 0) + 1, ?2, ?3, 'found at Stripe', ?4, ?5, \
-     ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1";
+     ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1 RETURNING id";
 const SUMS: &str = "SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS BIGINT), \
      CAST(coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1";
 
@@ -82,10 +82,8 @@ impl Scope {
         ])?;
         self.payment = Some(known.payment);
         self.weigh_refunds(conn, status)?;
-        let accepted = matches!(known.status, RefundStatus::Pending | RefundStatus::Succeeded);
-        if accepted && !status.holds_money() {
-            let stripe_id = known.stripe_refund_id.as_deref().unwrap_or(&known.reference);
-            self.open_case_of_failure(conn, &known.reference, stripe_id, known.amount, status)
+        if known.status.is_accepted() && !status.holds_money() {
+            self.open_case_of_failure(conn, known.id)
         } else {
             Ok(())
         }
@@ -117,48 +115,42 @@ impl Scope {
                 },
             );
         }
-        let reference = format!("stripe/{}", found.stripe_id);
-        conn.prepare_cached(ADOPT)?.execute(params![
+        let row = params![
             payment.id.0,
             found.amount.minor,
             found.amount.currency.code(),
             RefundOrigin::Stripe.as_str(),
             status.as_str(),
-            reference,
+            format!("stripe/{}", found.stripe_id),
             found.stripe_id,
             self.now.0
-        ])?;
+        ];
+        let adopted = conn.prepare_cached(ADOPT)?.query_row(row, |made| made.get(0))?;
         self.weigh_refunds(conn, status)?;
         // That it was made may have gone unheard. Whoever made it counts on it all the same.
-        if status.holds_money() {
-            Ok(())
-        } else {
-            self.open_case_of_failure(conn, &reference, found.stripe_id, found.amount, status)
-        }
+        if status.holds_money() { Ok(()) } else { self.open_case_of_failure(conn, RefundId(adopted)) }
     }
 
     /// M8: Stripe had taken it, and it came to nothing after all.
-    fn open_case_of_failure(
-        &mut self,
-        conn: &Connection<'_>,
-        reference: &str,
-        stripe_id: &str,
-        amount: Money,
-        status: RefundStatus,
-    ) -> Result<(), Error> {
+    fn open_case_of_failure(&mut self, conn: &Connection<'_>, id: RefundId) -> Result<(), Error> {
         if is_out(Mutant::LateFailure) {
             return Ok(());
         }
+        let refund = ledger::read_refund(conn, id)?;
         self.open_case(
             conn,
             NewCase {
                 kind: CaseKind::RefundFailed,
-                cause: format!("refund_failed/{reference}"),
+                cause: format!("refund_failed/{}", refund.reference),
                 summary: format!(
-                    "the refund of {amount} is {status} after stripe had accepted it: the money is here and not with the customer"
+                    "the refund of {} is {} after stripe had accepted it: the money is here and not with the customer",
+                    refund.amount, refund.status
                 ),
-                detail: format!("{stripe_id}: pay the customer back by another way, or refund again"),
-                at_risk: Some(amount),
+                detail: format!(
+                    "{}: pay the customer back by another way, or refund again",
+                    refund.stripe_refund_id.as_deref().unwrap_or(&refund.reference)
+                ),
+                at_risk: Some(refund.amount),
             },
         )
     }
