@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sweep, Weather};
-use discuno::sim::{Campaign, play};
+use discuno::sim::{Campaign, Report, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
 pub(crate) const ONCE_BROKEN: [(u64, &str); 27] = [
@@ -42,6 +42,8 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 27] = [
     (380_605, "a session was refunded that had been moved before its booking was found"),
     (407_639, "a refund that was wanted once and never asked for counted as paid back"),
 ];
+
+const HOUR: u64 = 3_600_000;
 
 /// The same where five sessions are paid for.
 const ONCE_BROKEN_OF_FIVE: [(u64, &str); 3] = [
@@ -96,65 +98,54 @@ fn longer_and_fuller_histories_break_no_rule_either() {
 
 #[test]
 fn what_is_lost_while_a_clock_is_ahead_is_fetched_all_the_same() {
-    let hour = 3_600_000;
-    let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 3 * hour };
+    let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 3 * HOUR };
     let items = vec![
-        Item { at: hour / 2, act: Act::Skew { process: 1, by: 6_915_036, millis: 5 * hour } },
+        Item { at: HOUR / 2, act: Act::Skew { process: 1, by: 6_915_036, millis: 5 * HOUR } },
         // In this history the event of the purchase gets lost.
         Item { at: 6_145_430, act: Act::Buy(purchase) },
     ];
     let sweep = Sweep { schedules: true, settle_for: Duration::from_hours(4), ..Sweep::default() };
-    let script = Script { seed: 10_436, calm_at: 48 * hour, weather: Weather::Heavy, processes: 2, sweep, items };
+    let script = Script { seed: 10_436, calm_at: 48 * HOUR, weather: Weather::Heavy, processes: 2, sweep, items };
     let report = play(&script, false);
     assert_eq!(report.violation, None);
     assert_eq!((report.coverage.of("delivery/lost"), report.coverage.of("end/booked")), (1, 1));
 }
 
+/// A session is paid for after an hour, and an operator refunds it with its session after two.
+fn refunded(tags: Vec<&'static str>, mut items: Vec<Item>) -> Report {
+    let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags, fee: false, ahead: 20 * HOUR };
+    items.push(Item { at: HOUR, act: Act::Buy(purchase) });
+    items.push(Item { at: 2 * HOUR, act: Act::Order(1, Command::Refund { cancel_booking: true }) });
+    let (weather, sweep) = (Weather::Fair, Sweep::default());
+    let report = play(&Script { seed: 1, calm_at: 24 * HOUR, weather, processes: 2, sweep, items }, false);
+    assert_eq!(report.violation, None);
+    report
+}
+
+/// Stripe's refunds cannot be read for ten hours.
+fn unlisted() -> Item {
+    let silent = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.list");
+    Item { at: 0, act: Act::Outage(silent, 10 * HOUR) }
+}
+
 #[test]
 fn what_comes_after_a_refund_comes_where_stripe_makes_it_once_it_was_given_up() {
-    let hour = 3_600_000;
-    let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags: Vec::new(), fee: false, ahead: 20 * hour };
-    let slow = Fault::new(Provider::Stripe, Effect::Slow { millis: 3 * hour }).on("refunds.create").times(6);
-    let silent = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.list");
-    let items = vec![
-        Item { at: 0, act: Act::Fault(slow) },
-        Item { at: 0, act: Act::Outage(silent, 10 * hour) },
-        Item { at: hour, act: Act::Buy(purchase) },
-        Item { at: 2 * hour, act: Act::Order(1, Command::Refund { cancel_booking: true }) },
-    ];
-    let script =
-        Script { seed: 1, calm_at: 24 * hour, weather: Weather::Fair, processes: 2, sweep: Sweep::default(), items };
-    let report = play(&script, false);
-    assert_eq!(report.violation, None);
+    let slow = Fault::new(Provider::Stripe, Effect::Slow { millis: 3 * HOUR }).on("refunds.create").times(6);
+    let report = refunded(Vec::new(), vec![Item { at: 0, act: Act::Fault(slow) }, unlisted()]);
     let ends = ["case_opened", "refunded_and_called_off"].map(|end| format!("run/refund-payment {end}"));
     assert_eq!(ends.map(|end| report.coverage.of(&end)), [1, 1]);
 }
 
 #[test]
 fn what_stripe_made_of_the_last_try_is_known_although_its_answer_is_lost() {
-    let hour = 3_600_000;
     let unread = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("payment_intents.get").times(12);
     let lost = Fault::new(Provider::Stripe, Effect::ErrorAfter { status: 500 }).on("refunds.create").times(1);
-    let silent = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.list");
     // Read from Stripe at once; and where nothing is to be read, learnt from its webhook.
     let unbooked = (vec!["cal-refused"], None, "run/process-checkout-side-effects compensated");
-    let ordered = (vec![], Some(silent), "run/refund-payment refunded_and_called_off");
-    for (tags, silent, end) in [unbooked, ordered] {
-        let mut items: Vec<Item> = [&unread, &lost].map(|fault| Item { at: 0, act: Act::Fault(fault.clone()) }).into();
-        items.extend(silent.map(|fault| Item { at: 0, act: Act::Outage(fault, 10 * hour) }));
-        let purchase = Purchase { number: 1, paid: Paid::AtOnce, tags, fee: false, ahead: 20 * hour };
-        items.push(Item { at: hour, act: Act::Buy(purchase) });
-        items.push(Item { at: 2 * hour, act: Act::Order(1, Command::Refund { cancel_booking: true }) });
-        let script = Script {
-            seed: 1,
-            calm_at: 24 * hour,
-            weather: Weather::Fair,
-            processes: 2,
-            sweep: Sweep::default(),
-            items,
-        };
-        let report = play(&script, false);
-        assert_eq!(report.violation, None);
+    let ordered = (Vec::new(), Some(unlisted()), "run/refund-payment refunded_and_called_off");
+    for (tags, unlisted, end) in [unbooked, ordered] {
+        let faults = [&unread, &lost].map(|fault| Item { at: 0, act: Act::Fault(fault.clone()) });
+        let report = refunded(tags, faults.into_iter().chain(unlisted).collect());
         let (right, cases) = (report.coverage.of(end), report.coverage.of("case/refund_failed open"));
         assert_eq!((right, cases), (1, 0), "{end}: {:?}", report.coverage);
     }
