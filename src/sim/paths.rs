@@ -84,6 +84,11 @@ pub(super) fn other_paths() -> Vec<(&'static str, Script)> {
             script(purchase(&[]), vec![part, happens(20, Deed::MentorCancels)])
         }),
         ("lost and fetched", fetched(19, vec![deaf(88, Provider::Cal), happens(90, Deed::MentorCancels)])),
+        ("moved twice, the first move unheard, and refunded in the dashboard", {
+            let moves = [happens(90, Deed::Rescheduled), happens(100, Deed::Rescheduled)];
+            let refunded = happens(110, Deed::RefundedInDashboard { amount: 5000 });
+            fetched(3, [deaf(88, Provider::Cal), refunded].into_iter().chain(moves).collect())
+        }),
         ("refunded in the dashboard before it was known", {
             fetched(1, vec![happens(6, Deed::RefundedInDashboard { amount: 5000 })])
         }),

@@ -130,7 +130,7 @@ impl Means {
             return Ok(None);
         }
         let first = self.first_of(booking, listed).await?;
-        if is_told && !self.is_paid_for(&first).await? {
+        if is_told && !self.may_tell_whose(&first).await? {
             return Ok(None);
         }
         Ok(Some(webhook(kind, booking, &first)))
@@ -143,6 +143,12 @@ impl Means {
     async fn is_paid_for(&self, booking: &Value) -> Result<bool, Failure> {
         let Some(uid) = booking["uid"].as_str() else { return Ok(false) };
         Ok(self.known(uid).await?.is_some_and(|known| known.payment.is_some()))
+    }
+
+    /// Whether what took the place of this booking may be found to be somebody's by it: unless it is known, and nobody's either.
+    async fn may_tell_whose(&self, first: &Value) -> Result<bool, Failure> {
+        let Some(uid) = first["uid"].as_str() else { return Ok(false) };
+        Ok(self.known(uid).await?.is_none_or(|known| known.payment.is_some()))
     }
 
     /// What a booking took the place of, by however many moves: one that is known to be paid for, or the first, whose time tells whose

@@ -18,7 +18,7 @@ use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{Change, PaymentKey};
-use crate::workflow::{Means, booking, track, transfer};
+use crate::workflow::{Means, booking, refund_news, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -62,21 +62,34 @@ impl Means {
     }
 
     /// Holds a booking that is heard of against its payment: the answer to our own request was lost, or the session was given up before.
-    /// One that was moved may be heard of by that alone; where a person paid back and let the session stand, so it does when it is moved.
-    async fn compare(&self, ctx: &Ctx, known: &Known, moved: bool) -> Result<Outcome, Failure> {
-        let Some(payment) = known.booking.payment else { return Ok("counted") };
+    /// One that was moved may be heard of by that alone. Where a person paid back and let the session stand, so it does when it is moved;
+    /// where nobody can tell whether they did, for they paid back at Stripe, a case asks.
+    /// None where there was nothing to be undone.
+    async fn compare(&self, ctx: &Ctx, known: &Known, moved: bool) -> Result<Option<Outcome>, Failure> {
+        let Some(payment) = known.booking.payment else { return Ok(None) };
         let late = ctx
             .step("compare-with-payment", Policy::DEFAULT, async |step| {
                 let read = self.payment_story(payment).await;
                 let (payment, story) = read.map_err(|error| step.store_failure(error))?;
                 let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
                 let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
-                let last = holding.max_by_key(|refund| refund.id).map(|refund| refund.origin);
-                // Where it was to be called off, that holds for wherever it turns up.
-                let called_off = story.acts.iter().any(Act::calls_off);
-                let left = moved && last == Some(RefundOrigin::Operator) && !called_off;
+                let last = holding.max_by_key(|refund| refund.id);
                 match payment.status {
-                    PaymentStatus::Refunded | PaymentStatus::Refunding if standing && !left => return Ok(true),
+                    PaymentStatus::Refunded | PaymentStatus::Refunding if standing => {
+                        // Where it was to be called off, that holds for wherever it turns up.
+                        let called_off = story.acts.iter().any(Act::calls_off);
+                        match last.filter(|_| moved && !called_off) {
+                            Some(refund) if refund.origin == RefundOrigin::Operator => {}
+                            Some(refund) if refund.origin == RefundOrigin::Stripe => {
+                                let case = refund_news::still_booked(&payment, &known.booking, refund, step.now());
+                                if let Some(case) = case {
+                                    step.also(about(&payment));
+                                    step.also(Change::OpenCase(case));
+                                }
+                            }
+                            _ => return Ok(true),
+                        }
+                    }
                     // The customer was told that the free session could not be booked.
                     PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
                     // The answer to our own request may still be on its way, or lost.
@@ -96,7 +109,7 @@ impl Means {
             })
             .await?;
         if !late || is_out(Mutant::SettleCheck) {
-            return Ok("counted");
+            return Ok(None);
         }
         let cancelled = ctx
             .step("cancel-late-booking", Policy::MONEY, async |step| {
@@ -104,11 +117,11 @@ impl Means {
                 booking::call_off(&self.providers.cal, &step, &known.booking.facts, reason).await
             })
             .await;
-        let Err(failure) = cancelled else { return Ok("late_booking_cancelled") };
+        let Err(failure) = cancelled else { return Ok(Some("late_booking_cancelled")) };
         let summary = "the session was given up, and yet it stands in the calendar".to_owned();
         let case = booking::still_stands(&known.booking.facts.uid, summary, None, &failure);
         ctx.commit("alert-admin", vec![Change::OpenCase(case)]).await?;
-        Ok("case_opened")
+        Ok(Some("case_opened"))
     }
 }
 
@@ -127,7 +140,7 @@ impl Workflow for BookingCreated {
     async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
         let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
         ctx.commit("track-booking-created", created(&known, news.at)).await?;
-        self.0.compare(ctx, &known, false).await
+        Ok(self.0.compare(ctx, &known, false).await?.unwrap_or("counted"))
     }
 }
 
@@ -165,7 +178,27 @@ impl Workflow for BookingRescheduled {
             "startTime": facts.start.to_string(),
         });
         count(ctx, "track-booking-rescheduled", "booking_rescheduled", &known, news.at, properties).await?;
-        self.0.compare(ctx, &known, true).await
+        Ok(self.0.compare(ctx, &known, true).await?.unwrap_or("counted"))
+    }
+}
+
+/// Which booking.
+#[derive(Deserialize)]
+pub struct Found {
+    uid: String,
+}
+
+/// Compares a session with the payment that it was found to be of once it was known for itself.
+pub struct CompareBooking(pub Arc<Means>);
+
+impl Workflow for CompareBooking {
+    const NAME: &'static str = "compare-booking";
+    type Input = Found;
+
+    async fn run(&self, ctx: &Ctx, found: Found) -> Result<Outcome, Failure> {
+        let Some(known) = self.0.read_booking(ctx, &found.uid).await? else { return Ok("unknown") };
+        let moved = known.booking.facts.replaces.is_some();
+        Ok(self.0.compare(ctx, &known, moved).await?.unwrap_or("compared"))
     }
 }
 

@@ -104,7 +104,7 @@ impl Means {
 }
 
 /// What runs may be of.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 28] = [
     <checkout::ProcessCheckout as Workflow>::NAME,
     <settle::SettleCheck as Workflow>::NAME,
     <payment_failed::PaymentFailed as Workflow>::NAME,
@@ -115,6 +115,7 @@ pub const NAMES: [&str; 27] = [
     <apply_event::ApplyEvent as Workflow>::NAME,
     <calendar::BookingCreated as Workflow>::NAME,
     <calendar::BookingRescheduled as Workflow>::NAME,
+    <calendar::CompareBooking as Workflow>::NAME,
     <calendar::MeetingStarted as Workflow>::NAME,
     <calendar::MeetingEnded as Workflow>::NAME,
     <called_off::BookingCancelled as Workflow>::NAME,
@@ -158,6 +159,7 @@ pub fn registry(means: &Arc<Means>) -> Registry {
         .with(apply_event::ApplyEvent(Arc::clone(means)))
         .with(calendar::BookingCreated(Arc::clone(means)))
         .with(calendar::BookingRescheduled(Arc::clone(means)))
+        .with(calendar::CompareBooking(Arc::clone(means)))
         .with(calendar::MeetingStarted(Arc::clone(means)))
         .with(calendar::MeetingEnded(Arc::clone(means)))
         .with(called_off::BookingCancelled(Arc::clone(means)))

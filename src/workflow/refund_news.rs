@@ -15,6 +15,7 @@ use crate::model::failure::Failure;
 use crate::model::money::Money;
 use crate::model::payment::Payment;
 use crate::model::refund::{Refund, RefundOrigin};
+use crate::model::time::Timestamp;
 use crate::store::Story;
 use crate::store::change::Change;
 use crate::workflow::{Means, letter, refund, refund_payment, settle, transfer};
@@ -57,11 +58,9 @@ impl Workflow for TellOfRefund {
             if let Some(look) = settle::look(&payment, !live.is_empty()) {
                 step.also(look);
             }
-            // Then, not once this came to be carried out, and by whichever clock was behind: what was to come must not go unsaid.
-            let heard = step.now().min(refund.created_at);
-            let is_to_come = |booking: &&&Booking| !booking.host_absent && heard < booking.facts.end;
-            if let Some(booking) = live.iter().find(is_to_come) {
-                step.also(Change::OpenCase(still_booked(&payment, &booking.facts.uid)));
+            let standing = live.iter().find_map(|booking| still_booked(&payment, booking, refund, step.now()));
+            if let Some(case) = standing {
+                step.also(Change::OpenCase(case));
             }
             Ok(())
         })
@@ -79,15 +78,19 @@ fn calls_off(story: &Story, refund: &Refund) -> bool {
     refund_payment::orders(story, refund).any(Act::calls_off)
 }
 
-/// Nobody can tell whether the session is to take place all the same.
-fn still_booked(payment: &Payment, uid: &str) -> NewCase {
-    NewCase {
+/// A session that was to come when its payment was refunded at Stripe: nobody can tell whether it is to take place all the same.
+pub(super) fn still_booked(payment: &Payment, booking: &Booking, refund: &Refund, now: Timestamp) -> Option<NewCase> {
+    // By when that was heard of, not by when this comes to be carried out, and by whichever clock was behind: what was to come must not
+    // go unsaid.
+    let is_to_come = !booking.host_absent && now.min(refund.created_at) < booking.facts.end;
+    let uid = &booking.facts.uid;
+    is_to_come.then(|| NewCase {
         kind: CaseKind::BookingAfterRefund,
         cause: format!("booking_after_refund/{uid}"),
         summary: format!("{} was refunded at Stripe, and the session still stands in the calendar", payment.amount),
         detail: format!("booking {uid}: call it off in Cal.com, or close this if it is to take place"),
         at_risk: Some(payment.amount),
-    }
+    })
 }
 
 /// Reads a payment's refunds from Stripe.

@@ -12,6 +12,7 @@ use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::order::Deed;
 use serde_json::json;
 
+use crate::life::sample;
 use crate::support::{CalEvent, Event, World};
 
 const WEEK: Duration = Duration::from_secs(8 * 24 * 3600);
@@ -324,6 +325,33 @@ async fn a_session_that_was_moved_before_anybody_heard_of_it_is_called_off_where
     let known: Vec<_> = story.bookings.iter().map(|booking| booking.facts.status).collect();
     assert_eq!((known, story.cases.len()), (vec![BookingStatus::Cancelled; 2], 0));
     world.assert_money_is_right("moved").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_found_to_be_of_a_payment_that_was_paid_back_meanwhile_is_asked_about() {
+    for over in [false, true] {
+        let world = World::new();
+        let purchase = booked(&world).await;
+        let place = |uid: &str, from: &str, number: u64, day: &str| {
+            let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&purchase).set("uid", json!(uid));
+            let moved = moved.set("rescheduleUid", json!(from)).set("bookingId", json!(number));
+            let moved = moved.set("startTime", json!(format!("{day}T10:00:00Z"))).set("metadata", json!({}));
+            moved.set("endTime", json!(format!("{day}T10:30:00Z")))
+        };
+        let first = world.ledger().cal.bookings[0].uid.clone();
+        let day = if over { "2026-10-01" } else { "2026-12-01" };
+        world.send_cal(&place("uid-third", "uid-second", 91_999, day)).await;
+        world.settle().await;
+        world.send(&sample("refund.updated_succeeded", &purchase)).await;
+        world.settle().await;
+        world.send_cal(&place("uid-second", &first, 91_998, "2026-11-20")).await;
+        world.settle().await;
+        let causes: Vec<_> = world.story().await.cases.into_iter().map(|case| case.cause).collect();
+        let asked = causes.contains(&"booking_after_refund/uid-third".to_owned());
+        assert_eq!(asked, !over, "{causes:?}");
+        let standing = world.ledger().cal.bookings.into_iter().find(|booking| booking.uid == "uid-third").unwrap();
+        assert_eq!(standing.status, "accepted", "over: {over}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

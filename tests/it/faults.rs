@@ -94,6 +94,26 @@ fn moved() -> Rehearsal {
     Rehearsal { acts: vec![Act::Cal(event)], workflow: "booking-rescheduled", ..cancelled() }
 }
 
+/// Moved twice, and told of the second move first.
+fn found_out() -> Rehearsal {
+    let refused = Event::paid("zoe+cal-refused@example.edu");
+    let moved = |from: &str, to: &str, number: u64| {
+        let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(&refused).set("uid", json!(to));
+        moved.set("rescheduleUid", json!(from)).set("bookingId", json!(number))
+    };
+    let first = moved("uid-first", "uid-second", 91_998);
+    let start = first.0["payload"]["startTime"].clone();
+    let end = first.0["payload"]["endTime"].clone();
+    let first = first.set("rescheduleStartTime", start).set("rescheduleEndTime", end);
+    let last = moved("uid-second", "uid-third", 91_999).set("metadata", json!({}));
+    Rehearsal {
+        before: vec![Act::Stripe(refused), Act::Unheard(first.body()), Act::Cal(last)],
+        acts: vec![Act::Cal(first)],
+        workflow: "compare-booking",
+        ..cancelled()
+    }
+}
+
 fn met() -> Rehearsal {
     let of = |name: &str| Act::Cal(CalEvent::sample(name).about(&zoe()));
     let acts = vec![of("MEETING_STARTED_flat"), of("MEETING_ENDED_enveloped")];
@@ -174,6 +194,7 @@ rehearsed! {
     early_booking
     share
     moved
+    found_out
     met
     refunded_elsewhere
     payout

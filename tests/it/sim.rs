@@ -46,13 +46,15 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 27] = [
 const HOUR: u64 = 3_600_000;
 
 /// The same where five sessions are paid for.
-const ONCE_BROKEN_OF_FIVE: [(u64, &str); 3] = [
+const ONCE_BROKEN_OF_FIVE: [(u64, &str); 5] = [
     (412_685, "a refund that stripe told of while its last answer got lost counted as given up, and its session stood"),
     (422_953, "nobody was told of a refund that failed before its making was heard of"),
     (
         434_113,
         "a refund that a person took over from a workflow did not count as theirs, nor their letting the session stand",
     ),
+    (458_333, "a session found to be of a payment that was paid back in the meantime stood, and nobody was told"),
+    (474_323, "a session that was moved twice was nobody's where only the list told of what it was first"),
 ];
 
 #[test]
@@ -81,15 +83,15 @@ fn seeds_that_once_broke_a_rule_hold() {
 fn no_history_breaks_a_rule_whatever_the_weather() {
     for weather in [Weather::Fair, Weather::Light, Weather::Heavy] {
         let scope = Scope { weather, ..Scope::default() };
-        let tally = Campaign { first: 100_000, seeds: Some(60), time: None, scope, threads: 2 }.run();
+        let tally = Campaign { first: 100_000, seeds: Some(20), time: None, scope, threads: 2 }.run();
         assert_eq!(tally.failed, None, "{weather:?}");
-        assert_eq!(tally.seeds, 60);
+        assert_eq!(tally.seeds, 20);
     }
 }
 
 #[test]
 fn longer_and_fuller_histories_break_no_rule_either() {
-    for (payments, hours, seeds) in [(3, 120, 10), (2, 1000, 1), (200, 1, 1)] {
+    for (payments, hours, seeds) in [(3, 120, 3), (1, 500, 1), (40, 1, 1)] {
         let scope = Scope { payments, hours, ..Scope::default() };
         let tally = Campaign { first: 7, seeds: Some(seeds), time: None, scope, threads: 2 }.run();
         assert_eq!((tally.failed, tally.seeds), (None, seeds), "{payments} payments in {hours} hours");

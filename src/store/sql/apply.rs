@@ -344,6 +344,8 @@ pub(super) const ALERT_WORKFLOW: &str = "alert";
 pub(super) const MAIL_WORKFLOW: &str = "send-email";
 /// The workflow that applies an event again once its payment is known.
 const APPLY_WORKFLOW: &str = "apply-event";
+/// The workflow that compares a session with the payment that it is found to be of.
+const COMPARE_WORKFLOW: &str = "compare-booking";
 
 const FIND_PAYMENT: &str = "SELECT id FROM payments WHERE session_id = ?1";
 const FIND_BY_KEY: &str =

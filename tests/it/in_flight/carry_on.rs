@@ -49,7 +49,8 @@ async fn remember(world: &World, cut: &Cut) {
     let file = Connection::open(&world.app.config.db).unwrap();
     let mut told = file.prepare("SELECT received_at, body FROM events ORDER BY id").unwrap();
     let told = told.query_map([], |row| Ok((row.get(0)?, Happening::Event(row.get(1)?)))).unwrap();
-    let mut happened: Vec<(i64, Happening)> = told.map(Result::unwrap).chain(cut.happened.iter().cloned()).collect();
+    // What happened unheard had happened before what was told in the same millisecond.
+    let mut happened: Vec<(i64, Happening)> = cut.happened.iter().cloned().chain(told.map(Result::unwrap)).collect();
     happened.sort_by_key(|(at, _)| *at);
     let mut happened = happened.into_iter().peekable();
     for asked in &cut.asked {

@@ -1,13 +1,16 @@
 //! Bookings: merged from whatever Cal.com says, in whatever order.
 
+use serde_json::json;
+
 use crate::model::booking::NewBooking;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::PaymentId;
 use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
+use crate::store::change::NewRun;
 use crate::store::error::Error;
-use crate::store::sql::apply::Scope;
+use crate::store::sql::apply::{COMPARE_WORKFLOW, Scope};
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{ledger, row};
@@ -50,6 +53,7 @@ impl Scope {
             Some(id) if of_predecessor == Some(id) || fits(&ledger::read_payment(conn, id)?, new) => Some(id),
             _ => None,
         };
+        let was_nobodys = known.as_ref().is_some_and(|known| known.payment.is_none());
         let mut payment = known.and_then(|known| known.payment).or(claimed).or(of_predecessor);
         if self.payment.is_none() {
             self.adopt_subject(conn, payment)?;
@@ -85,8 +89,17 @@ impl Scope {
             new.reason,
             self.now.0
         ])?;
-        if let Some(id) = payment {
-            conn.prepare_cached(LINK_SUCCESSOR)?.execute(params![new.uid, id.0])?;
+        let Some(id) = payment else { return Ok(()) };
+        let linked = conn.prepare_cached(LINK_SUCCESSOR)?.execute(params![new.uid, id.0])?;
+        let found_out = match status.is_live() {
+            true => was_nobodys.then(|| new.uid.clone()),
+            false if linked > 0 => other_live(conn, id, &new.uid)?,
+            false => None,
+        };
+        // What became of the payment while nobody knew that this session is of it was not compared with it.
+        if let Some(uid) = found_out {
+            let scope = Self { payment, ..*self };
+            scope.start(conn, &NewRun::with_input(COMPARE_WORKFLOW, &uid, json!({ "uid": uid })))?;
         }
         Ok(())
     }
