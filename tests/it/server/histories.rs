@@ -10,7 +10,7 @@ use crate::sim::ONCE_BROKEN;
 use crate::support::cluster::Cluster;
 
 /// How many are gone through, if `DISCUNO_SIM_SEEDS` says nothing.
-const USUALLY: u64 = 40;
+const USUALLY: u64 = 20;
 /// Past those that are drawn by chance alone: every second one has a fault or a blow strike where it is sure to.
 const FIRST: u64 = 200_000;
 

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use discuno::app::{App, Parts};
 use discuno::clock::Clock;
-use discuno::config::{SANDBOX_STRIPE_SECRET, Secret};
+use discuno::config::{Config, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
 use discuno::model::time::Timestamp;
 use discuno::sandbox::Sandbox;
 use discuno::signature::sign_stripe;
 use discuno::store::Shared;
-use discuno::store::postgres::{self, Postgres};
-use discuno::store::sqlite::{Mode, Sqlite};
 use discuno::web;
 use discuno::workflow::WAIT_FOR_DAYS;
 use rustix::process::{Pid, Signal, kill_process};
@@ -146,11 +145,9 @@ impl Deployment {
 
     /// The store, opened by the test as one more process would.
     pub(crate) fn store(&self) -> Shared {
-        let place = self.settings["DISCUNO_DB"].clone();
-        if place.starts_with("postgres") {
-            return Arc::new(Postgres::open(&place.parse().unwrap(), postgres::Mode::USUAL, "test").unwrap());
-        }
-        Arc::new(Sqlite::open(Path::new(&place), Mode::Threads, "test").unwrap())
+        let nothing = BTreeMap::new();
+        let config = Config::load(&nothing, &|name| self.settings.get(name).cloned(), &nothing).unwrap();
+        App::open(config, Parts::system()).unwrap().store
     }
 
     /// Waits until no run is left but those that look for late bookings for two days.
