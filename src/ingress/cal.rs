@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::ingress::{Meaning, Rejected, sha256, text};
-use crate::model::booking::{BookingStatus, NewBooking, Person};
+use crate::model::booking::{BookingStatus, NewBooking, Person, RESCHEDULED};
 use crate::model::event::{Source, Via};
 use crate::model::time::Timestamp;
 use crate::store::change::{Change, NewEvent, NewRun, PaymentKey, Plan};
@@ -170,7 +170,7 @@ fn predecessor(payload: &Value) -> Option<NewBooking> {
     previous.end = instant(payload, "rescheduleEndTime").unwrap_or(previous.end);
     previous.replaces = None;
     previous.cancelled_by = text(payload, "rescheduledBy").map(str::to_owned);
-    previous.reason = Some("rescheduled".to_owned());
+    previous.reason = Some(RESCHEDULED.to_owned());
     Some(previous)
 }
 

@@ -108,6 +108,9 @@ impl NewBooking {
     }
 }
 
+/// Why a booking is over that was moved: nobody called it off.
+pub const RESCHEDULED: &str = "rescheduled";
+
 /// A booking as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Booking {

@@ -74,7 +74,8 @@ pub enum Change {
         /// The workflow's name.
         workflow: &'static str,
     },
-    /// A case is to be open, and a person told. An existing one is left alone.
+    /// A case is to be open, and a person told. An existing one is left alone, but for one that is closed where a run finds that there is
+    /// cause for it again.
     OpenCase(NewCase),
     /// The case of this cause has settled itself.
     CloseCase {
@@ -259,6 +260,9 @@ pub const CHECKOUT_WORKFLOW: &str = "process-checkout-side-effects";
 
 /// The workflow that pays a payment back on purpose.
 pub const REFUND_WORKFLOW: &str = "refund-payment";
+
+/// The workflow that compares a session with the payment that it is found to be of.
+pub const COMPARE_WORKFLOW: &str = "compare-booking";
 
 /// The workflow that moves the mentor's share.
 pub const TRANSFER_WORKFLOW: &str = "transfer-to-mentor";

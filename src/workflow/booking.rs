@@ -101,11 +101,16 @@ pub(super) async fn call_off(cal: &Cal, step: &Step<'_>, booking: &NewBooking, r
     Ok(())
 }
 
+/// What causes the case of a session that stands although it is paid back.
+pub(super) fn refunded_cause(uid: &str) -> String {
+    format!("booking_after_refund/{uid}")
+}
+
 /// The case of a session that is to be called off, and that Cal.com has not called off: in so many words, with so much at risk.
 pub(super) fn still_stands(uid: &str, summary: String, at_risk: Option<Money>, failure: &Failure) -> NewCase {
     NewCase {
         kind: CaseKind::BookingAfterRefund,
-        cause: format!("booking_after_refund/{uid}"),
+        cause: refunded_cause(uid),
         summary,
         detail: format!("booking {uid}; cancelling it failed: {} ({})", failure.code, failure.message),
         at_risk,

@@ -17,8 +17,8 @@ use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::{Change, PaymentKey};
-use crate::workflow::{Means, booking, refund_news, track, transfer};
+use crate::store::change::{COMPARE_WORKFLOW, Change, NewRun, PaymentKey};
+use crate::workflow::{Means, booking, called_off, refund_news, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -182,21 +182,29 @@ impl Workflow for BookingRescheduled {
     }
 }
 
+/// A run that compares a session that stood when its payment was paid back, once.
+pub(super) fn compare_after(uid: &str) -> Change {
+    Change::Start(NewRun::with_input(COMPARE_WORKFLOW, format!("after/{uid}"), json!({ "uid": uid })))
+}
+
 /// Which booking.
 #[derive(Deserialize)]
 pub struct Found {
     uid: String,
 }
 
-/// Compares a session with the payment that it was found to be of once it was known for itself.
+/// Compares a session with the payment that it was found to be of once it was known for itself, or that was paid back meanwhile.
 pub struct CompareBooking(pub Arc<Means>);
 
 impl Workflow for CompareBooking {
-    const NAME: &'static str = "compare-booking";
+    const NAME: &'static str = COMPARE_WORKFLOW;
     type Input = Found;
 
     async fn run(&self, ctx: &Ctx, found: Found) -> Result<Outcome, Failure> {
         let Some(known) = self.0.read_booking(ctx, &found.uid).await? else { return Ok("unknown") };
+        if let Some(settled) = called_off::settle_found_out(ctx, &self.0, &known.booking).await? {
+            return Ok(settled);
+        }
         let moved = known.booking.facts.replaces.is_some();
         Ok(self.0.compare(ctx, &known, moved).await?.unwrap_or("compared"))
     }

@@ -10,7 +10,7 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
-use crate::model::booking::Booking;
+use crate::model::booking::{Booking, BookingStatus, NewBooking, RESCHEDULED};
 use crate::model::capture::Capture;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
@@ -47,21 +47,7 @@ impl Workflow for BookingCancelled {
             // The mentor has asked for another time: the customer may choose one until the old one has come.
             ctx.sleep_until(facts.start).await;
         }
-        let by_attendee = news
-            .cancelled_by
-            .as_deref()
-            .is_some_and(|by| facts.attendees.iter().any(|attendee| attendee.email.eq_ignore_ascii_case(by)));
-        let (policy, who) = if by_attendee {
-            (self.0.policies.attendee_cancels, "the customer")
-        } else {
-            (self.0.policies.mentor_cancels, "the mentor")
-        };
-        let off = CalledOff {
-            kind: CaseKind::SessionCancelled,
-            policy,
-            what: format!("{who} called the session off"),
-            told: "your session was called off".to_owned(),
-        };
+        let off = CalledOff::by(news.cancelled_by.as_deref(), facts, &self.0);
         off.settle(ctx, &self.0, &known.booking).await
     }
 }
@@ -75,13 +61,7 @@ impl Workflow for BookingRejected {
 
     async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {
         let Some(known) = self.0.read_booking(ctx, &news.uid).await? else { return Ok("unknown") };
-        let off = CalledOff {
-            kind: CaseKind::SessionCancelled,
-            policy: SessionPolicy::Refund,
-            what: "the mentor declined the session".to_owned(),
-            told: "your mentor could not take the session".to_owned(),
-        };
-        off.settle(ctx, &self.0, &known.booking).await
+        CalledOff::declined().settle(ctx, &self.0, &known.booking).await
     }
 }
 
@@ -98,13 +78,7 @@ impl Workflow for HostNoShow {
         // For Cal.com's own books; nothing here hangs on it.
         let marked = async |_| Ok(self.0.providers.cal.mark_host_absent(uid).await?);
         ctx.step("mark-host-absent", Policy::DEFAULT, marked).await.ok();
-        let off = CalledOff {
-            kind: CaseKind::HostNoShow,
-            policy: self.0.policies.host_no_show,
-            what: "the mentor did not come to the session".to_owned(),
-            told: "your mentor did not come to the session".to_owned(),
-        };
-        off.settle(ctx, &self.0, &known.booking).await
+        CalledOff::missed(&self.0).settle(ctx, &self.0, &known.booking).await
     }
 }
 
@@ -125,9 +99,59 @@ enum Standing {
     Settled(String),
     /// It is paid, this session was what it was paid for, and so much of it is not paid back.
     Open { session: String, amount: Money },
+    /// The same, and a person has settled an earlier session of it by hand: nobody can tell how.
+    ByHand { session: String, amount: Money },
+}
+
+/// Settles a session that is found to be of a payment, and that did not take place or will not; none where it stands.
+pub(super) async fn settle_found_out(ctx: &Ctx, means: &Means, booking: &Booking) -> Result<Option<Outcome>, Failure> {
+    let facts = &booking.facts;
+    let off = match facts.status {
+        _ if booking.host_absent => CalledOff::missed(means),
+        // Nobody called it off: what took its place decides.
+        BookingStatus::Cancelled if facts.reason.as_deref() == Some(RESCHEDULED) => return Ok(None),
+        BookingStatus::Cancelled => CalledOff::by(facts.cancelled_by.as_deref(), facts, means),
+        BookingStatus::Rejected => CalledOff::declined(),
+        BookingStatus::Pending | BookingStatus::Accepted | BookingStatus::Completed => return Ok(None),
+    };
+    off.settle(ctx, means, booking).await.map(Some)
 }
 
 impl CalledOff {
+    /// By the customer, or else by the mentor.
+    fn by(somebody: Option<&str>, facts: &NewBooking, means: &Means) -> Self {
+        let is_attendee = |by: &str| facts.attendees.iter().any(|attendee| attendee.email.eq_ignore_ascii_case(by));
+        let (policy, who) = if somebody.is_some_and(is_attendee) {
+            (means.policies.attendee_cancels, "the customer")
+        } else {
+            (means.policies.mentor_cancels, "the mentor")
+        };
+        Self {
+            kind: CaseKind::SessionCancelled,
+            policy,
+            what: format!("{who} called the session off"),
+            told: "your session was called off".to_owned(),
+        }
+    }
+
+    fn declined() -> Self {
+        Self {
+            kind: CaseKind::SessionCancelled,
+            policy: SessionPolicy::Refund,
+            what: "the mentor declined the session".to_owned(),
+            told: "your mentor could not take the session".to_owned(),
+        }
+    }
+
+    fn missed(means: &Means) -> Self {
+        Self {
+            kind: CaseKind::HostNoShow,
+            policy: means.policies.host_no_show,
+            what: "the mentor did not come to the session".to_owned(),
+            told: "your mentor did not come to the session".to_owned(),
+        }
+    }
+
     async fn settle(&self, ctx: &Ctx, means: &Means, booking: &Booking) -> Result<Outcome, Failure> {
         let uid = &booking.facts.uid;
         let Some(payment) = booking.payment else { return Ok("nothing_was_paid") };
@@ -139,9 +163,13 @@ impl CalledOff {
             ctx.sleep("wait-for-checkout", BETWEEN).await;
             standing = self::standing(ctx, means, payment, uid).await?;
         }
-        let Standing::Open { session, amount } = standing else { return Ok("settled_already") };
+        let (session, amount, policy) = match standing {
+            Standing::Open { session, amount } => (session, amount, self.policy),
+            Standing::ByHand { session, amount } => (session, amount, SessionPolicy::Case),
+            Standing::AtWork | Standing::Settled(_) => return Ok("settled_already"),
+        };
         let about = Change::About(PaymentKey::Session(session));
-        match self.policy {
+        match policy {
             SessionPolicy::Refund => {
                 let refund = refund_payment::start(uid, &self.what, &self.told);
                 ctx.commit("start-refund", vec![about, refund]).await?;
@@ -174,8 +202,11 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
         let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
         let left = payment.amount.minor - held.map(|refund| refund.amount.minor).sum::<i64>();
         let others = story.bookings.iter().any(|other| other.facts.uid != uid && other.facts.status.is_live());
+        let is_replaced = story.bookings.iter().any(|other| other.facts.replaces.as_deref() == Some(uid));
+        let amount = Money::new(left, payment.amount.currency);
         Ok(match payment.status {
             _ if others => Standing::Settled("another session stands for it".to_owned()),
+            _ if is_replaced => Standing::Settled("another session took its place".to_owned()),
             _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
             _ if left <= 0 => Standing::Settled("the whole of it is refunded".to_owned()),
             _ if called_off_by_operator(&story, uid) => Standing::Settled("an operator called it off".to_owned()),
@@ -183,14 +214,19 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
             PaymentStatus::Booked if adopt_another(&step, means, &payment, &story, uid).await? => {
                 Standing::Settled("another session stands for it".to_owned())
             }
-            PaymentStatus::Booked => {
-                let amount = Money::new(left, payment.amount.currency);
-                Standing::Open { session: payment.session_id, amount }
+            PaymentStatus::Booked => Standing::Open { session: payment.session_id, amount },
+            PaymentStatus::Attention if !has_open_case(&story) => {
+                Standing::ByHand { session: payment.session_id, amount }
             }
             status => Standing::Settled(format!("the payment is {status}")),
         })
     })
     .await
+}
+
+/// Whether a person is still to decide about the payment.
+fn has_open_case(story: &Story) -> bool {
+    story.cases.iter().any(|case| case.closed_at.is_none() && !case.kind.is_about_share())
 }
 
 /// Whether a person paid a part of it back and called it off with that: so it was their decision, and Cal.com's word of it is none.

@@ -18,7 +18,7 @@ use crate::model::refund::{Refund, RefundOrigin};
 use crate::model::time::Timestamp;
 use crate::store::Story;
 use crate::store::change::Change;
-use crate::workflow::{Means, letter, refund, refund_payment, settle, transfer};
+use crate::workflow::{Means, booking, letter, refund, refund_payment, settle, transfer};
 
 /// Which refund.
 #[derive(Deserialize)]
@@ -86,7 +86,7 @@ pub(super) fn still_booked(payment: &Payment, booking: &Booking, refund: &Refund
     let uid = &booking.facts.uid;
     is_to_come.then(|| NewCase {
         kind: CaseKind::BookingAfterRefund,
-        cause: format!("booking_after_refund/{uid}"),
+        cause: booking::refunded_cause(uid),
         summary: format!("{} was refunded at Stripe, and the session still stands in the calendar", payment.amount),
         detail: format!("booking {uid}: call it off in Cal.com, or close this if it is to take place"),
         at_risk: Some(payment.amount),

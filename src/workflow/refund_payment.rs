@@ -21,7 +21,7 @@ use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
 use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
-use crate::workflow::{Means, booking, letter, refund, settle, transfer};
+use crate::workflow::{Means, booking, calendar, letter, refund, settle, transfer};
 
 /// What is wanted.
 #[derive(Deserialize)]
@@ -214,6 +214,9 @@ fn follow(now: &Standing, status: RefundStatus, input: &Input) -> Vec<Change> {
     }
     if input.refund.is_some() {
         changes.extend(settle::look(&now.payment, !now.live.is_empty()));
+    } else if now.is_paid_back() {
+        // What was paid back was not to take place. One that came while it was on its way is not wanted either.
+        changes.extend(now.live.iter().map(|booking| calendar::compare_after(&booking.uid)));
     }
     if now.left > 0 {
         changes.push(Change::OpenCase(part_is_left(now)));

@@ -9,8 +9,9 @@ use crate::engine::registry::{Outcome, Workflow};
 use crate::model::case::NewCase;
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
-use crate::model::payment::Payment;
+use crate::model::payment::{Payment, PaymentStatus};
 use crate::mutant::{Mutant, is_out};
+use crate::store::Story;
 use crate::store::change::{Change, NewRun};
 use crate::workflow::{Means, booking};
 
@@ -35,8 +36,13 @@ impl Workflow for SettleCheck {
             }
             let found = ctx
                 .step("look-for-booking", Policy::MONEY, async |step| {
+                    let read = self.0.payment_story(step.payment()?).await;
+                    let (payment, story) = read.map_err(|error| step.store_failure(error))?;
+                    if !is_given_up(&payment) {
+                        return Ok(None);
+                    }
                     let found = booking::find(&self.0.providers.cal, &order).await?;
-                    Ok(found.map(|standing| {
+                    Ok(found.filter(|standing| !is_asked_about(&story, &standing.booking.uid)).map(|standing| {
                         standing.before.into_iter().for_each(|moved| step.also(Change::Booking(moved)));
                         standing.booking
                     }))
@@ -63,6 +69,17 @@ impl Workflow for SettleCheck {
         }
         Ok(outcome)
     }
+}
+
+/// A refund may have failed since, and the session be wanted again.
+fn is_given_up(payment: &Payment) -> bool {
+    payment.status.is_paid_back() || (payment.payment_intent.is_none() && payment.status == PaymentStatus::Failed)
+}
+
+/// Whether a person was asked if the session is to take place all the same, whatever they said.
+fn is_asked_about(story: &Story, uid: &str) -> bool {
+    let cause = booking::refunded_cause(uid);
+    story.cases.iter().any(|case| case.cause == cause)
 }
 
 /// Looks, from now on, for a session of what is paid back where none `stands`: one may still turn up of a request thought lost.

@@ -15,6 +15,7 @@ mod decisions;
 mod faults;
 mod hosts;
 mod in_flight;
+mod late_news;
 mod life;
 mod metrics;
 mod operators;

@@ -258,6 +258,32 @@ async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_of_which_only_a_part_came_back_is_told_of() {
+    let world = scheduled().await;
+    let purchase = Event::paid("zoe@example.edu");
+    world.send(&purchase).await;
+    world.settle().await;
+    let moved = world.ledger().stripe.transfers.remove(0);
+    let transfer = |reversed: i64| {
+        json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": reversed,
+            "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}})
+    };
+    let refund = |id: &str, amount: i64| {
+        json!({"id": id, "amount": amount, "currency": "usd", "status": "succeeded",
+            "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}})
+    };
+    world.send(&Event::told("evt_moved", "transfer.created", 1_793_873_000, transfer(0))).await;
+    world.send(&Event::told("evt_part", "refund.created", 1_793_873_000, refund("re_part", 1000))).await;
+    world.send(&Event::told("evt_back", "transfer.reversed", 1_793_873_000, transfer(850))).await;
+    world.pass(DAY * 2).await;
+    assert_eq!(world.story().await.cases.len(), 0);
+    world.send(&Event::told("evt_more", "refund.created", 1_793_960_000, refund("re_more", 1000))).await;
+    world.pass(DAY * 3).await;
+    let kinds: Vec<_> = world.story().await.cases.into_iter().map(|case| case.kind).collect();
+    assert_eq!(kinds, [CaseKind::TransferNotReversed]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refund_whose_news_is_lost_is_read_from_stripe() {
     let world = scheduled().await;
     world.send(&Event::paid("zoe+cal-refused+refund-pending@example.edu")).await;

@@ -123,6 +123,8 @@ impl Scope {
             Change::Learn(fact) => self.learn(conn, *fact),
             Change::Start(new) => self.start(conn, new).map(drop),
             Change::Cancel { workflow } => self.cancel(conn, workflow),
+            // A run asks for it once. What an event says may be said again.
+            Change::OpenCase(new) if self.run.is_some() => self.open_case_anew(conn, new.clone()),
             Change::OpenCase(new) => self.open_case(conn, new.clone()),
             Change::CloseCase { cause, resolution } => self.close_case(conn, cause, resolution),
             Change::CaseAlerted(case) => {
@@ -312,6 +314,16 @@ impl Scope {
         Ok(())
     }
 
+    /// A case that a person has closed tells nobody of what comes about after that: then another is opened, with a cause of its own.
+    pub(super) fn open_case_anew(&mut self, conn: &Connection<'_>, new: NewCase) -> Result<(), Error> {
+        let (mut cause, mut nth) = (new.cause.clone(), 1);
+        while conn.prepare_cached(IS_CLOSED)?.exists([&cause])? {
+            nth += 1;
+            cause = format!("{}/again/{nth}", new.cause);
+        }
+        self.open_case(conn, NewCase { cause, ..new })
+    }
+
     fn close_case(&mut self, conn: &Connection<'_>, cause: &str, resolution: &str) -> Result<(), Error> {
         conn.prepare_cached(CLOSE_CASE)?.execute(params![cause, self.now.0, resolution])?;
         self.stands_after_all(conn)
@@ -344,8 +356,6 @@ pub(super) const ALERT_WORKFLOW: &str = "alert";
 pub(super) const MAIL_WORKFLOW: &str = "send-email";
 /// The workflow that applies an event again once its payment is known.
 const APPLY_WORKFLOW: &str = "apply-event";
-/// The workflow that compares a session with the payment that it is found to be of.
-const COMPARE_WORKFLOW: &str = "compare-booking";
 
 const FIND_PAYMENT: &str = "SELECT id FROM payments WHERE session_id = ?1";
 const FIND_BY_KEY: &str =
@@ -371,6 +381,7 @@ const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = 1, due_at = CAS
      WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state IN ('queued', 'running')";
 const INSERT_CASE: &str = "INSERT INTO cases (kind, status, cause, summary, detail, amount, currency, payment_id, \
      run_id, event_id, opened_at) VALUES (?1, 'open', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cause) DO NOTHING RETURNING id";
+const IS_CLOSED: &str = "SELECT 1 FROM cases WHERE cause = ?1 AND status = 'closed'";
 const ALERTED: &str = "UPDATE cases SET alerted_at = coalesce(alerted_at, ?2) WHERE id = ?1";
 const INSERT_MAIL: &str = "INSERT INTO mails (key, kind, recipient, subject, html, text, payment_id, status, created_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8) ON CONFLICT (key) DO NOTHING RETURNING id";

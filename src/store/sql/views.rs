@@ -94,8 +94,9 @@ const DISCREPANCIES: [(Unsettled, &str); 6] = [
          AND NOT EXISTS (SELECT 1 FROM runs r WHERE coalesce(r.payment_id, 0) = p.id \
          AND r.workflow IN ('booking-cancelled', 'booking-rejected', 'refund-payment') \
          AND (r.due_at IS NOT NULL OR r.outcome = 'left_by_policy')) \
-         AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.origin = 'operator' \
-         AND f.status NOT IN ('failed', 'canceled'))",
+         AND NOT EXISTS (SELECT 1 FROM refunds f JOIN acts a ON a.payment_id = f.payment_id WHERE f.payment_id = p.id \
+         AND f.origin = 'operator' AND f.status NOT IN ('failed', 'canceled') AND a.verb = 'refund' \
+         AND CAST(a.after ->> 'cancel_booking' AS TEXT) IN ('1', 'true'))",
     ),
     (
         Unsettled::Unconfirmed,
@@ -112,10 +113,13 @@ const DISCREPANCIES: [(Unsettled, &str); 6] = [
     ),
     (
         Unsettled::ShareLeft,
+        // In proportion; each refund may have been rounded.
         "p.id IN (SELECT f.payment_id FROM refunds f JOIN transfers t ON t.payment_id = f.payment_id \
+         JOIN payments q ON q.id = f.payment_id \
          WHERE f.status IN ('pending', 'succeeded') AND f.created_at < ?1 \
          AND (f.origin = 'stripe' OR coalesce(f.request, '') NOT LIKE '%reverse_transfer%') \
-         AND t.origin = 'stripe' AND t.status = 'made' AND t.reversed = 0) \
+         AND t.origin = 'stripe' AND t.status = 'made' AND (SELECT sum(b.amount) * t.amount - (t.reversed + count(*)) * q.amount \
+         FROM refunds b WHERE b.payment_id = q.id AND b.status IN ('pending', 'succeeded')) > 0) \
          AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.kind = 'transfer_not_reversed')",
     ),
 ];

@@ -8,9 +8,9 @@ use crate::model::id::PaymentId;
 use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::NewRun;
+use crate::store::change::{COMPARE_WORKFLOW, NewRun};
 use crate::store::error::Error;
-use crate::store::sql::apply::{COMPARE_WORKFLOW, Scope};
+use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{ledger, row};
@@ -33,7 +33,7 @@ const OTHER_LIVE: &str =
 /// Never beside another that stands: the calendar's list tells later which of them does.
 const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL \
      AND (status NOT IN ('pending', 'accepted', 'completed') OR NOT EXISTS (SELECT 1 FROM bookings o \
-     WHERE o.payment_id = ?2 AND o.status IN ('pending', 'accepted', 'completed')))";
+     WHERE o.payment_id = ?2 AND o.status IN ('pending', 'accepted', 'completed'))) RETURNING uid";
 const ABSENCE: &str = "UPDATE bookings SET host_absent = CASE WHEN ?2 = 1 THEN 1 ELSE host_absent END, \
      attendee_absent = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 >= absence_at THEN CAST(?3 AS BIGINT) ELSE attendee_absent END, \
      absence_at = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 > absence_at THEN ?4 ELSE absence_at END, updated_at = ?5 \
@@ -90,14 +90,12 @@ impl Scope {
             self.now.0
         ])?;
         let Some(id) = payment else { return Ok(()) };
-        let linked = conn.prepare_cached(LINK_SUCCESSOR)?.execute(params![new.uid, id.0])?;
-        let found_out = match status.is_live() {
-            true => was_nobodys.then(|| new.uid.clone()),
-            false if linked > 0 => other_live(conn, id, &new.uid)?,
-            false => None,
-        };
-        // What became of the payment while nobody knew that this session is of it was not compared with it.
-        if let Some(uid) = found_out {
+        let mut link = conn.prepare_cached(LINK_SUCCESSOR)?;
+        let linked = link.query_map(params![new.uid, id.0], |found| found.get(0))?;
+        let mut found_out: Vec<String> = linked.collect::<Result<_, _>>()?;
+        found_out.extend(was_nobodys.then(|| new.uid.clone()));
+        // What became of them and of the payment while nobody knew whose they are was not settled.
+        for uid in found_out {
             let scope = Self { payment, ..*self };
             scope.start(conn, &NewRun::with_input(COMPARE_WORKFLOW, &uid, json!({ "uid": uid })))?;
         }

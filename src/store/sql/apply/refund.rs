@@ -137,7 +137,7 @@ impl Scope {
             return Ok(());
         }
         let refund = ledger::read_refund(conn, id)?;
-        self.open_case(
+        self.open_case_anew(
             conn,
             NewCase {
                 kind: CaseKind::RefundFailed,

@@ -3,7 +3,7 @@
 use crate::model::case::{CaseKind, Resolution};
 use crate::model::id::RunId;
 use crate::model::payment::{PaymentFact, PaymentStatus};
-use crate::store::change::TRANSFER_WORKFLOW;
+use crate::store::change::{NewRun, TRANSFER_WORKFLOW};
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
@@ -45,6 +45,13 @@ impl Scope {
         let share = params![id.0, TRANSFER_WORKFLOW];
         conn.prepare_cached(KEEP_SHARE)?.execute(share)?;
         let ended: Option<i64> = conn.prepare_cached(ENDED_SHARE)?.query_row(share, |found| found.get(0)).optional()?;
-        ended.map_or(Ok(()), |run| again::begin_anew(conn, RunId(run), self.now))
+        if let Some(run) = ended {
+            return again::begin_anew(conn, RunId(run), self.now);
+        }
+        // Whoever booked it may not have come to that. When it is due, the run finds out.
+        if payment.payment_intent.is_some() && payment.checkout.is_some_and(|order| order.mentor_amount > 0) {
+            self.start(conn, &NewRun::on_subject(TRANSFER_WORKFLOW))?;
+        }
+        Ok(())
     }
 }

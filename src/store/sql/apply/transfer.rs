@@ -4,6 +4,7 @@ use crate::model::account::Account;
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::TransferId;
 use crate::model::money::Money;
+use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::mutant::{Mutant, is_out};
@@ -48,6 +49,13 @@ pub(super) struct Seen<'a> {
     pub(super) amount: Money,
     pub(super) reversed: i64,
     pub(super) destination: &'a str,
+}
+
+/// How much of a share is to come back with what is paid back, in minor units.
+fn due_back(conn: &Connection<'_>, payment: &Payment, share: i64) -> Result<i64, Error> {
+    let back = refund::accepted(conn, payment.id)?;
+    let due = i128::from(share) * i128::from(back) / i128::from(payment.amount.minor.max(1));
+    Ok(i64::try_from(due).unwrap_or(share))
 }
 
 pub(super) fn put_account(conn: &Connection<'_>, new: &Account) -> Result<(), Error> {
@@ -99,9 +107,9 @@ impl Scope {
         let payment = self.subject(conn)?;
         if let Some(id) = known {
             conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
-            if seen.reversed > 0 {
+            if seen.reversed > 0 && seen.reversed >= due_back(conn, &payment, seen.amount.minor)? {
                 let found_left = format!("unaccounted/share_left/{}", payment.session_id);
-                self.close_case(conn, &found_left, "the mentor has given some of it back")?;
+                self.close_case(conn, &found_left, "the mentor has given back what was due")?;
             }
             return self.weigh_share(conn);
         }
@@ -141,8 +149,7 @@ impl Scope {
         });
         let Some((reference, share, reversed, stripe_id)) = moved.optional()? else { return Ok(()) };
         let back = refund::accepted(conn, payment.id)?;
-        let due = i128::from(share) * i128::from(back) / i128::from(payment.amount.minor.max(1));
-        let left = i64::try_from(due).unwrap_or(share) - reversed;
+        let left = due_back(conn, &payment, share)? - reversed;
         // What came to nothing may be paid back again: that is another matter than before.
         let failed: i64 = conn.prepare_cached(CAME_TO_NOTHING)?.query_row([payment.id.0], |found| found.get(0))?;
         let cause = format!("transfer_not_reversed/{reference}/{back}/{failed}");
