@@ -141,7 +141,8 @@ impl Books {
             intent.dispute_open = dispute.is_some_and(|(_, open)| *open);
             self.charges.insert(charge.clone(), id.to_owned());
             intent.charge = Some(charge);
-            *self.balance.entry(intent.currency.clone()).or_default() += intent.amount;
+            let balance = self.balance.entry(intent.currency.clone()).or_default();
+            *balance = balance.saturating_add(intent.amount);
         }
         let Some(share) = intent.transfer_data.clone().filter(|_| intent.transfer.is_none()) else { return };
         let transfer = Transfer {

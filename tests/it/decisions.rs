@@ -8,6 +8,7 @@ use discuno::model::money::Money;
 use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
+use discuno::model::refund::RefundStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::order::{Deed, RefundOrder};
@@ -67,6 +68,23 @@ async fn a_part_that_an_operator_paid_back_with_the_session_called_off_stays_a_p
         .await
         .unwrap();
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cancels_what_only_counts_is_told_nothing_of_a_refund_that_another_run_carries() {
+    let world = World::new();
+    let down = |provider| Fault::new(provider, Effect::ErrorBefore { status: 503 });
+    world.sandbox.inject(down(Provider::Posthog));
+    world.sandbox.inject(down(Provider::Stripe).on("refunds.create"));
+    world.send(&Event::paid("zoe@example.edu")).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.order_refund().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.story().await.refunds[0].status, RefundStatus::Sent);
+    let counts = world.runs_of("track-event").await.remove(0).id;
+    world.operate(Deed::Cancel(counts)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.story().await.cases.is_empty(), "{:?}", world.story().await.cases);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,6 +101,20 @@ async fn payment_intent_validation_opens_a_case_for_a_paid_session_without_one()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_amount_that_no_one_can_have_paid_is_a_case_and_counts_for_none() {
+    let world = World::new();
+    for number in 0..3 {
+        let event = Event::paid("zoe@example.edu").id(&format!("evt_{number}"));
+        let event =
+            event.session("id", json!(format!("cs_{number}"))).session("payment_intent", json!(format!("pi_{number}")));
+        world.send(&event.session("amount_total", json!(i64::MAX))).await;
+    }
+    world.settle().await;
+    let now = world.app.clock.now();
+    assert_eq!(world.app.store.status(now).await.unwrap().backlog.open_cases, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_steps_succeed() {
     let world = World::new();
     world.send(&Event::paid("zoe@example.edu")).await;

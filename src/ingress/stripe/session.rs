@@ -160,8 +160,12 @@ fn checkout(
     })
 }
 
+/// Stripe takes amounts of twelve digits.
+const MOST: i64 = 999_999_999_999;
+
 fn money(object: &Value) -> Result<Money, String> {
-    let minor = object["amount_total"].as_i64().filter(|minor| *minor >= 0).ok_or("without an amount")?;
+    let minor =
+        object["amount_total"].as_i64().filter(|minor| (0..=MOST).contains(minor)).ok_or("without an amount")?;
     let currency = text(object, "currency").and_then(|code| code.parse().ok()).ok_or("without a currency")?;
     Ok(Money::new(minor, currency))
 }

@@ -16,10 +16,10 @@ use crate::model::run::{End, RunState};
 use crate::model::step::{Attempt, Ending};
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
-use crate::store::change::{Change, NewRun, TRANSFER_WORKFLOW};
+use crate::store::change::{Change, NewRun, TRACK_WORKFLOW, TRANSFER_WORKFLOW};
 use crate::store::error::Error;
 use crate::store::sql::alerts::TELL_WORKFLOW;
-use crate::store::sql::apply::{ALERT_WORKFLOW, Scope};
+use crate::store::sql::apply::{ALERT_WORKFLOW, MAIL_WORKFLOW, Scope};
 use crate::store::sql::column::{Column, params};
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{Backend, again, ledger, row};
@@ -460,10 +460,13 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unacco
     Ok(Some(Unaccounted { amount: payment.amount, why: why.to_owned(), to_do }))
 }
 
+/// Where the customer's money is does not hang on these.
+const BESIDE_THE_MONEY: [&str; 3] = [TRANSFER_WORKFLOW, TRACK_WORKFLOW, MAIL_WORKFLOW];
+
 fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment.filter(|_| !is_out(Mutant::CancelCase)) else { return Ok(()) };
-    // Where the customer's money is does not hang on the mentor's share.
-    if ledger::read_run(conn, run)?.workflow == TRANSFER_WORKFLOW || conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
+    let workflow = ledger::read_run(conn, run)?.workflow;
+    if BESIDE_THE_MONEY.contains(&workflow.as_str()) || conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
         return Ok(());
     }
     let payment = ledger::read_payment(conn, payment)?;
