@@ -38,6 +38,10 @@ async fn open_cases(world: &World) -> Vec<Case> {
     world.story().await.cases.into_iter().filter(|case| case.closed_at.is_none()).collect()
 }
 
+fn kinds(cases: &[Case]) -> Vec<CaseKind> {
+    cases.iter().map(|case| case.kind).collect()
+}
+
 async fn close(world: &World, resolution: Resolution) {
     for case in open_cases(world).await {
         world.operate(Deed::Resolve { case: case.id, resolution }).await.unwrap();
@@ -119,7 +123,7 @@ async fn what_becomes_of_a_session_that_was_agreed_on_by_hand_is_asked_about_aga
     world.send_cal(&off(&purchase, "uid-second", "jane@example.com")).await;
     world.settle().await;
     let open = open_cases(&world).await;
-    assert_eq!(open.iter().map(|case| case.kind).collect::<Vec<_>>(), [CaseKind::SessionCancelled]);
+    assert_eq!(kinds(&open), [CaseKind::SessionCancelled]);
     assert!(open[0].cause.contains("uid-second") && open[0].alerted_at.is_some(), "{open:?}");
 }
 
@@ -132,7 +136,7 @@ async fn a_refund_that_fails_after_its_first_case_was_closed_has_another() {
     world.order_refund().await;
     world.settle().await;
     let given_up = open_cases(&world).await;
-    assert_eq!(given_up.iter().map(|case| case.kind).collect::<Vec<_>>(), [CaseKind::RefundFailed]);
+    assert_eq!(kinds(&given_up), [CaseKind::RefundFailed]);
     world.sandbox.clear_faults();
     world.order_refund().await;
     world.settle().await;
@@ -146,7 +150,7 @@ async fn a_refund_that_fails_after_its_first_case_was_closed_has_another() {
     world.send(&failed).await;
     world.settle().await;
     let open = open_cases(&world).await;
-    assert_eq!(open.iter().map(|case| case.kind).collect::<Vec<_>>(), [CaseKind::RefundFailed]);
+    assert_eq!(kinds(&open), [CaseKind::RefundFailed]);
     assert!(open[0].id != given_up[0].id && open[0].alerted_at.is_some(), "{open:?}");
     // Told again, it asks nobody again.
     close(&world, Resolution::SettledElsewhere).await;
@@ -196,5 +200,5 @@ async fn a_session_that_a_person_was_asked_about_is_not_called_off_meanwhile() {
     let second = story.bookings.iter().find(|booking| booking.facts.uid == "uid-second").unwrap();
     assert_eq!(second.facts.status, BookingStatus::Accepted);
     let open = open_cases(&world).await;
-    assert_eq!(open.iter().map(|case| case.kind).collect::<Vec<_>>(), [CaseKind::BookingAfterRefund]);
+    assert_eq!(kinds(&open), [CaseKind::BookingAfterRefund]);
 }

@@ -14,7 +14,7 @@ use discuno::store::Unsettled;
 use discuno::store::change::NewRun;
 use discuno::store::error::Error;
 use discuno::store::order::Deed;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{CalEvent, Event, World};
@@ -235,19 +235,30 @@ async fn what_does_not_add_up_is_found_and_told_once() {
     assert!(posts[0].body["text"].as_str().unwrap().starts_with("2 cases unaccounted"), "{posts:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of() {
+/// A session is paid for and its share moved with the charge: with what Stripe says of the share once so much of it is taken back, and
+/// of a refund that somebody makes there.
+async fn with_moved_share() -> (World, impl Fn(i64) -> Value, impl Fn(&str, i64) -> Value) {
     let world = scheduled().await;
     let purchase = Event::paid("zoe@example.edu");
     world.send(&purchase).await;
     world.settle().await;
     let moved = world.ledger().stripe.transfers.remove(0);
-    let transfer = json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": 0,
-        "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}});
-    let refund = json!({"id": "re_hand", "amount": 2000, "currency": "usd", "status": "succeeded",
-        "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}});
-    world.send(&Event::told("evt_moved", "transfer.created", 1_793_873_000, transfer)).await;
-    world.send(&Event::told("evt_hand", "refund.created", 1_793_873_000, refund)).await;
+    let transfer = move |reversed: i64| {
+        json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": reversed,
+            "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}})
+    };
+    let refund = move |id: &str, amount: i64| {
+        json!({"id": id, "amount": amount, "currency": "usd", "status": "succeeded",
+            "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}})
+    };
+    (world, transfer, refund)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of() {
+    let (world, transfer, refund) = with_moved_share().await;
+    world.send(&Event::told("evt_moved", "transfer.created", 1_793_873_000, transfer(0))).await;
+    world.send(&Event::told("evt_hand", "refund.created", 1_793_873_000, refund("re_hand", 2000))).await;
     world.pass(DAY * 3).await;
     let story = world.story().await;
     assert_eq!((story.cases.len(), story.cases[0].kind), (1, CaseKind::TransferNotReversed));
@@ -259,19 +270,7 @@ async fn a_share_that_stayed_behind_when_somebody_refunded_in_stripe_is_told_of(
 
 #[tokio::test(start_paused = true)]
 async fn a_share_of_which_only_a_part_came_back_is_told_of() {
-    let world = scheduled().await;
-    let purchase = Event::paid("zoe@example.edu");
-    world.send(&purchase).await;
-    world.settle().await;
-    let moved = world.ledger().stripe.transfers.remove(0);
-    let transfer = |reversed: i64| {
-        json!({"id": moved.id, "amount": 4250, "currency": "usd", "amount_reversed": reversed,
-            "destination": moved.destination, "transfer_group": moved.transfer_group, "metadata": {}})
-    };
-    let refund = |id: &str, amount: i64| {
-        json!({"id": id, "amount": amount, "currency": "usd", "status": "succeeded",
-            "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}})
-    };
+    let (world, transfer, refund) = with_moved_share().await;
     world.send(&Event::told("evt_moved", "transfer.created", 1_793_873_000, transfer(0))).await;
     world.send(&Event::told("evt_part", "refund.created", 1_793_873_000, refund("re_part", 1000))).await;
     world.send(&Event::told("evt_back", "transfer.reversed", 1_793_873_000, transfer(850))).await;
