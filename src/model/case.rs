@@ -135,7 +135,25 @@ pub struct Case {
     pub resolution: Option<String>,
 }
 
+/// Whether a person has said of a payment that its session takes place, or took place, all the same. Of what they have settled the newest
+/// case decides, by its number: clocks differ.
+pub fn is_let_stand(cases: &[Case]) -> bool {
+    let settled = |case: &&Case| {
+        let words = [Resolution::Refunded, Resolution::Booked, Resolution::SettledElsewhere];
+        case.is_about_customer()
+            && case.kind != CaseKind::Disputed
+            && words.iter().any(|word| case.is_settled_as(*word))
+    };
+    let last = cases.iter().filter(settled).max_by_key(|case| case.id);
+    last.is_some_and(|case| case.is_settled_as(Resolution::Booked))
+}
+
 impl Case {
+    /// Whether the customer's money hangs on it.
+    pub fn is_about_customer(&self) -> bool {
+        self.at_risk.is_some() && !self.kind.is_about_share()
+    }
+
     /// Whether a person settled it like this.
     pub fn is_settled_as(&self, how: Resolution) -> bool {
         self.resolution.as_deref().is_some_and(|text| how.is_said_in(text))

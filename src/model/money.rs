@@ -120,6 +120,12 @@ impl Money {
         format!("{whole}{part:0<exponent$}").parse().map(|minor| Self { minor, currency }).map_err(|_| refuse())
     }
 
+    /// How much of `share` falls on `part` of this amount, all in minor units and rounded down; all of it where nothing was to be paid.
+    pub fn share_of(self, share: i64, part: i64) -> i64 {
+        let due = i128::from(share) * i128::from(part) / i128::from(self.minor.max(1));
+        i64::try_from(due).unwrap_or(share)
+    }
+
     /// The difference, or `None` on overflow or if the currencies differ.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         (self.currency == other.currency)

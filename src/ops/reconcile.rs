@@ -11,11 +11,13 @@ use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{self, RefundStatus};
+use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::provider::cal::{Cal, CalBooking};
 use crate::provider::stripe::{PaymentIntent, Stripe};
 use crate::provider::{self, Providers};
+use crate::store::change::{SETTLE_WORKFLOW, TRANSFER_WORKFLOW};
 use crate::store::filter::Filter;
 use crate::store::{Shared, Story, Subject};
 
@@ -171,8 +173,10 @@ impl Comparison<'_> {
         self.story.cases.iter().any(told)
     }
 
+    /// One that waits to move the share, or only looks whether a session turns up, settles nothing.
     fn is_at_work(&self) -> bool {
-        self.story.runs.iter().any(|(run, _)| !run.state.is_terminal())
+        let settles = |run: &Run| ![TRANSFER_WORKFLOW, SETTLE_WORKFLOW].contains(&run.workflow.as_str());
+        self.story.runs.iter().any(|(run, _)| !run.state.is_terminal() && settles(run))
     }
 
     /// What our own books say of themselves.
@@ -183,7 +187,7 @@ impl Comparison<'_> {
         }
         if status == PaymentStatus::Paid && self.story.runs.is_empty() {
             self.find("M1", "nothing_started", format!("{amount} is taken and no run was ever started"));
-        } else if status.is_open() && !self.is_at_work() && !self.is_known_to_a_person() {
+        } else if status == PaymentStatus::Paid && !self.is_at_work() && !self.is_known_to_a_person() {
             self.find("M2", "abandoned", format!("{amount} is {status}, nobody is at work on it and no case is open"));
         }
         if status == PaymentStatus::Attention && self.story.cases.is_empty() {

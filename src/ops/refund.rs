@@ -11,6 +11,7 @@ use crate::model::pause::{Pausable, PauseKind};
 use crate::model::payment::PaymentStatus;
 use crate::model::refund;
 use crate::model::time::Timestamp;
+use crate::model::transfer::TransferStatus;
 use crate::observe::mask;
 use crate::provider::ProviderName;
 use crate::provider::stripe::Stripe;
@@ -129,12 +130,18 @@ async fn share(stripe: &Stripe, intent: &str, story: &Story, amount: Money, refu
             return Err(Error::Illegal(why));
         }
     }
-    Ok(match (&read.transfer_data, story.transfers.iter().any(|transfer| transfer.reversed < transfer.amount.minor)) {
+    let back = refunded.minor + amount.minor;
+    let paid = story.payment.as_ref().map_or(amount, |payment| payment.amount);
+    let mut made = story.transfers.iter().filter(|transfer| transfer.status == TransferStatus::Made);
+    let moved = made.clone().next().is_some();
+    let is_left = made.any(|transfer| transfer.reversed < paid.share_of(transfer.amount.minor, back));
+    Ok(match (&read.transfer_data, is_left) {
         (Some(transfer), _) => {
             let mentor = transfer.destination.as_deref().unwrap_or("the mentor");
             format!("went to {mentor} with the charge: taken back in proportion")
         }
         (None, true) => "was moved; this does not take it back, and a case asks for it".to_owned(),
+        (None, false) if moved => "was moved; what falls on this was taken back before".to_owned(),
         (None, false) => "has not moved; it is not transferred once all is refunded".to_owned(),
     })
 }

@@ -79,6 +79,12 @@ pub struct CalBooking {
     /// What took its place.
     #[serde(default, rename = "rescheduledToUid")]
     pub moved_to: Option<String>,
+    /// Who called it off: an address.
+    #[serde(default, rename = "cancelledByEmail")]
+    pub cancelled_by: Option<String>,
+    /// Why.
+    #[serde(default, rename = "cancellationReason")]
+    pub reason: Option<String>,
 }
 
 /// As much of a booking as tells whether it stands, and where.
@@ -214,13 +220,13 @@ impl Cal {
         Ok(Found { more: envelope.data.len() >= PAGE, bookings: envelope.data })
     }
 
-    /// Calls a booking off, or what it was moved to. What is called off already is as wanted.
-    pub async fn cancel_booking(&self, uid: &str, reason: &str) -> Result<(), Error> {
+    /// Calls a booking off, or what it was moved to: its uid. What is called off already is as wanted.
+    pub async fn cancel_booking(&self, uid: &str, reason: &str) -> Result<String, Error> {
         let mut uid = uid.to_owned();
         for _ in 0..MOST_MOVES {
             let refused = match self.cancel(&uid, reason).await {
                 Err(error) if matches!(error.failure.status, Some(400 | 404)) => error,
-                answer => return answer,
+                answer => return answer.map(|()| uid),
             };
             if is_out(Mutant::CancelLookUp) {
                 return Err(refused);
@@ -229,8 +235,8 @@ impl Cal {
             let already = refused.code() == CALLED_OFF_ALREADY;
             match self.booking::<Whereabouts>(&uid).await {
                 Ok(Some(Whereabouts { moved_to: Some(next), .. })) => uid = next,
-                Ok(Some(found)) if already || found.status == "cancelled" => return Ok(()),
-                Ok(None) if already => return Ok(()),
+                Ok(Some(found)) if already || found.status == "cancelled" => return Ok(uid),
+                Ok(None) if already => return Ok(uid),
                 Err(unread) if already => return Err(unread),
                 Ok(_) | Err(_) => return Err(refused),
             }

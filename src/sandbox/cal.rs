@@ -89,6 +89,7 @@ impl Cal {
             metadata: ask.metadata,
             status: if confirmed_by_hand { "pending" } else { "accepted" }.to_owned(),
             cancellation_reason: None,
+            cancelled_by: None,
             rescheduled_from: None,
             rescheduled_to: None,
             host_absent: false,

@@ -61,6 +61,7 @@ pub(super) fn render(booking: &Booking) -> Value {
     }
     if booking.status == "cancelled" {
         body["cancellationReason"] = json!(booking.cancellation_reason.as_deref().unwrap_or_default());
+        body["cancelledByEmail"] = json!(booking.cancelled_by);
     }
     body
 }

@@ -17,11 +17,13 @@ impl Cal {
         let at = instant(&event["createdAt"]).unwrap_or(Timestamp(0));
         match kind {
             "BOOKING_CREATED" | "BOOKING_REQUESTED" => self.appear(uid, payload, at),
-            "BOOKING_CANCELLED" => self.end(uid, "cancelled", &payload["cancellationReason"], at),
-            "BOOKING_REJECTED" => self.end(uid, "rejected", &payload["rejectionReason"], at),
+            "BOOKING_CANCELLED" => {
+                self.end(uid, "cancelled", (&payload["cancellationReason"], &payload["cancelledBy"]), at);
+            }
+            "BOOKING_REJECTED" => self.end(uid, "rejected", (&payload["rejectionReason"], &Value::Null), at),
             "BOOKING_RESCHEDULED" => {
                 let previous = payload["rescheduleUid"].as_str().unwrap_or_default();
-                self.end(previous, "cancelled", &Value::Null, at);
+                self.end(previous, "cancelled", (&Value::Null, &Value::Null), at);
                 self.change(previous, |booking| booking.rescheduled_to = Some(uid.to_owned()));
                 self.appear(uid, payload, at);
             }
@@ -51,6 +53,7 @@ impl Cal {
             metadata,
             status: "accepted".to_owned(),
             cancellation_reason: None,
+            cancelled_by: None,
             rescheduled_from: payload["rescheduleUid"].as_str().map(str::to_owned),
             rescheduled_to: None,
             host_absent: false,
@@ -60,12 +63,13 @@ impl Cal {
         });
     }
 
-    fn end(&mut self, uid: &str, status: &str, reason: &Value, at: Timestamp) {
+    fn end(&mut self, uid: &str, status: &str, (reason, by): (&Value, &Value), at: Timestamp) {
         self.change(uid, |booking| {
             if booking.status == "accepted" {
                 status.clone_into(&mut booking.status);
                 booking.cancelled_at = Some(at);
                 booking.cancellation_reason = reason.as_str().map(str::to_owned);
+                booking.cancelled_by = by.as_str().map(str::to_owned);
             }
         });
     }

@@ -214,6 +214,9 @@ pub struct Booking {
     pub status: String,
     /// Why it was cancelled.
     pub cancellation_reason: Option<String>,
+    /// Who cancelled it: an address.
+    #[serde(default)]
+    pub cancelled_by: Option<String>,
     /// The booking that it took the place of.
     pub rescheduled_from: Option<String>,
     /// The booking that took its place.

@@ -264,6 +264,9 @@ pub const REFUND_WORKFLOW: &str = "refund-payment";
 /// The workflow that compares a session with the payment that it is found to be of.
 pub const COMPARE_WORKFLOW: &str = "compare-booking";
 
+/// The workflow that looks for a session that turns up after its payment was given up.
+pub const SETTLE_WORKFLOW: &str = "settle-check";
+
 /// The workflow that moves the mentor's share.
 pub const TRANSFER_WORKFLOW: &str = "transfer-to-mentor";
 

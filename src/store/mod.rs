@@ -294,6 +294,8 @@ words! {
         RefundUnknown => "refund_unknown",
         /// It was paid back, and nothing was taken back of a share that was not moved by us.
         ShareLeft => "share_left",
+        /// The mentor gave back more of the share than the customer has back.
+        ShareOwed => "share_owed",
     }
 }
 

@@ -21,15 +21,20 @@ pub(super) const MOST_MOVES: usize = 20;
 /// The slot is taken, and nobody knows yet whether by us.
 const IN_DOUBT: &str = "slot_taken_perhaps_by_us";
 
-/// A booking that stands.
-pub(super) struct Standing {
+/// A booking for an order.
+pub(super) struct Made {
     pub(super) booking: NewBooking,
     /// What it took the place of, oldest first: the first was made for the order.
     pub(super) before: Vec<NewBooking>,
 }
 
 /// The live booking of this order, if Cal.com has one.
-pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<Standing>, Failure> {
+pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<Made>, Failure> {
+    Ok(find_any(cal, order).await?.filter(|made| made.booking.status.is_live()))
+}
+
+/// The same, or else one that was called off since: the order was booked all the same.
+pub(super) async fn find_any(cal: &Cal, order: &Checkout) -> Result<Option<Made>, Failure> {
     if is_out(Mutant::BookingLookUp) {
         return Ok(None);
     }
@@ -37,17 +42,19 @@ pub(super) async fn find(cal: &Cal, order: &Checkout) -> Result<Option<Standing>
     let ours = |booking: &CalBooking| {
         booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
     };
+    let mut called_off = None;
     for first in found.into_iter().filter(ours) {
-        let standing = follow(cal, order, first).await?;
-        if standing.booking.status.is_live() {
-            return Ok(Some(standing));
+        let made = follow(cal, order, first).await?;
+        if made.booking.status.is_live() {
+            return Ok(Some(made));
         }
+        called_off = Some(made);
     }
-    Ok(None)
+    Ok(called_off)
 }
 
 /// A booking, or what it was moved to.
-async fn follow(cal: &Cal, order: &Checkout, first: CalBooking) -> Result<Standing, Failure> {
+async fn follow(cal: &Cal, order: &Checkout, first: CalBooking) -> Result<Made, Failure> {
     let mut next = first.moved_to.clone();
     let (mut booking, mut before) = (facts(first, order), Vec::new());
     while let Some(uid) = next.take()
@@ -58,13 +65,13 @@ async fn follow(cal: &Cal, order: &Checkout, first: CalBooking) -> Result<Standi
         let replaces = Some(booking.uid.clone());
         before.push(std::mem::replace(&mut booking, NewBooking { replaces, ..facts(moved, order) }));
     }
-    Ok(Standing { booking, before })
+    Ok(Made { booking, before })
 }
 
-/// Books, or adopts the booking that an earlier try made. `fresh` says that there was certainly no earlier try.
-pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timestamp) -> Result<Standing, Failure> {
-    if !fresh && let Some(standing) = find(cal, order).await? {
-        return Ok(standing);
+/// Books, or adopts the booking that an earlier try made. `fresh` says that nobody here knows of an earlier try: a lost database may.
+pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timestamp) -> Result<Made, Failure> {
+    if !fresh && let Some(made) = find_any(cal, order).await? {
+        return Ok(made);
     }
     if order.start <= now {
         return Err(Failure::permanent("in_the_past", "the session's start has passed"));
@@ -84,20 +91,33 @@ pub(super) async fn ensure(cal: &Cal, order: &Checkout, fresh: bool, now: Timest
         made = cal.create_booking(&wanted, false).await;
     }
     match made {
-        Ok(booking) => Ok(Standing { booking: facts(booking, order), before: Vec::new() }),
+        Ok(booking) => Ok(Made { booking: facts(booking, order), before: Vec::new() }),
         // It may be our own earlier try that has the slot, and Cal.com's list be behind.
-        Err(error) if error.code() == "slot_taken" && !fresh => {
-            let doubt = Failure { code: IN_DOUBT.to_owned(), ..error.into() };
+        Err(error) if error.code() == "slot_taken" => {
+            let refused = Failure::from(error);
+            let doubt = if fresh { refused } else { Failure { code: IN_DOUBT.to_owned(), ..refused } };
             find(cal, order).await?.ok_or(doubt)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Has Cal.com call a session off, and takes that into our books. One that is called off already is no failure.
+/// Has Cal.com call a session off, and takes that into our books, also where it had been moved to and nobody here had heard of it. One that
+/// is called off already is no failure.
 pub(super) async fn call_off(cal: &Cal, step: &Step<'_>, booking: &NewBooking, reason: &str) -> Result<(), Failure> {
-    cal.cancel_booking(&booking.uid, reason).await?;
-    step.also(Change::Booking(NewBooking { status: BookingStatus::Cancelled, ..booking.clone() }));
+    let last = cal.cancel_booking(&booking.uid, reason).await?;
+    let called_off = NewBooking { status: BookingStatus::Cancelled, ..booking.clone() };
+    let moved = if last == booking.uid { None } else { cal.booking::<CalBooking>(&last).await? };
+    let moved = moved.map(|moved| NewBooking {
+        uid: moved.uid,
+        cal_id: moved.id,
+        start: moved.start,
+        end: moved.end,
+        replaces: Some(booking.uid.clone()),
+        reason: Some(reason.to_owned()),
+        ..called_off.clone()
+    });
+    [Some(called_off), moved].into_iter().flatten().for_each(|known| step.also(Change::Booking(known)));
     Ok(())
 }
 
@@ -164,7 +184,7 @@ fn facts(booking: CalBooking, order: &Checkout) -> NewBooking {
         mentor_user_id: Some(order.mentor_user_id.clone()),
         actor_user_id: None,
         replaces: None,
-        cancelled_by: None,
-        reason: None,
+        cancelled_by: booking.cancelled_by.filter(|by| !by.is_empty()),
+        reason: booking.reason.filter(|reason| !reason.is_empty()),
     }
 }

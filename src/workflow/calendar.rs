@@ -18,7 +18,7 @@ use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{COMPARE_WORKFLOW, Change, NewRun, PaymentKey};
-use crate::workflow::{Means, booking, called_off, refund_news, track, transfer};
+use crate::workflow::{Means, booking, called_off, refund_news, settle, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -62,10 +62,10 @@ impl Means {
     }
 
     /// Holds a booking that is heard of against its payment: the answer to our own request was lost, or the session was given up before.
-    /// One that was moved may be heard of by that alone. Where a person paid back and let the session stand, so it does when it is moved;
-    /// where nobody can tell whether they did, for they paid back at Stripe, a case asks.
+    /// Where a person paid back and let the session stand, it does. Where nobody can tell whether they did, for they paid back at Stripe, a case
+    /// asks about one that `stood` before, here or where it was moved from; whatever else then turns up is called off.
     /// None where there was nothing to be undone.
-    async fn compare(&self, ctx: &Ctx, known: &Known, moved: bool) -> Result<Option<Outcome>, Failure> {
+    async fn compare(&self, ctx: &Ctx, known: &Known, stood: bool) -> Result<Option<Outcome>, Failure> {
         let Some(payment) = known.booking.payment else { return Ok(None) };
         let late = ctx
             .step("compare-with-payment", Policy::DEFAULT, async |step| {
@@ -78,22 +78,23 @@ impl Means {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing => {
                         // Where it was to be called off, that holds for wherever it turns up.
                         let called_off = story.acts.iter().any(Act::calls_off);
-                        match last.filter(|_| moved && !called_off) {
+                        match last.filter(|_| !called_off) {
                             Some(refund) if refund.origin == RefundOrigin::Operator => {}
-                            Some(refund) if refund.origin == RefundOrigin::Stripe => {
+                            Some(refund) if refund.origin == RefundOrigin::Stripe && stood => {
                                 let case = refund_news::still_booked(&payment, &known.booking, refund, step.now());
                                 if let Some(case) = case {
                                     step.also(about(&payment));
                                     step.also(Change::OpenCase(case));
                                 }
                             }
+                            Some(_) if settle::is_asked_about(&story, &known.booking.facts.uid) => {}
                             _ => return Ok(true),
                         }
                     }
                     // The customer was told that the free session could not be booked.
                     PaymentStatus::Failed if standing && payment.payment_intent.is_none() => return Ok(true),
                     // The answer to our own request may still be on its way, or lost.
-                    PaymentStatus::Paid | PaymentStatus::Attention if standing && last.is_none() && !moved => {
+                    PaymentStatus::Paid | PaymentStatus::Attention if standing && last.is_none() && !stood => {
                         step.also(about(&payment));
                         step.also(Change::Learn(PaymentFact::Booked));
                         // Whoever made it may not be there any more to see to the mentor's share.
@@ -191,6 +192,9 @@ pub(super) fn compare_after(uid: &str) -> Change {
 #[derive(Deserialize)]
 pub struct Found {
     uid: String,
+    /// Whether it stood for the payment when that was paid back.
+    #[serde(default)]
+    stood: bool,
 }
 
 /// Compares a session with the payment that it was found to be of once it was known for itself, or that was paid back meanwhile.
@@ -205,8 +209,8 @@ impl Workflow for CompareBooking {
         if let Some(settled) = called_off::settle_found_out(ctx, &self.0, &known.booking).await? {
             return Ok(settled);
         }
-        let moved = known.booking.facts.replaces.is_some();
-        Ok(self.0.compare(ctx, &known, moved).await?.unwrap_or("compared"))
+        let stood = found.stood || known.booking.facts.replaces.is_some();
+        Ok(self.0.compare(ctx, &known, stood).await?.unwrap_or("compared"))
     }
 }
 

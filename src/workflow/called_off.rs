@@ -10,16 +10,17 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
+use crate::model::act::Act;
 use crate::model::booking::{Booking, BookingStatus, NewBooking, RESCHEDULED};
 use crate::model::capture::Capture;
-use crate::model::case::{CaseKind, NewCase};
+use crate::model::case::{Case, CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
 use crate::store::Story;
-use crate::store::change::{Change, PaymentKey};
+use crate::store::change::{Change, PaymentKey, REFUND_WORKFLOW};
 use crate::workflow::calendar::{News, about};
 use crate::workflow::{Means, booking, refund_payment, track};
 
@@ -199,45 +200,75 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
     ctx.step("look-at-payment", Policy::MONEY, async |step| {
         let read = means.payment_story(id).await;
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
-        let held = story.refunds.iter().filter(|refund| refund.status.holds_money());
-        let left = payment.amount.minor - held.map(|refund| refund.amount.minor).sum::<i64>();
-        let others = story.bookings.iter().any(|other| other.facts.uid != uid && other.facts.status.is_live());
+        let back: i64 = refund_payment::back_or_under_way(&story).map(|refund| refund.amount.minor).sum();
+        let left = payment.amount.minor - back;
+        let others = story.bookings.iter().any(|other| other.facts.uid != uid && stands(other));
         let is_replaced = story.bookings.iter().any(|other| other.facts.replaces.as_deref() == Some(uid));
         let amount = Money::new(left, payment.amount.currency);
+        let by_operator = called_off_by_operator(&story, uid);
         Ok(match payment.status {
             _ if others => Standing::Settled("another session stands for it".to_owned()),
             _ if is_replaced => Standing::Settled("another session took its place".to_owned()),
             _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
             _ if left <= 0 => Standing::Settled("the whole of it is refunded".to_owned()),
-            _ if called_off_by_operator(&story, uid) => Standing::Settled("an operator called it off".to_owned()),
+            _ if by_operator == Some(true) => Standing::Settled("an operator called it off".to_owned()),
             PaymentStatus::Paid => Standing::AtWork,
-            PaymentStatus::Booked if adopt_another(&step, means, &payment, &story, uid).await? => {
+            PaymentStatus::Attention if is_asked_about(&story, uid) => {
+                Standing::Settled("a person is to decide about it".to_owned())
+            }
+            PaymentStatus::Booked | PaymentStatus::Attention
+                if adopt_another(&step, means, &payment, &story, uid).await? =>
+            {
                 Standing::Settled("another session stands for it".to_owned())
             }
+            PaymentStatus::Booked if by_operator.is_none() => Standing::ByHand { session: payment.session_id, amount },
             PaymentStatus::Booked => Standing::Open { session: payment.session_id, amount },
-            PaymentStatus::Attention if !has_open_case(&story) => {
-                Standing::ByHand { session: payment.session_id, amount }
-            }
+            PaymentStatus::Attention => Standing::ByHand { session: payment.session_id, amount },
             status => Standing::Settled(format!("the payment is {status}")),
         })
     })
     .await
 }
 
-/// Whether a person is still to decide about the payment.
-fn has_open_case(story: &Story) -> bool {
-    story.cases.iter().any(|case| case.closed_at.is_none() && !case.kind.is_about_share())
+fn stands(booking: &Booking) -> bool {
+    booking.facts.status.is_live() && !booking.host_absent
 }
 
-/// Whether a person paid a part of it back and called it off with that: so it was their decision, and Cal.com's word of it is none.
-fn called_off_by_operator(story: &Story, uid: &str) -> bool {
-    let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid).map(|booking| booking.created_at);
-    let came_through = |of: &serde_json::Value| {
-        story.refunds.iter().any(|refund| refund.status.holds_money() && *of == json!(refund.id))
+/// Whether a person has still to decide about this very session, or about a payment for which none is known. What is asked about
+/// another session says nothing of this one.
+fn is_asked_about(story: &Story, uid: &str) -> bool {
+    let refunds = |case: &Case| {
+        let mut runs = story.runs.iter().map(|(run, _)| run).filter(|run| Some(run.id) == case.run);
+        runs.any(|run| run.workflow == REFUND_WORKFLOW && run.key == uid)
     };
-    story.acts.iter().any(|act| {
-        act.calls_off() && known_at.is_some_and(|known| known <= act.at) && came_through(&act.after["refund"])
+    story.cases.iter().filter(|case| case.closed_at.is_none()).any(|case| match case.kind {
+        CaseKind::BookingUnclear | CaseKind::UnusableCheckout | CaseKind::Unaccounted => true,
+        CaseKind::SessionCancelled | CaseKind::HostNoShow => case.cause.split('/').nth(1) == Some(uid),
+        CaseKind::RefundFailed => refunds(case),
+        _ => false,
     })
+}
+
+/// Whether a person paid a part of it back and ordered it called off with that: so it was their decision, and Cal.com's word of it is none.
+/// What is heard of after that was agreed on since. None where it could not be called off, and they had to decide anew.
+fn called_off_by_operator(story: &Story, uid: &str) -> Option<bool> {
+    let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid)?.created_at;
+    let came_through = |act: &&Act| {
+        act.calls_off()
+            && refund_payment::back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id))
+    };
+    let mut given_up = false;
+    for act in story.acts.iter().filter(came_through) {
+        let run = story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == json!(run.id));
+        let until = run.map_or(Some(act.at), |run| run.finished_at);
+        if until.is_none_or(|until| known_at <= until) {
+            given_up |= run.is_some_and(refund_payment::has_given_up);
+            if !given_up {
+                return Some(true);
+            }
+        }
+    }
+    (!given_up).then_some(false)
 }
 
 /// Whether Cal.com has another session for this payment, which takes the place of the one that is gone: a second one was not the

@@ -17,9 +17,9 @@ use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
 use crate::store::change::{Change, NewRun, RefundIntent};
-use crate::workflow::booking::Standing;
+use crate::workflow::booking::Made;
 use crate::workflow::refund::pay_back;
-use crate::workflow::{Means, booking, letter, settle, track, transfer};
+use crate::workflow::{Means, booking, calendar, letter, settle, track, transfer};
 
 /// What was paid longer ago may have been carried out by a database that was lost, or put back since.
 const JUST_NOW: Duration = Duration::from_secs(10 * 60);
@@ -35,6 +35,8 @@ impl Workflow for ProcessCheckout {
         self.track_payment(ctx, &order).await?;
 
         let refused = match self.book(ctx, &order).await {
+            // Whoever called it off since decides what becomes of the money.
+            Ok(Ok(booking)) if !booking.status.is_live() => return Ok("called_off"),
             Ok(Ok(booking)) => {
                 let letters = letter::booking_confirmed(&order, &booking).into_iter().map(Change::Mail).collect();
                 ctx.commit("send-confirmation-emails", letters).await.ok();
@@ -91,7 +93,7 @@ impl ProcessCheckout {
 
     /// The session that our books have, if Cal.com has told of it. Somebody may have paid it back at Stripe before its event got here, or
     /// an earlier try may have asked for that: then nothing is booked.
-    async fn look_at_books(&self, step: &Step<'_>) -> Result<Option<Standing>, Failure> {
+    async fn look_at_books(&self, step: &Step<'_>) -> Result<Option<Made>, Failure> {
         let read = self.0.payment_story(step.payment()?).await;
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
         let is_back = payment.amount.minor > 0 && refund::beyond_recall(&story.refunds) >= payment.amount.minor;
@@ -101,7 +103,7 @@ impl ProcessCheckout {
         }
         let standing = story.bookings.into_iter().map(|known| known.facts).find(|facts| facts.status.is_live());
         let known = standing.filter(|_| !is_out(Mutant::BookingLookUp));
-        Ok(known.map(|booking| Standing { booking, before: Vec::new() }))
+        Ok(known.map(|booking| Made { booking, before: Vec::new() }))
     }
 
     async fn pay_back(&self, step: &Step<'_>) -> Result<RefundStatus, Failure> {
@@ -120,11 +122,11 @@ impl ProcessCheckout {
         let booked = ctx
             .step("create-calcom-booking", Policy::BOOKING, async |step| {
                 let fresh = step.fresh && step.now().since(order.paid_at) < JUST_NOW;
-                let standing = match self.look_at_books(&step).await? {
+                let made = match self.look_at_books(&step).await? {
                     Some(known) => known,
                     None => booking::ensure(&self.0.providers.cal, order, fresh, step.now()).await?,
                 };
-                self.booked(&step, order, standing).await
+                self.booked(&step, order, made).await
             })
             .await;
         let failure = match booked {
@@ -145,8 +147,8 @@ impl ProcessCheckout {
                 if step.number == 1 {
                     return Err(not_listed_yet(self.0.listed_after));
                 }
-                match booking::find(&self.0.providers.cal, order).await? {
-                    Some(standing) => self.booked(&step, order, standing).await.map(Some),
+                match booking::find_any(&self.0.providers.cal, order).await? {
+                    Some(made) => self.booked(&step, order, made).await.map(Some),
                     None => Ok(None),
                 }
             })
@@ -154,8 +156,8 @@ impl ProcessCheckout {
         Ok(found.ok_or_else(|| booking::without_doubt(failure)))
     }
 
-    /// Records what stands. What an earlier try wanted to pay back, and never asked for, is not wanted any more.
-    async fn booked(&self, step: &Step<'_>, order: &Checkout, standing: Standing) -> Result<NewBooking, Failure> {
+    /// Records what was made, and has what was called off since settled. What an earlier try wanted to pay back, and never asked for, is not wanted any more.
+    async fn booked(&self, step: &Step<'_>, order: &Checkout, made: Made) -> Result<NewBooking, Failure> {
         if !step.fresh {
             let read = self.0.payment_story(step.payment()?).await;
             let (_, story) = read.map_err(|error| step.store_failure(error))?;
@@ -165,12 +167,15 @@ impl ProcessCheckout {
                 .filter(|refund| refund.status == RefundStatus::Intended && refund.origin == RefundOrigin::Workflow);
             wishes.for_each(|refund| step.also(withdrawn(refund.id)));
         }
-        let Standing { booking, before } = standing;
+        let Made { booking, before } = made;
         for moved in before {
             step.also(Change::Booking(moved));
         }
         step.also(Change::Booking(booking.clone()));
         step.also(Change::Learn(PaymentFact::Booked));
+        if !booking.status.is_live() {
+            step.also(calendar::compare_after(&booking.uid));
+        }
         if let Some(run) = transfer::start(order, &booking, self.0.dispute_period) {
             step.also(run);
         }

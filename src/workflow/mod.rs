@@ -151,7 +151,7 @@ pub fn registry(means: &Arc<Means>) -> Registry {
     Registry::default()
         .with(checkout::ProcessCheckout(Arc::clone(means)))
         .with(settle::SettleCheck(Arc::clone(means)))
-        .with(payment_failed::PaymentFailed)
+        .with(payment_failed::PaymentFailed(Arc::clone(means)))
         .with(alert::Alert(Arc::clone(means)))
         .with(tell_alerts::TellAlerts(Arc::clone(means)))
         .with(email::SendEmail(Arc::clone(means)))

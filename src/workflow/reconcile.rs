@@ -60,8 +60,13 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
         Unsettled::Unconfirmed => "is taken, and the mentor never confirmed the session, which is over",
         Unsettled::StillStands => "was refunded, and the session still stands",
         Unsettled::ShareLeft => "was paid; some or all of it is back, and the mentor still has the share of that",
+        Unsettled::ShareOwed => "was paid, and the mentor gave back more of the share than the customer has back",
     };
-    let kind = if found.what == Unsettled::ShareLeft { CaseKind::TransferNotReversed } else { CaseKind::Unaccounted };
+    let kind = match found.what {
+        Unsettled::ShareLeft => CaseKind::TransferNotReversed,
+        Unsettled::ShareOwed => CaseKind::TransferBlocked,
+        _ => CaseKind::Unaccounted,
+    };
     let case = NewCase {
         kind,
         cause: format!("unaccounted/{}/{}", found.what, payment.session_id),

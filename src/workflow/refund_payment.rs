@@ -20,7 +20,7 @@ use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
 use crate::model::run::Run;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
-use crate::store::change::{Change, NewRun, REFUND_WORKFLOW, RefundIntent};
+use crate::store::change::{CHECKOUT_WORKFLOW, Change, NewRun, REFUND_WORKFLOW, RefundIntent};
 use crate::workflow::{Means, booking, calendar, letter, refund, settle, transfer};
 
 /// What is wanted.
@@ -68,6 +68,16 @@ fn left(story: &Story) -> i64 {
         refund.status.is_unconfirmed() && last_run(story, refund).is_some_and(|run| run.state.is_terminal())
     };
     story.refunds.iter().filter(is_left).map(|refund| refund.amount.minor).sum()
+}
+
+/// What is back, or on its way there: a wish that nobody carries out any more is not.
+pub(super) fn back_or_under_way(story: &Story) -> impl Iterator<Item = &Refund> {
+    let carries = |run: &Run| [REFUND_WORKFLOW, CHECKOUT_WORKFLOW].contains(&run.workflow.as_str());
+    let at_work = story.runs.iter().any(|(run, _)| carries(run) && !run.state.is_terminal());
+    story
+        .refunds
+        .iter()
+        .filter(move |refund| refund.status.is_accepted() || (refund.status.is_unconfirmed() && at_work))
 }
 
 fn paid_back(status: PaymentStatus) -> Option<RefundStatus> {

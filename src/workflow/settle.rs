@@ -12,11 +12,11 @@ use crate::model::failure::Failure;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
-use crate::store::change::{Change, NewRun};
+use crate::store::change::{Change, NewRun, SETTLE_WORKFLOW};
 use crate::workflow::{Means, booking};
 
 /// The workflow's name.
-pub const NAME: &str = "settle-check";
+pub const NAME: &str = SETTLE_WORKFLOW;
 
 /// How long between two looks, the first of which is when the run is due.
 const BETWEEN: Duration = Duration::from_secs(3600);
@@ -77,7 +77,7 @@ fn is_given_up(payment: &Payment) -> bool {
 }
 
 /// Whether a person was asked if the session is to take place all the same, whatever they said.
-fn is_asked_about(story: &Story, uid: &str) -> bool {
+pub(super) fn is_asked_about(story: &Story, uid: &str) -> bool {
     let cause = booking::refunded_cause(uid);
     story.cases.iter().any(|case| case.cause == cause)
 }

@@ -9,7 +9,7 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::model::booking::{BookingStatus, NewBooking};
-use crate::model::case::{CaseKind, NewCase, Resolution};
+use crate::model::case::{self, Case, CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
@@ -80,14 +80,14 @@ impl Workflow for TransferToMentor {
                 ctx.step("transfer-share", Policy::MONEY, async |step| self.transfer(&step, &order).await).await;
             match moved {
                 Ok(Moved::WithTheCharge) => return Ok("moved_with_the_charge"),
-                Ok(Moved::Refused { .. }) => return Ok("not_due"),
                 Ok(Moved::Made { transfer }) => {
                     let share = share(&order);
                     let mail = mentor.map(|to| letter::share_transferred(&order, &to, &transfer, share));
                     ctx.commit("tell-mentor", mail.into_iter().map(Change::Mail).collect()).await?;
                     return Ok("transferred");
                 }
-                Ok(Moved::NotYet { why }) => {
+                // What has come between since the check is weighed by the next.
+                Ok(Moved::NotYet { why } | Moved::Refused { why }) => {
                     waited_for = why;
                     ctx.sleep("wait-a-day", DAY).await;
                 }
@@ -127,6 +127,9 @@ impl TransferToMentor {
             PaymentStatus::Paid | PaymentStatus::Attention => return wait("a case about the payment is open"),
             status => return never(&format!("the payment is {status}")),
         }
+        if story.cases.iter().any(|case| case.is_about_customer() && is_open(case)) {
+            return wait("a case about the payment is open");
+        }
         if story.disputes.iter().any(|dispute| dispute.status == DisputeStatus::Lost) {
             return never("the dispute was lost");
         }
@@ -141,8 +144,7 @@ impl TransferToMentor {
             return wait("no session stands for the payment");
         };
         // A session that nobody confirmed takes place where a person says so.
-        let is_let_stand = story.cases.iter().any(|case| case.is_settled_as(Resolution::Booked));
-        let took_place = is_let_stand && booking.end <= step.now();
+        let took_place = case::is_let_stand(&story.cases) && booking.end <= step.now();
         if booking.status == BookingStatus::Pending && !took_place {
             return wait("the mentor has not confirmed the session");
         }
@@ -249,6 +251,11 @@ fn made(step: &Step<'_>, found: &stripe::Transfer, known: &Transfer) -> Moved {
 
 fn share(order: &Checkout) -> Money {
     Money::new(order.mentor_amount.min(order.amount.minor), order.amount.currency)
+}
+
+/// A dispute is weighed for itself.
+fn is_open(case: &Case) -> bool {
+    case.closed_at.is_none() && case.kind != CaseKind::Disputed
 }
 
 /// `asked` says that Stripe was asked and nobody knows what came of it.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
 use discuno::model::case::{Case, CaseKind, Resolution};
+use discuno::model::money::{Currency, Money};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::store::order::Deed;
+use discuno::store::order::{Deed, RefundOrder};
 use serde_json::json;
 
-use crate::calendar::{booked, cancelled};
+use crate::calendar::{booked, cancelled, created};
 use crate::life::sample;
 use crate::support::{CalEvent, Event, World};
 
@@ -18,31 +19,31 @@ const HOUR: Duration = Duration::from_hours(1);
 const WEEK: Duration = Duration::from_hours(8 * 24);
 
 /// The session of `purchase` is moved from one place to another, as far as the calendar tells: it does not say whose it is.
-fn moved(purchase: &Event, from: &str, to: &str) -> CalEvent {
+pub(crate) fn moved(purchase: &Event, from: &str, to: &str) -> CalEvent {
     let moved = CalEvent::sample("BOOKING_RESCHEDULED").about(purchase).set("uid", json!(to));
     let moved = moved.set("rescheduleUid", json!(from)).set("bookingId", json!(91_999)).set("metadata", json!({}));
     moved.set("startTime", json!("2026-12-01T10:00:00Z")).set("endTime", json!("2026-12-01T10:30:00Z"))
 }
 
 /// Somebody calls off what stands at `uid`.
-fn off(purchase: &Event, uid: &str, by: &str) -> CalEvent {
+pub(crate) fn off(purchase: &Event, uid: &str, by: &str) -> CalEvent {
     let off = cancelled(purchase).set("uid", json!(uid)).set("bookingId", json!(91_999)).set("metadata", json!({}));
     off.set("cancelledBy", json!(by))
 }
 
-fn first_of(world: &World) -> String {
+pub(crate) fn first_of(world: &World) -> String {
     world.ledger().cal.bookings[0].uid.clone()
 }
 
-async fn open_cases(world: &World) -> Vec<Case> {
+pub(crate) async fn open_cases(world: &World) -> Vec<Case> {
     world.story().await.cases.into_iter().filter(|case| case.closed_at.is_none()).collect()
 }
 
-fn kinds(cases: &[Case]) -> Vec<CaseKind> {
+pub(crate) fn kinds(cases: &[Case]) -> Vec<CaseKind> {
     cases.iter().map(|case| case.kind).collect()
 }
 
-async fn close(world: &World, resolution: Resolution) {
+pub(crate) async fn close(world: &World, resolution: Resolution) {
     for case in open_cases(world).await {
         world.operate(Deed::Resolve { case: case.id, resolution }).await.unwrap();
     }
@@ -201,4 +202,48 @@ async fn a_session_that_a_person_was_asked_about_is_not_called_off_meanwhile() {
     assert_eq!(second.facts.status, BookingStatus::Accepted);
     let open = open_cases(&world).await;
     assert_eq!(kinds(&open), [CaseKind::BookingAfterRefund]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_let_stand_is_not_called_off_by_late_news_that_it_was_booked() {
+    for by_operator in [true, false] {
+        let world = World::new();
+        let purchase = booked(&world).await;
+        if by_operator {
+            let payment = world.payment().await.id;
+            let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
+            world.operate(Deed::Refund(order)).await.unwrap();
+        } else {
+            world.send(&sample("refund.updated_succeeded", &purchase)).await;
+        }
+        world.settle().await;
+        assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+        world.send_cal(&created(&purchase)).await;
+        world.settle().await;
+        assert_eq!(world.ledger().cal.bookings[0].status, "accepted");
+        let asked = if by_operator { vec![] } else { vec![CaseKind::BookingAfterRefund] };
+        assert_eq!(kinds(&open_cases(&world).await), asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_that_was_paid_back_in_two_ways_has_its_session_asked_about() {
+    let world = World::new();
+    let purchase = booked(&world).await;
+    let down = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.create");
+    world.sandbox.inject(down);
+    let payment = world.payment().await.id;
+    let part = Some(Money::new(1500, Currency::USD));
+    let order = RefundOrder { payment, amount: part, another: false, seen: None, cancel_booking: false };
+    world.operate(Deed::Refund(order)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.send(&sample("refund.updated_succeeded", &purchase)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::Contradiction]);
+    close(&world, Resolution::SettledElsewhere).await;
+    world.sandbox.clear_faults();
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+    let open = kinds(&open_cases(&world).await);
+    assert!(open.contains(&CaseKind::BookingAfterRefund), "{open:?}");
 }

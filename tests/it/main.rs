@@ -18,6 +18,7 @@ mod in_flight;
 mod late_news;
 mod life;
 mod metrics;
+mod one_after_another;
 mod operators;
 mod orders;
 mod outside;

@@ -280,6 +280,16 @@ async fn a_share_of_which_only_a_part_came_back_is_told_of() {
     world.pass(DAY * 3).await;
     let kinds: Vec<_> = world.story().await.cases.into_iter().map(|case| case.kind).collect();
     assert_eq!(kinds, [CaseKind::TransferNotReversed]);
+    // It comes back, and a part of what is paid back after that does not: that is another matter.
+    world.send(&Event::told("evt_back_too", "transfer.reversed", 1_793_970_000, transfer(1700))).await;
+    world.send(&Event::told("evt_third", "refund.created", 1_794_100_000, refund("re_third", 1500))).await;
+    world.pass(DAY * 3).await;
+    let cases = world.story().await.cases;
+    let open: Vec<_> = cases.iter().filter(|case| case.closed_at.is_none()).map(|case| case.kind).collect();
+    assert_eq!((cases.len(), open), (2, vec![CaseKind::TransferNotReversed]));
+    world.send(&Event::told("evt_back_last", "transfer.reversed", 1_794_200_000, transfer(2975))).await;
+    world.settle().await;
+    assert!(world.story().await.cases.iter().all(|case| case.closed_at.is_some()));
 }
 
 #[tokio::test(start_paused = true)]

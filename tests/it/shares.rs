@@ -237,3 +237,54 @@ async fn a_session_that_the_mentor_never_confirmed_earns_nothing_and_is_a_case()
     assert_eq!((outcome(&world).await, moved(&world).len()), ("transferred".to_owned(), 1));
     world.kill_worker();
 }
+
+/// Runs that a person ended, and what the payment's open cases say.
+async fn told_of_share(world: &World) -> Vec<(CaseKind, String)> {
+    let story = world.story().await;
+    assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);
+    let open = story.cases.into_iter().filter(|case| case.status == CaseStatus::Open && case.alerted_at.is_some());
+    open.map(|case| (case.kind, case.summary)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_ends_the_run_of_a_share_that_is_owed_is_asked_about_it() {
+    let mut world = World::new();
+    world.send(&Event::paid(LATER)).await;
+    world.settle().await;
+    let run = world.runs_of("transfer-to-mentor").await.remove(0).id;
+    world.operate(Deed::Cancel(run)).await.unwrap();
+    world.settle().await;
+    let why = format!("the mentor's share of 42.50 USD was not moved: {run} was cancelled; the money is here");
+    assert_eq!(told_of_share(&world).await, [(CaseKind::TransferBlocked, why)]);
+    world.operate(Deed::Retry { run, from: None }).await.unwrap();
+    world.settle_share().await;
+    assert_eq!((outcome(&world).await, moved(&world).len()), ("transferred".to_owned(), 1));
+    assert!(told_of_share(&world).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_whose_run_a_person_ended_is_asked_about_once_the_session_is_said_to_stand() {
+    let mut world = World::new();
+    let purchase = Event::paid(LATER);
+    world.send(&purchase).await;
+    world.settle().await;
+    let refund = |status: &str| {
+        let object = json!({"id": "re_1", "amount": 5000, "currency": "usd", "status": status,
+            "payment_intent": purchase.0["data"]["object"]["payment_intent"], "metadata": {}});
+        Event::told(&format!("evt_{status}"), "refund.updated", 1_793_873_000, object)
+    };
+    world.send(&refund("pending")).await;
+    let run = world.runs_of("transfer-to-mentor").await.remove(0).id;
+    world.operate(Deed::Cancel(run)).await.unwrap();
+    world.settle().await;
+    world.send(&refund("failed")).await;
+    world.settle().await;
+    let open = world.story().await.cases.into_iter().filter(|case| case.status == CaseStatus::Open);
+    for case in open {
+        world.operate(Deed::Resolve { case: case.id, resolution: Resolution::Booked }).await.unwrap();
+    }
+    world.settle_share().await;
+    let told = told_of_share(&world).await;
+    assert_eq!((told.len(), told[0].0), (1, CaseKind::TransferBlocked), "{told:?}");
+    assert!(moved(&world).is_empty());
+}

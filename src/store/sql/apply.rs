@@ -243,7 +243,8 @@ impl Scope {
             Ok(status) if status == payment.status => Ok(()),
             Ok(status) => {
                 conn.prepare_cached(SET_STATUS)?.execute(params![payment.id.0, status.as_str(), self.now.0])?;
-                Ok(())
+                let stands_again = (payment.status, status) == (PaymentStatus::Attention, PaymentStatus::Booked);
+                if stands_again { self.owe_share(conn, payment.id) } else { Ok(()) }
             }
             Err(contradiction) => self.open_case(
                 conn,

@@ -114,6 +114,11 @@ pub(super) fn read_case(conn: &Connection<'_>, id: CaseId) -> Result<Case, Error
     one(conn, &format!("SELECT {} FROM cases c WHERE c.id = ?1", row::CASE), id.0, row::case, || id.to_string())
 }
 
+pub(super) fn cases_of(conn: &Connection<'_>, payment: PaymentId) -> Result<Vec<Case>, Error> {
+    let sql = format!("SELECT {} FROM cases c WHERE c.payment_id = ?1 ORDER BY c.id", row::CASE);
+    Ok(conn.prepare_cached(&sql)?.query_map([payment.0], row::case)?.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn read_run(conn: &Connection<'_>, id: RunId) -> Result<Run, Error> {
     conn.lock_payment_of(id)?;
     one(conn, &format!("SELECT {} FROM runs r WHERE r.id = ?1", row::RUN), id.0, row::run, || id.to_string())

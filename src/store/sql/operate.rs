@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::model::act::{Act, Verb};
 use crate::model::case::{CaseStatus, NewCase, Resolution};
 use crate::model::id::{ActId, AlertId, CaseId, EventId, PaymentId, RunId};
+use crate::model::money::Money;
 use crate::model::pause::{Pausable, Pause};
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
@@ -94,14 +95,14 @@ pub(in crate::store) fn operate(conn: &Connection<'_>, order: &Order, now: Times
 }
 
 const OPEN_DISPUTE: &str = "SELECT id FROM disputes WHERE payment_id = ?1 AND status <> 'won'";
-const MOVED_SHARE: &str = "SELECT stripe_transfer_id FROM transfers \
-     WHERE payment_id = ?1 AND status = 'made' AND origin = 'workflow' AND reversed < amount";
+const MOVED_SHARE: &str = "SELECT stripe_transfer_id, amount, reversed FROM transfers \
+     WHERE payment_id = ?1 AND status = 'made' AND origin = 'workflow'";
 const UNFINISHED: &str = "SELECT id FROM runs WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 \
      AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1";
 const REFUND_RUNS: &str = "SELECT count(*) FROM runs WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2";
 
-/// Whether a payment may be paid back by a person, and if not why and what to do.
-fn check_refundable(conn: &Connection<'_>, payment: &Payment) -> Result<(), Error> {
+/// Whether so much of a payment, of which so much is left, may be paid back by a person, and if not why and what to do.
+fn check_refundable(conn: &Connection<'_>, payment: &Payment, wanted: Money, left: Money) -> Result<(), Error> {
     let id = payment.id;
     if payment.payment_intent.is_none() {
         return Err(Error::Illegal(format!("{id} was free: there is nothing to pay back")));
@@ -109,20 +110,27 @@ fn check_refundable(conn: &Connection<'_>, payment: &Payment) -> Result<(), Erro
     if matches!(payment.status, PaymentStatus::Awaiting | PaymentStatus::Failed | PaymentStatus::Expired) {
         return Err(Error::Illegal(format!("{id} is {}: nothing was taken; `discuno show {id}`", payment.status)));
     }
-    let found = |sql: &str| -> Result<Option<String>, Error> {
-        Ok(conn.prepare_cached(sql)?.query_row([id.0], |found| found.get(0)).optional()?)
-    };
-    if let Some(dispute) = found(OPEN_DISPUTE)? {
+    let dispute: Option<String> =
+        conn.prepare_cached(OPEN_DISPUTE)?.query_row([id.0], |found| found.get(0)).optional()?;
+    if let Some(dispute) = dispute {
         return Err(Error::Illegal(format!(
             "{id} is disputed ({dispute}): a refund could pay the customer twice; answer the dispute in stripe"
         )));
     }
-    if let Some(transfer) = found(MOVED_SHARE)? {
-        return Err(Error::Illegal(format!(
-            "the mentor's share of {id} was moved ({transfer}): reverse the transfer in stripe first, then repeat this"
-        )));
+    let share = conn
+        .prepare_cached(MOVED_SHARE)?
+        .query_row([id.0], |found| Ok((found.get::<Option<String>>(0)?, found.get::<i64>(1)?, found.get::<i64>(2)?)));
+    let Some((transfer, share, reversed)) = share.optional()? else { return Ok(()) };
+    let back = payment.amount.minor - left.minor + wanted.minor;
+    let missing = payment.amount.share_of(share, back) - reversed;
+    if missing <= 0 {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::Illegal(format!(
+        "the mentor's share of {id} was moved ({}): reverse {} of it in stripe first, then repeat this",
+        transfer.unwrap_or_default(),
+        Money::new(missing, payment.amount.currency)
+    )))
 }
 
 /// From here on it is a person who wants it.
@@ -158,7 +166,8 @@ fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now
             }
         }
     } else {
-        check_refundable(conn, &payment)?;
+        let amount = wanted.amount.unwrap_or(left);
+        check_refundable(conn, &payment, amount, left)?;
         if let Some(run) = unfinished_of(conn, payment.id, CHECKOUT_WORKFLOW)? {
             return Err(Error::Illegal(format!(
                 "{run} is still booking or refunding {}: wait for it, or end it with `discuno cancel {run}`",
@@ -167,7 +176,7 @@ fn refund(conn: &Connection<'_>, wanted: &RefundOrder, reason: Option<&str>, now
         }
         let intent = RefundIntent {
             payment: payment.id,
-            amount: Some(wanted.amount.unwrap_or(left)),
+            amount: Some(amount),
             reason: reason.unwrap_or("ordered by an operator").to_owned(),
             origin: RefundOrigin::Operator,
             ceiling: u32::MAX,
@@ -249,7 +258,8 @@ const LAST_FAILED: &str =
     "SELECT step FROM attempts WHERE run_id = ?1 AND outcome = 'failed' AND retried = 0 ORDER BY seq DESC LIMIT 1";
 const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
 /// Of what a run gave up: a session booked by hand, or a share paid by hand, is nothing that the books can see.
-const SETTLED: &str = "SELECT id FROM cases WHERE run_id = ?1 AND status = 'closed' AND kind IN ('booking_unclear', 'transfer_blocked') LIMIT 1";
+const SETTLED: &str = "SELECT id FROM cases WHERE run_id = ?1 AND status = 'closed' AND (kind IN ('booking_unclear', 'transfer_blocked') \
+     OR (kind IN ('run_failed', 'run_cancelled') AND amount IS NOT NULL AND resolution NOT LIKE 'false_alarm%')) LIMIT 1";
 const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> 'refund', 4) AS BIGINT) \
      WHERE r.id = ?1";
 
@@ -339,6 +349,9 @@ fn cancel(conn: &Connection<'_>, id: RunId, now: Timestamp) -> Result<Done, Erro
     Ok(done)
 }
 
+/// Sessions stand, and to none of them the mentor came.
+const ONLY_MISSED: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') \
+     GROUP BY payment_id HAVING min(host_absent) = 1";
 const CLOSE: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 WHERE id = ?1";
 fn resolve(
     conn: &Connection<'_>,
@@ -368,9 +381,13 @@ fn resolve(
         conn.lock_payment(payment)?;
         let payment = ledger::read_payment(conn, payment)?;
         let stands = ledger::has_live_booking(conn, payment.id)?;
+        let is_missed = reason.is_none() && conn.prepare_cached(ONLY_MISSED)?.exists([payment.id.0])?;
         let contradicted = match resolution {
             Resolution::Refunded if payment.status != PaymentStatus::Refunded => Some("not all of it is back"),
             Resolution::Booked if !stands => Some("no live session stands for it"),
+            Resolution::Booked if is_missed => {
+                Some("its mentor did not come, as far as cal.com tells: say why with --reason")
+            }
             Resolution::Booked if !ledger::unconfirmed_refunds(conn, &payment)?.is_empty() => {
                 Some("nobody knows yet whether a refund of it was made")
             }

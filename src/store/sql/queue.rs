@@ -377,9 +377,10 @@ fn finish(conn: &Connection<'_>, run: RunId, workflow: &str, scope: &mut Scope, 
     }
 }
 
-/// What an operator has mended by a retry needs nobody any more.
+/// What an operator has mended by a retry needs nobody any more; what the run has found of others does.
 const CLOSE_RETRIED: &str = "UPDATE cases SET status = 'closed', closed_at = ?2, resolution = ?3 \
-     WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' AND (kind IN ('run_failed', 'run_cancelled') \
+     WHERE (SELECT retries FROM runs WHERE id = ?1) > 0 AND run_id = ?1 AND status = 'open' \
+     AND coalesce(payment_id, 0) = (SELECT coalesce(payment_id, 0) FROM runs WHERE id = ?1) AND (kind IN ('run_failed', 'run_cancelled') \
      OR (kind IN ('booking_unclear', 'transfer_blocked') AND ?4 <> 'case_opened'))";
 /// Somebody knows of the run's end before, and has not settled it.
 const HAS_CASE: &str = "SELECT 1 FROM cases WHERE run_id = ?1 AND status = 'open' \
@@ -461,11 +462,14 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unacco
 }
 
 /// Where the customer's money is does not hang on these.
-const BESIDE_THE_MONEY: [&str; 3] = [TRANSFER_WORKFLOW, TRACK_WORKFLOW, MAIL_WORKFLOW];
+const BESIDE_THE_MONEY: [&str; 2] = [TRACK_WORKFLOW, MAIL_WORKFLOW];
 
 fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Result<(), Error> {
     let Some(payment) = scope.payment.filter(|_| !is_out(Mutant::CancelCase)) else { return Ok(()) };
     let workflow = ledger::read_run(conn, run)?.workflow;
+    if workflow == TRANSFER_WORKFLOW {
+        return scope.ask_about_share(conn);
+    }
     if BESIDE_THE_MONEY.contains(&workflow.as_str()) || conn.prepare_cached(HAS_CASE)?.exists([run.0])? {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::model::booking::NewBooking;
+use crate::model::booking::{BookingStatus, NewBooking, RESCHEDULED};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::id::PaymentId;
 use crate::model::payment::Payment;
@@ -30,6 +30,8 @@ const PUT: &str = "INSERT INTO bookings (uid, cal_id, payment_id, status, event_
 const PAYMENT_OF: &str = "SELECT payment_id FROM bookings WHERE uid = ?1";
 const OTHER_LIVE: &str =
     "SELECT uid FROM bookings WHERE payment_id = ?1 AND uid <> ?2 AND status IN ('pending', 'accepted', 'completed')";
+/// Cal.com numbers its bookings in the order in which they are made.
+const MADE_LATER: &str = "SELECT 1 FROM bookings WHERE replaces = ?1 AND uid <> ?2 AND cal_id > ?3";
 /// Never beside another that stands: the calendar's list tells later which of them does.
 const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL \
      AND (status NOT IN ('pending', 'accepted', 'completed') OR NOT EXISTS (SELECT 1 FROM bookings o \
@@ -44,7 +46,11 @@ impl Scope {
         conn.lock_name(&format!("booking {}", new.uid))?;
         let known = ledger::find_booking(conn, &new.uid)?;
         let before = known.as_ref().filter(|_| !is_out(Mutant::LatestStatus));
-        let status = before.map_or(new.status, |known| known.facts.status.learn(new.status));
+        let mut status = before.map_or(new.status, |known| known.facts.status.learn(new.status));
+        let is_passed = status.is_live() && moved_on(conn, new)?;
+        if is_passed {
+            status = BookingStatus::Cancelled;
+        }
         let of_predecessor = match &new.replaces {
             Some(uid) => payment_of(conn, uid)?,
             None => None,
@@ -86,7 +92,7 @@ impl Scope {
             new.actor_user_id,
             new.replaces,
             new.cancelled_by,
-            new.reason,
+            if is_passed { Some(RESCHEDULED) } else { new.reason.as_deref() },
             self.now.0
         ])?;
         let Some(id) = payment else { return Ok(()) };
@@ -136,6 +142,11 @@ fn payment_of(conn: &Connection<'_>, uid: &str) -> Result<Option<PaymentId>, Err
     let found: Option<Option<i64>> =
         conn.prepare_cached(PAYMENT_OF)?.query_row([uid], |found| found.get(0)).optional()?;
     Ok(found.flatten().map(PaymentId))
+}
+
+/// Whether it is known to have been moved on: what took the place of the same one was made after it.
+fn moved_on(conn: &Connection<'_>, new: &NewBooking) -> Result<bool, Error> {
+    Ok(conn.prepare_cached(MADE_LATER)?.exists(params![new.replaces, new.uid, new.cal_id])?)
 }
 
 fn other_live(conn: &Connection<'_>, payment: PaymentId, uid: &str) -> Result<Option<String>, Error> {

@@ -42,7 +42,13 @@ impl Scope {
             Some(DisputeStatus::Won) => {
                 self.close_disputed(conn, &new.id, "the dispute ended and the money is here")?;
                 let others = conn.prepare_cached(OTHERS)?.exists([payment.id.0])?;
-                if others { self.stands_after_all(conn) } else { self.learn(conn, PaymentFact::CaseClosed) }
+                if others {
+                    self.stands_after_all(conn)?;
+                } else {
+                    self.learn(conn, PaymentFact::CaseClosed)?;
+                }
+                // Whoever was to move the share may have taken an earlier word for the last.
+                self.ask_about_share(conn)
             }
             // Also one that had ended: what was decided for us can be decided again.
             Some(status) => {

@@ -1,5 +1,7 @@
 //! Refunds: what was asked, what was learnt, what others did, and what it all adds up to.
 
+use serde_json::json;
+
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::failure::Failure;
 use crate::model::id::{PaymentId, RefundId};
@@ -7,6 +9,7 @@ use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
 use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::mutant::{Mutant, is_out};
+use crate::store::change::{COMPARE_WORKFLOW, NewRun};
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
 use crate::store::sql::column::params;
@@ -28,6 +31,11 @@ const ADOPT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency,
      ?6, ?7, ?8, ?8 FROM refunds WHERE payment_id = ?1 RETURNING id";
 const SUMS: &str = "SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS BIGINT), \
      CAST(coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1";
+
+/// The sessions that stand, where the newest refund was made at Stripe.
+const LIVE_AT_STRIPE: &str = "SELECT b.uid, f.reference FROM bookings b JOIN refunds f ON f.payment_id = b.payment_id \
+     WHERE b.payment_id = ?1 AND b.status IN ('pending', 'accepted', 'completed') AND b.host_absent = 0 AND f.origin = 'stripe' \
+     AND f.id = (SELECT max(id) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled'))";
 
 /// A refund as Stripe has it.
 pub(super) struct Found<'a> {
@@ -176,8 +184,23 @@ impl Scope {
         let failed = || (!newest.holds_money()).then_some(PaymentFact::RefundFailed);
         if let Some(fact) = PaymentFact::of_refunds(settled, held, payment.amount.minor).or_else(failed) {
             self.learn(conn, fact)?;
+            if !payment.status.is_paid_back() && self.subject(conn)?.status.is_paid_back() {
+                self.ask_about_sessions(conn, payment.id)?;
+            }
         }
         self.weigh_share(conn)
+    }
+
+    /// Whoever pays back at Stripe says nothing of the session, and it may be certain only long after that all is back: when another refund
+    /// has come to nothing, say.
+    fn ask_about_sessions(&self, conn: &Connection<'_>, payment: PaymentId) -> Result<(), Error> {
+        let mut live = conn.prepare_cached(LIVE_AT_STRIPE)?;
+        let live = live.query_map([payment.0], |found| Ok((found.get::<String>(0)?, found.get::<String>(1)?)));
+        for (uid, reference) in live?.collect::<Result<Vec<_>, _>>()? {
+            let input = json!({ "uid": uid, "stood": true });
+            self.start(conn, &NewRun::with_input(COMPARE_WORKFLOW, format!("{reference}/{uid}"), input))?;
+        }
+        Ok(())
     }
 }
 

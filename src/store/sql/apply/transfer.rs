@@ -8,6 +8,7 @@ use crate::model::payment::Payment;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferStatus;
 use crate::mutant::{Mutant, is_out};
+use crate::store::Unsettled;
 use crate::store::error::Error;
 use crate::store::sql::apply::{Scope, refund};
 use crate::store::sql::column::params;
@@ -27,8 +28,11 @@ const SENT: &str = "UPDATE transfers SET status = 'sent', request = ?2, sent_at 
      WHERE id = ?1 AND status IN ('intended', 'sent')";
 const FAILED: &str = "UPDATE transfers SET status = 'failed' WHERE id = ?1 AND status IN ('intended', 'sent')";
 const FIND: &str = "SELECT id FROM transfers WHERE stripe_transfer_id = ?1 OR reference = ?2";
-const SEEN: &str = "UPDATE transfers SET status = 'made', stripe_transfer_id = ?2, reversed = CASE WHEN reversed > ?3 THEN reversed ELSE ?3 END WHERE id = ?1";
-const SUPERSEDE: &str = "UPDATE transfers SET status = 'failed' WHERE payment_id = ?1 AND status = 'intended'";
+const SEEN: &str = "UPDATE transfers SET status = CASE WHEN status = 'failed' AND reversed >= amount THEN status ELSE 'made' END, \
+     stripe_transfer_id = ?2, reversed = CASE WHEN reversed > ?3 THEN reversed ELSE ?3 END WHERE id = ?1";
+/// What is only wanted, or came back as a whole, gives way to what somebody moved by hand.
+const SUPERSEDE: &str = "UPDATE transfers SET status = 'failed' WHERE payment_id = ?1 \
+     AND (status = 'intended' OR (status = 'made' AND reversed >= amount))";
 const LIVE: &str = "SELECT reference FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
 const ADOPT: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reversed, reference, \
      stripe_transfer_id, created_at) VALUES (?1, ?2, ?3, ?4, 'stripe', 'made', ?5, ?6, ?7, ?8)";
@@ -38,6 +42,12 @@ const MOVED: &str = "SELECT reference, amount, reversed, stripe_transfer_id FROM
      WHERE payment_id = ?1 AND status = 'made' AND origin = 'workflow'";
 const CLOSE_OTHERS: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = ?4 \
      WHERE payment_id = ?1 AND kind = 'transfer_not_reversed' AND status = 'open' AND cause <> ?2";
+
+/// News of a share is news of its payment.
+const TOUCH: &str = "UPDATE payments SET updated_at = ?2 WHERE id = ?1 AND EXISTS (SELECT 1 FROM transfers WHERE id = ?3 AND reversed < ?4)";
+const GIVEN_BACK: &str = "SELECT amount, reversed FROM transfers WHERE payment_id = ?1 AND status = 'made'";
+const CLOSE_FOUND: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = 'what is paid back and what the mentor gave back agree' \
+     WHERE payment_id = ?1 AND status = 'open' AND substr(cause, 1, length(?2)) = ?2";
 
 const CAME_TO_NOTHING: &str = "SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status IN ('failed', 'canceled') \
      AND stripe_refund_id IS NOT NULL";
@@ -53,9 +63,7 @@ pub(super) struct Seen<'a> {
 
 /// How much of a share is to come back with what is paid back, in minor units.
 fn due_back(conn: &Connection<'_>, payment: &Payment, share: i64) -> Result<i64, Error> {
-    let back = refund::accepted(conn, payment.id)?;
-    let due = i128::from(share) * i128::from(back) / i128::from(payment.amount.minor.max(1));
-    Ok(i64::try_from(due).unwrap_or(share))
+    Ok(payment.amount.share_of(share, refund::accepted(conn, payment.id)?))
 }
 
 pub(super) fn put_account(conn: &Connection<'_>, new: &Account) -> Result<(), Error> {
@@ -106,11 +114,8 @@ impl Scope {
             .optional()?;
         let payment = self.subject(conn)?;
         if let Some(id) = known {
+            conn.prepare_cached(TOUCH)?.execute([payment.id.0, self.now.0, id, seen.reversed])?;
             conn.prepare_cached(SEEN)?.execute(params![id, seen.stripe_id, seen.reversed])?;
-            if seen.reversed > 0 && seen.reversed >= due_back(conn, &payment, seen.amount.minor)? {
-                let found_left = format!("unaccounted/share_left/{}", payment.session_id);
-                self.close_case(conn, &found_left, "the mentor has given back what was due")?;
-            }
             return self.weigh_share(conn);
         }
         conn.prepare_cached(SUPERSEDE)?.execute([payment.id.0])?;
@@ -138,12 +143,29 @@ impl Scope {
             seen.stripe_id,
             self.now.0
         ])?;
+        self.close_found(conn, &payment)
+    }
+
+    /// What the daily comparison has found of a share, and is so no more.
+    fn close_found(&self, conn: &Connection<'_>, payment: &Payment) -> Result<(), Error> {
+        let made = conn
+            .prepare_cached(GIVEN_BACK)?
+            .query_row([payment.id.0], |found| Ok((found.get::<i64>(0)?, found.get::<i64>(1)?)));
+        let Some((share, reversed)) = made.optional()? else { return Ok(()) };
+        let due = due_back(conn, payment, share)?;
+        for (what, holds) in [(Unsettled::ShareLeft, reversed < due), (Unsettled::ShareOwed, reversed > due)] {
+            if !holds {
+                let found = format!("unaccounted/{what}/{}", payment.session_id);
+                conn.prepare_cached(CLOSE_FOUND)?.execute(params![payment.id.0, found, self.now.0])?;
+            }
+        }
         Ok(())
     }
 
     /// Whoever pays back takes the mentor's share back in proportion, or a person is told that it is still there.
     pub(super) fn weigh_share(&mut self, conn: &Connection<'_>) -> Result<(), Error> {
         let payment = self.subject(conn)?;
+        self.close_found(conn, &payment)?;
         let moved = conn.prepare_cached(MOVED)?.query_row([payment.id.0], |found| {
             Ok((found.get::<String>(0)?, found.get::<i64>(1)?, found.get::<i64>(2)?, found.get::<Option<String>>(3)?))
         });
