@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::case::{Case, CaseKind, Resolution};
+use crate::model::dispute::DisputeStatus;
 use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
 use crate::model::run::RunState;
 use crate::model::step::Ending;
+use crate::model::transfer::TransferStatus;
 use crate::sandbox::ledger::{Booking, Ledger};
-use crate::sim::excuse::{Topic, is_told};
+use crate::sim::excuse::{Topic, is_told, is_told_of_second};
 use crate::sim::invariant::{Matter, Rules, made_for};
 use crate::sim::world::BEGINNING;
 use crate::workflow::transfer;
@@ -36,8 +39,13 @@ impl Matter<'_> {
         let standing = self.theirs.cal.bookings.iter().filter(about).filter(|booking| booking.status == "accepted");
         let theirs: BTreeSet<&str> = standing.map(|booking| booking.uid.as_str()).collect();
         let moved = |booking: &Booking| booking.cancelled_at.unwrap_or(booking.created_at);
-        let last = self.theirs.cal.bookings.iter().filter(about).map(moved).max();
-        rules.hold("I10", ours == theirs || is_told(self.story, Topic::Sessions, last.unwrap_or(BEGINNING)), || {
+        let differ: BTreeSet<&str> = ours.symmetric_difference(&theirs).copied().collect();
+        let of_differing = || self.theirs.cal.bookings.iter().filter(|booking| differ.contains(booking.uid.as_str()));
+        let last = of_differing().map(moved).max().unwrap_or(BEGINNING);
+        let made = of_differing().filter(|booking| booking.rescheduled_from.is_none()).map(moved).max();
+        let told =
+            is_told(self.story, Topic::Sessions, last) || is_told_of_second(self.story, made.unwrap_or(BEGINNING));
+        rules.hold("I10", differ.is_empty() || told, || {
             format!("{}: {ours:?} stand here, {theirs:?} at Cal.com", self.payment.id)
         });
     }
@@ -63,9 +71,28 @@ impl Matter<'_> {
         }
     }
 
-    /// I9: for a session that nothing came between, the mentor gets the share.
+    /// I9: for a session that nothing came between, the mentor gets the share. Whatever came between, what is not moved is told of.
     pub(super) fn share_moves(&self, rules: &mut Rules) {
         let story = self.story;
+        let lost = story.disputes.iter().any(|dispute| dispute.status == DisputeStatus::Lost);
+        if self.payment.status == PaymentStatus::Booked
+            && self.intent.is_some()
+            && self.payment.checkout.is_some()
+            && !lost
+        {
+            let mut runs = story.runs.iter().map(|(run, _)| run).filter(|run| run.workflow == transfer::NAME);
+            let has_run = runs.any(|run| {
+                !run.state.is_terminal()
+                    || matches!(run.outcome.as_deref(), Some("transferred" | "moved_with_the_charge"))
+            });
+            let of_share = |case: &&Case| case.kind == CaseKind::TransferBlocked;
+            let told = story.cases.iter().filter(of_share).any(|case| match case.closed_at {
+                None => case.alerted_at.is_some(),
+                Some(_) => case.is_settled_as(Resolution::SettledElsewhere) || case.is_settled_as(Resolution::Booked),
+            });
+            let moved = story.transfers.iter().any(|transfer| transfer.status == TransferStatus::Made);
+            rules.hold("I9", has_run || moved || told, || format!("nobody sees to the share of {}", self.payment.id));
+        }
         let moves_by_itself = self.intent.is_some_and(|intent| intent.transfer.is_none());
         let undisturbed = story.refunds.is_empty() && story.cases.is_empty() && story.acts.is_empty();
         let undisputed = self.disputes.iter().all(|(intent, ..)| intent != &self.order.intent);

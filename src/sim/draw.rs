@@ -7,8 +7,8 @@ use crate::sandbox::fault::Provider;
 use crate::sandbox::fault::{Effect, Fault};
 use crate::sim::round::Turn;
 use crate::sim::script::{
-    Act, Blow, Command, DAY, Deed, HOUR, Item, LIVE_NEWS, MINUTE, Paid, Purchase, RICHER, Scope, Script, Sweep, TURNS,
-    Weather, first_operations, refusal,
+    Act, Blow, Command, DAY, Deed, HOUR, Item, LIVE_NEWS, MINGLED, MINUTE, Paid, Purchase, RICHER, Scope, Script,
+    Sweep, TURNS, Weather, first_operations, refusal,
 };
 use crate::workflow::backfill::FIRST_TIME;
 
@@ -50,6 +50,9 @@ impl Script {
         }
         if seed >= TURNS && seed.is_multiple_of(3) {
             items.extend(Chance::of(seed ^ TURNS).turns(&items));
+        }
+        if seed >= MINGLED {
+            items.extend(Chance::of(seed ^ MINGLED).mingled(&items));
         }
         if seed >= LIVE_NEWS && seed.is_multiple_of(5) {
             let bought = items.iter().filter(|item| matches!(item.act, Act::Buy(_)));
@@ -217,6 +220,56 @@ impl Chance {
             }
         }
         turns
+    }
+
+    /// What comes together of one purchase, and is heard of late.
+    fn mingled(&self, items: &[Item]) -> Vec<Item> {
+        let refund = |cancel_booking| Command::Refund { cancel_booking };
+        let part = |cancel_booking| Command::RefundPart { amount: 1500, cancel_booking };
+        let mut mingled = Vec::new();
+        for item in items {
+            let Act::Buy(purchase) = &item.act else { continue };
+            if !self.percent(40) {
+                continue;
+            }
+            let happen = |deed| Act::Happen(purchase.number, deed);
+            let order = |command| Act::Order(purchase.number, command);
+            let begins = item.at + purchase.ahead;
+            let mut at = item.at + self.between(MINUTE, purchase.ahead);
+            for _ in 0..self.between(2, 5) {
+                let act = match self.between(if at < begins { 0 } else { 48 }, 100) {
+                    0..26 => happen(Deed::Rescheduled),
+                    26..34 => happen(Deed::MentorCancels),
+                    34..40 => happen(Deed::AttendeeCancels),
+                    40..44 => happen(Deed::MentorDeclines),
+                    44..48 => happen(Deed::BookedAgain),
+                    48..54 => happen(Deed::RefundedInDashboard { amount: 5000 }),
+                    54..60 => happen(Deed::RefundedInDashboard { amount: 1500 }),
+                    60..63 => happen(Deed::Disputed),
+                    63..65 => happen(Deed::DisputeWon),
+                    65..70 => happen(Deed::RefundFails),
+                    70..75 => order(refund(true)),
+                    75..78 => order(refund(false)),
+                    78..81 => order(part(true)),
+                    81..83 => order(part(false)),
+                    83..87 => order(Command::Cancel),
+                    87..91 => order(Command::Retry),
+                    91..95 => order(Command::Resolve),
+                    _ => order(Command::LetStand),
+                };
+                mingled.push(Item { at, act });
+                at += if self.percent(50) { self.below(2 * MINUTE) } else { self.below(DAY) };
+            }
+            if self.percent(30) {
+                // However often it was moved by an hour.
+                mingled.push(Item { at: begins + self.between(4 * HOUR, 6 * HOUR), act: happen(Deed::HostAbsent) });
+            }
+            if self.percent(30) {
+                let deaf = Act::Deaf(Provider::Cal, self.between(HOUR, 30 * HOUR));
+                mingled.push(Item { at: item.at + self.below(purchase.ahead), act: deaf });
+            }
+        }
+        mingled
     }
 
     fn fault(&self, near: u64, calm_at: u64) -> Option<Item> {

@@ -43,10 +43,22 @@ pub(super) fn is_told(story: &Story, topic: Topic, since: Timestamp) -> bool {
     })
 }
 
-/// A person has said that the session takes place, or took place, all the same.
+/// A person has said that the session takes place, or took place, all the same, and that of the last of which nobody could tell.
 pub(super) fn is_let_stand(story: &Story) -> bool {
     let mut about = story.cases.iter().filter(|case| !case.kind.is_about_share());
-    about.any(|case| case.is_settled_as(Resolution::Booked))
+    let asked =
+        story.cases.iter().filter(|case| matches!(case.kind, CaseKind::HostNoShow | CaseKind::SessionCancelled));
+    let last = asked.map(|case| case.id).max();
+    about.any(|case| case.is_settled_as(Resolution::Booked) && Some(case.id) >= last)
+}
+
+/// Whether a person was told of a second session that was made at `made`, wherever it was moved to after that, and has said anything of it.
+pub(super) fn is_told_of_second(story: &Story, made: Timestamp) -> bool {
+    let words = [Resolution::Booked, Resolution::SettledElsewhere];
+    story.cases.iter().filter(|case| case.kind == CaseKind::SecondBooking).any(|case| match case.closed_at {
+        None => case.alerted_at.is_some(),
+        Some(at) => at >= made && words.iter().any(|word| case.is_settled_as(*word)),
+    })
 }
 
 /// Whether a person was told of a dispute, whatever became of its case.

@@ -183,6 +183,11 @@ impl Hub {
         lock(&self.disputes).push((intent.to_owned(), self.now(), open));
     }
 
+    /// Whether the charge is disputed, or ever was.
+    pub(super) fn is_disputed(&self, intent: &str) -> bool {
+        lock(&self.disputes).iter().any(|(disputed, ..)| disputed == intent)
+    }
+
     pub(super) fn spare(&self) {
         lock(&self.strikes).clear();
     }

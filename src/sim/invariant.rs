@@ -17,7 +17,7 @@ use crate::model::run::RunState;
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
-use crate::sim::excuse::{Topic, is_let_stand, is_told, is_told_of_dispute};
+use crate::sim::excuse::{Topic, is_let_stand, is_told, is_told_of_dispute, is_told_of_second};
 use crate::sim::hub::{Hub, lock};
 use crate::sim::purchase::Order;
 use crate::sim::report::Violation;
@@ -176,10 +176,12 @@ impl Matter<'_> {
                 });
             }
         }
-        let mut ordered = BTreeSet::new();
-        for refund in self.story.refunds.iter().filter(|refund| refund.origin == RefundOrigin::Operator) {
-            let twice = refund.status.holds_money() && !ordered.insert(refund.amount.minor);
-            rules.hold("I3", !twice, || {
+        let (mut ordered, mut held) = (BTreeSet::new(), 0);
+        for refund in self.story.refunds.iter().filter(|refund| refund.status.holds_money()) {
+            held += refund.amount.minor;
+            // All that is left may be as much as a part was before.
+            let is_first = refund.origin != RefundOrigin::Operator || ordered.insert(refund.amount.minor);
+            rules.hold("I3", is_first || held == self.payment.amount.minor, || {
                 format!("{} is a second one of {}, and nobody asked for another", refund.id, refund.amount)
             });
         }
@@ -334,9 +336,18 @@ fn is_left(story: &Story) -> bool {
     holding.max_by_key(|refund| refund.id).is_none_or(|last| last.origin == RefundOrigin::Operator)
 }
 
-/// A person may call the session off with a part of the money, and keep the rest.
+/// A person may call the session off with a part of the money, and keep the rest. What came to nothing calls nothing off.
 fn has_called_off(story: &Story) -> bool {
-    story.acts.iter().any(act::Act::calls_off)
+    let came_through = |act: &&act::Act| {
+        let run = story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == run.id.to_string());
+        let given_up = run.is_some_and(|run| run.outcome.as_deref() == Some("case_opened"));
+        let ended = run.and_then(|run| run.finished_at).unwrap_or(act.at);
+        // Nor what was agreed on after that.
+        let agreed_on = story.bookings.iter().any(|booking| booking.created_at > ended);
+        let mut holding = story.refunds.iter().filter(|refund| refund.status.is_accepted());
+        !given_up && !agreed_on && holding.any(|refund| act.after["refund"] == refund.id.to_string())
+    };
+    story.acts.iter().filter(|act| act.calls_off()).any(|act| came_through(&act))
 }
 
 /// M2, M3, M7, M8: a payment has come to a right end: one live booking, a full refund, or a case that a person was told of.
@@ -374,7 +385,11 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         .filter(|refund| refund.stripe_refund_id.is_some() && refund.status.holds_money())
         .map(|refund| refund.amount.minor)
         .sum();
-    rules.hold("M2", live <= 1 || sessions_told, || format!("{id} ({status}) has {live} live bookings"));
+    // Wherever one of them is moved after that.
+    let made = standing.iter().filter(|booking| booking.rescheduled_from.is_none()).map(|booking| booking.created_at);
+    let twice_told =
+        is_told(story, Topic::Sessions, booked) || is_told_of_second(story, made.max().unwrap_or(BEGINNING));
+    rules.hold("M2", live <= 1 || twice_told, || format!("{id} ({status}) has {live} live bookings"));
     rules.hold("M3", refunded <= paid, || format!("{id} ({status}): {refunded} of {paid} is paid back"));
     rules.hold("M2", !contradicts || refunded < paid || sessions_told || paid == 0, || {
         format!("{id} ({status}) is booked and refunded")
@@ -384,7 +399,7 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
         PaymentStatus::Booked => {
             let free = payment.payment_intent.is_none();
             let decided = || has_called_off(story);
-            rules.hold("M2", live == 1 || sessions_told || money_told || free || decided(), || {
+            rules.hold("M2", live >= 1 || sessions_told || money_told || free || decided(), || {
                 format!("{id} is booked and no session stands")
             });
         }
@@ -399,7 +414,15 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
             let at_stripe = story.refunds.iter().filter(|refund| refund.stripe_refund_id.is_some());
             let failed = at_stripe.filter(|refund| !refund.status.holds_money());
             let since = failed.filter_map(|refund| refund.settled_at).max().unwrap_or(BEGINNING);
-            let told = sessions_told || is_told(story, Topic::Money, since);
+            // Nor does what becomes of the session after that.
+            let known = |booking: &&Booking| story.bookings.iter().any(|ours| ours.facts.uid == booking.uid);
+            let gone = theirs.cal.bookings.iter().filter(known).filter(|booking| booking.rescheduled_to.is_none());
+            let ended = gone.filter_map(|booking| booking.cancelled_at).max();
+            // Of a free one nobody has to settle anything.
+            let ended = ended.filter(|_| payment.payment_intent.is_some() && !has_called_off(story));
+            let ended = ended.unwrap_or(BEGINNING);
+            let about = heard.map_or(booked, |heard| heard.max(booked)).max(ended);
+            let told = is_told(story, Topic::Sessions, about) || is_told(story, Topic::Money, since.max(ended));
             rules.hold("M2", told, || format!("{id} needs attention and nobody was told"));
         }
         PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Awaiting => {

@@ -22,6 +22,7 @@ use crate::model::time::Timestamp;
 use crate::ops::alert;
 use crate::sandbox::Sandbox;
 use crate::sandbox::fault::Provider;
+use crate::sandbox::ledger::Booking;
 use crate::sim::hub::{Hub, lock};
 use crate::sim::post::{self, Doors};
 use crate::sim::process::{Life, Turn, Vitals, Wire};
@@ -445,7 +446,10 @@ impl World {
         let newest = |status: &str| refunds.iter().rev().find(|refund| refund.status == status);
         let letter = match deed {
             Deed::CheckoutCancelled => Some(order.cancelled_by_application(now)),
-            Deed::Disputed => paid.then(|| order.dispute("created", "needs_response", now)),
+            // A dispute that is decided does not open again.
+            Deed::Disputed => {
+                (paid && !hub.is_disputed(&order.intent)).then(|| order.dispute("created", "needs_response", now))
+            }
             Deed::DisputeWon => paid.then(|| order.dispute("closed", "won", now)),
             Deed::DisputeLost => paid.then(|| order.dispute("closed", "lost", now)),
             Deed::RefundedInDashboard { amount } => {
@@ -462,9 +466,10 @@ impl World {
             Deed::PaidOut => Some(order.payout("paid", now)),
             Deed::PayoutFails => Some(order.payout("failed", now)),
             Deed::BookedAgain => standing.map(|booking| {
-                let more =
-                    [("uid", format!("{}-again", booking.uid).into()), ("bookingId", (booking.id + 7000).into())];
-                purchase::about_booking("BOOKING_CREATED", &booking, now, &more)
+                // For what was sold, wherever the first was moved to.
+                let again = Booking { start: order.start, ..booking };
+                let more = [("uid", format!("{}-again", again.uid).into()), ("bookingId", (again.id + 7000).into())];
+                purchase::about_booking("BOOKING_CREATED", &again, now, &more)
             }),
             Deed::SignedUp => Some(order.signed_up(now)),
             Deed::SoldLive => {
@@ -493,9 +498,9 @@ impl World {
             }),
             Deed::Begins => standing.map(|booking| purchase::about_booking("MEETING_STARTED", &booking, now, &[])),
             Deed::Ends => standing.map(|booking| purchase::about_booking("MEETING_ENDED", &booking, now, &[])),
-            Deed::HostAbsent => {
-                standing.map(|booking| purchase::about_booking("AFTER_HOSTS_CAL_VIDEO_NO_SHOW", &booking, now, &[]))
-            }
+            Deed::HostAbsent => standing
+                .filter(|booking| booking.start <= now)
+                .map(|booking| purchase::about_booking("AFTER_HOSTS_CAL_VIDEO_NO_SHOW", &booking, now, &[])),
         };
         if let Some(letter) = letter {
             match deed {

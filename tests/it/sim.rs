@@ -7,7 +7,7 @@ use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sw
 use discuno::sim::{Campaign, Report, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 27] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 32] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -41,12 +41,20 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 27] = [
     (204_712, "a part whose refund was given up was left out, unsaid, where the whole was to be paid back later"),
     (380_605, "a session was refunded that had been moved before its booking was found"),
     (407_639, "a refund that was wanted once and never asked for counted as paid back"),
+    (1_047_761, "nobody was told that a session was gone which a person let stand once it could not be called off"),
+    (1_010_077, "nobody moved the share of a session that stood again once its refund had failed"),
+    (1_022_625, "that a missed session had taken place did not count where the clock of whoever asked was ahead"),
+    (
+        1_102_987,
+        "nobody was asked about a session whose payment was paid back in two ways, one of which came to nothing",
+    ),
+    (1_112_981, "a session that a person let stand was called off when it was heard of late that it had been booked"),
 ];
 
 const HOUR: u64 = 3_600_000;
 
 /// The same where five sessions are paid for.
-const ONCE_BROKEN_OF_FIVE: [(u64, &str); 5] = [
+const ONCE_BROKEN_OF_FIVE: [(u64, &str); 7] = [
     (412_685, "a refund that stripe told of while its last answer got lost counted as given up, and its session stood"),
     (422_953, "nobody was told of a refund that failed before its making was heard of"),
     (
@@ -55,6 +63,11 @@ const ONCE_BROKEN_OF_FIVE: [(u64, &str); 5] = [
     ),
     (458_333, "a session found to be of a payment that was paid back in the meantime stood, and nobody was told"),
     (474_323, "a session that was moved twice was nobody's where only the list told of what it was first"),
+    (
+        1_200_663,
+        "nobody was asked about a session whose refund, made in the dashboard, counted only once another had failed",
+    ),
+    (1_210_357, "a session stood in the books at a place that was heard of after where it had been moved on to"),
 ];
 
 #[test]
