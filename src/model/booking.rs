@@ -108,6 +108,13 @@ impl NewBooking {
     }
 }
 
+impl Booking {
+    /// Whether the session takes place, or took place: nobody called it off, and its mentor came as far as is known.
+    pub const fn stands(&self) -> bool {
+        self.facts.status.is_live() && !self.host_absent
+    }
+}
+
 /// Why a booking is over that was moved: nobody called it off.
 pub const RESCHEDULED: &str = "rescheduled";
 

@@ -58,4 +58,9 @@ impl Checkout {
     pub fn reference(&self) -> &str {
         self.payment_intent.as_deref().unwrap_or(&self.session_id)
     }
+
+    /// What the mentor gets of it: never more than it is.
+    pub fn share(&self) -> Money {
+        Money::new(self.mentor_amount.min(self.amount.minor), self.amount.currency)
+    }
 }

@@ -32,6 +32,16 @@ words! {
     }
 }
 
+/// What a case says of a `share` that was not moved. `asked` says that Stripe was asked and nobody knows what came of it.
+pub fn not_moved(share: Money, asked: bool, why: &str) -> String {
+    let (moved, money) = if asked {
+        ("may or may not have been moved", "look for the transfer in stripe")
+    } else {
+        ("was not moved", "the money is here")
+    };
+    format!("the mentor's share of {share} {moved}: {why}; {money}")
+}
+
 /// A mentor's share as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {

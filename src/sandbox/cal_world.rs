@@ -18,12 +18,12 @@ impl Cal {
         match kind {
             "BOOKING_CREATED" | "BOOKING_REQUESTED" => self.appear(uid, payload, at),
             "BOOKING_CANCELLED" => {
-                self.end(uid, "cancelled", (&payload["cancellationReason"], &payload["cancelledBy"]), at);
+                self.end(uid, "cancelled", &payload["cancellationReason"], &payload["cancelledBy"], at);
             }
-            "BOOKING_REJECTED" => self.end(uid, "rejected", (&payload["rejectionReason"], &Value::Null), at),
+            "BOOKING_REJECTED" => self.end(uid, "rejected", &payload["rejectionReason"], &Value::Null, at),
             "BOOKING_RESCHEDULED" => {
                 let previous = payload["rescheduleUid"].as_str().unwrap_or_default();
-                self.end(previous, "cancelled", (&Value::Null, &Value::Null), at);
+                self.end(previous, "cancelled", &Value::Null, &Value::Null, at);
                 self.change(previous, |booking| booking.rescheduled_to = Some(uid.to_owned()));
                 self.appear(uid, payload, at);
             }
@@ -63,7 +63,7 @@ impl Cal {
         });
     }
 
-    fn end(&mut self, uid: &str, status: &str, (reason, by): (&Value, &Value), at: Timestamp) {
+    fn end(&mut self, uid: &str, status: &str, reason: &Value, by: &Value, at: Timestamp) {
         self.change(uid, |booking| {
             if booking.status == "accepted" {
                 status.clone_into(&mut booking.status);

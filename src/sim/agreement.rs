@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::case::{Case, CaseKind, Resolution};
 use crate::model::dispute::DisputeStatus;
 use crate::model::mail::MailStatus;
 use crate::model::payment::PaymentStatus;
@@ -10,7 +9,7 @@ use crate::model::run::RunState;
 use crate::model::step::Ending;
 use crate::model::transfer::TransferStatus;
 use crate::sandbox::ledger::{Booking, Ledger};
-use crate::sim::excuse::{Topic, is_told, is_told_of_second};
+use crate::sim::excuse::{Topic, is_told, is_told_of_kept_share, is_told_of_second};
 use crate::sim::invariant::{Matter, Rules, made_for};
 use crate::sim::world::BEGINNING;
 use crate::workflow::transfer;
@@ -85,11 +84,7 @@ impl Matter<'_> {
                 !run.state.is_terminal()
                     || matches!(run.outcome.as_deref(), Some("transferred" | "moved_with_the_charge"))
             });
-            let of_share = |case: &&Case| case.kind == CaseKind::TransferBlocked;
-            let told = story.cases.iter().filter(of_share).any(|case| match case.closed_at {
-                None => case.alerted_at.is_some(),
-                Some(_) => case.is_settled_as(Resolution::SettledElsewhere) || case.is_settled_as(Resolution::Booked),
-            });
+            let told = is_told_of_kept_share(story);
             let moved = story.transfers.iter().any(|transfer| transfer.status == TransferStatus::Made);
             rules.hold("I9", has_run || moved || told, || format!("nobody sees to the share of {}", self.payment.id));
         }

@@ -4,6 +4,7 @@
 use crate::model::case::{Case, CaseKind, Resolution};
 use crate::model::dispute::Dispute;
 use crate::model::time::Timestamp;
+use crate::sim::world::BEGINNING;
 use crate::store::Story;
 
 /// What a case says of a payment.
@@ -37,10 +38,28 @@ impl Topic {
 
 /// Whether a person was told of `topic` and has still to settle it, or has settled it by hand since `since`.
 pub(super) fn is_told(story: &Story, topic: Topic, since: Timestamp) -> bool {
-    story.cases.iter().filter(|case| topic.is_of(case)).any(|case| match case.closed_at {
+    story
+        .cases
+        .iter()
+        .filter(|case| topic.is_of(case))
+        .any(|case| is_known(case, since, &[Resolution::SettledElsewhere]))
+}
+
+/// Whether a person was told of a case and has still to settle it, or has settled it since `since` by one of these words.
+fn is_known(case: &Case, since: Timestamp, words: &[Resolution]) -> bool {
+    match case.closed_at {
         None => case.alerted_at.is_some(),
-        Some(at) => at >= since && case.is_settled_as(Resolution::SettledElsewhere),
-    })
+        Some(at) => at >= since && words.iter().any(|word| case.is_settled_as(*word)),
+    }
+}
+
+/// What a person may say of what stands as it is.
+const LEFT: [Resolution; 2] = [Resolution::Booked, Resolution::SettledElsewhere];
+
+/// Whether a person was told that nobody moves the share, and has said anything of it.
+pub(super) fn is_told_of_kept_share(story: &Story) -> bool {
+    let mut about = story.cases.iter().filter(|case| case.kind == CaseKind::TransferBlocked);
+    about.any(|case| is_known(case, BEGINNING, &LEFT))
 }
 
 /// A person has said that the session takes place, or took place, all the same, and that of the last of which nobody could tell.
@@ -54,11 +73,8 @@ pub(super) fn is_let_stand(story: &Story) -> bool {
 
 /// Whether a person was told of a second session that was made at `made`, wherever it was moved to after that, and has said anything of it.
 pub(super) fn is_told_of_second(story: &Story, made: Timestamp) -> bool {
-    let words = [Resolution::Booked, Resolution::SettledElsewhere];
-    story.cases.iter().filter(|case| case.kind == CaseKind::SecondBooking).any(|case| match case.closed_at {
-        None => case.alerted_at.is_some(),
-        Some(at) => at >= made && words.iter().any(|word| case.is_settled_as(*word)),
-    })
+    let mut about = story.cases.iter().filter(|case| case.kind == CaseKind::SecondBooking);
+    about.any(|case| is_known(case, made, &LEFT))
 }
 
 /// Whether a person was told of a dispute, whatever became of its case.

@@ -71,7 +71,7 @@ impl Means {
             .step("compare-with-payment", Policy::DEFAULT, async |step| {
                 let read = self.payment_story(payment).await;
                 let (payment, story) = read.map_err(|error| step.store_failure(error))?;
-                let standing = known.booking.facts.status.is_live() && !known.booking.host_absent;
+                let standing = known.booking.stands();
                 let holding = story.refunds.iter().filter(|refund| refund.status.holds_money());
                 let last = holding.max_by_key(|refund| refund.id);
                 match payment.status {

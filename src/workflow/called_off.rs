@@ -19,6 +19,8 @@ use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
+use crate::model::run::Run;
+use crate::model::time::Timestamp;
 use crate::store::Story;
 use crate::store::change::{Change, PaymentKey, REFUND_WORKFLOW};
 use crate::workflow::calendar::{News, about};
@@ -202,16 +204,16 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
         let (payment, story) = read.map_err(|error| step.store_failure(error))?;
         let back: i64 = refund_payment::back_or_under_way(&story).map(|refund| refund.amount.minor).sum();
         let left = payment.amount.minor - back;
-        let others = story.bookings.iter().any(|other| other.facts.uid != uid && stands(other));
+        let others = story.bookings.iter().any(|other| other.facts.uid != uid && other.stands());
         let is_replaced = story.bookings.iter().any(|other| other.facts.replaces.as_deref() == Some(uid));
         let amount = Money::new(left, payment.amount.currency);
-        let by_operator = called_off_by_operator(&story, uid);
+        let given_up = ordered_off(&story, uid);
         Ok(match payment.status {
             _ if others => Standing::Settled("another session stands for it".to_owned()),
             _ if is_replaced => Standing::Settled("another session took its place".to_owned()),
             _ if payment.payment_intent.is_none() => Standing::Settled("nothing was paid".to_owned()),
             _ if left <= 0 => Standing::Settled("the whole of it is refunded".to_owned()),
-            _ if by_operator == Some(true) => Standing::Settled("an operator called it off".to_owned()),
+            _ if given_up == Some(false) => Standing::Settled("an operator called it off".to_owned()),
             PaymentStatus::Paid => Standing::AtWork,
             PaymentStatus::Attention if is_asked_about(&story, uid) => {
                 Standing::Settled("a person is to decide about it".to_owned())
@@ -221,17 +223,13 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
             {
                 Standing::Settled("another session stands for it".to_owned())
             }
-            PaymentStatus::Booked if by_operator.is_none() => Standing::ByHand { session: payment.session_id, amount },
+            PaymentStatus::Booked if given_up.is_some() => Standing::ByHand { session: payment.session_id, amount },
             PaymentStatus::Booked => Standing::Open { session: payment.session_id, amount },
             PaymentStatus::Attention => Standing::ByHand { session: payment.session_id, amount },
             status => Standing::Settled(format!("the payment is {status}")),
         })
     })
     .await
-}
-
-fn stands(booking: &Booking) -> bool {
-    booking.facts.status.is_live() && !booking.host_absent
 }
 
 /// Whether a person has still to decide about this very session, or about a payment for which none is known. What is asked about
@@ -250,25 +248,20 @@ fn is_asked_about(story: &Story, uid: &str) -> bool {
 }
 
 /// Whether a person paid a part of it back and ordered it called off with that: so it was their decision, and Cal.com's word of it is none.
-/// What is heard of after that was agreed on since. None where it could not be called off, and they had to decide anew.
-fn called_off_by_operator(story: &Story, uid: &str) -> Option<bool> {
+/// What is heard of after that was agreed on since. With it, whether it could not be called off, and they had to decide anew.
+fn ordered_off(story: &Story, uid: &str) -> Option<bool> {
     let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid)?.created_at;
     let came_through = |act: &&Act| {
         act.calls_off()
             && refund_payment::back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id))
     };
-    let mut given_up = false;
-    for act in story.acts.iter().filter(came_through) {
-        let run = story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == json!(run.id));
-        let until = run.map_or(Some(act.at), |run| run.finished_at);
-        if until.is_none_or(|until| known_at <= until) {
-            given_up |= run.is_some_and(refund_payment::has_given_up);
-            if !given_up {
-                return Some(true);
-            }
-        }
-    }
-    (!given_up).then_some(false)
+    let mut orders =
+        story.acts.iter().filter(came_through).map(|act| (act.at, refund_payment::ordered_run(story, act)));
+    let was_known = |(at, run): &(Timestamp, Option<&Run>)| {
+        run.map_or(Some(*at), |run| run.finished_at).is_none_or(|until| known_at <= until)
+    };
+    let (_, run) = orders.find(was_known)?;
+    Some(run.is_some_and(refund_payment::has_given_up))
 }
 
 /// Whether Cal.com has another session for this payment, which takes the place of the one that is gone: a second one was not the

@@ -156,7 +156,8 @@ impl ProcessCheckout {
         Ok(found.ok_or_else(|| booking::without_doubt(failure)))
     }
 
-    /// Records what was made, and has what was called off since settled. What an earlier try wanted to pay back, and never asked for, is not wanted any more.
+    /// Records what was made, and has what was called off since settled. What an earlier try wanted to pay back, and never asked for, is not
+    /// wanted any more.
     async fn booked(&self, step: &Step<'_>, order: &Checkout, made: Made) -> Result<NewBooking, Failure> {
         if !step.fresh {
             let read = self.0.payment_story(step.payment()?).await;

@@ -59,7 +59,12 @@ pub(super) fn orders<'a>(story: &'a Story, refund: &Refund) -> impl Iterator<Ite
 /// The run that was last to carry out an operator's refund.
 pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run> {
     let last = orders(story, refund).filter(|act| act.after["run"].is_string()).max_by_key(|act| act.id)?;
-    story.runs.iter().map(|(run, _)| run).find(|run| json!(run.id) == last.after["run"])
+    ordered_run(story, last)
+}
+
+/// The run that carries out what a person ordered.
+pub(super) fn ordered_run<'a>(story: &'a Story, act: &Act) -> Option<&'a Run> {
+    story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == json!(run.id))
 }
 
 /// How much operators wanted to pay back that Stripe is not known to have, and nobody is at work on.

@@ -14,10 +14,9 @@ use crate::model::checkout::Checkout;
 use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
-use crate::model::money::Money;
 use crate::model::payment::PaymentStatus;
 use crate::model::time::Timestamp;
-use crate::model::transfer::{Transfer, TransferStatus};
+use crate::model::transfer::{Transfer, TransferStatus, not_moved};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::stripe::{self, TRANSFER_REFERENCE, TransferRequest};
 use crate::store::change::{Change, NewRun, TRANSFER_WORKFLOW, TransferIntent};
@@ -81,8 +80,7 @@ impl Workflow for TransferToMentor {
             match moved {
                 Ok(Moved::WithTheCharge) => return Ok("moved_with_the_charge"),
                 Ok(Moved::Made { transfer }) => {
-                    let share = share(&order);
-                    let mail = mentor.map(|to| letter::share_transferred(&order, &to, &transfer, share));
+                    let mail = mentor.map(|to| letter::share_transferred(&order, &to, &transfer, order.share()));
                     ctx.commit("tell-mentor", mail.into_iter().map(Change::Mail).collect()).await?;
                     return Ok("transferred");
                 }
@@ -174,7 +172,7 @@ impl TransferToMentor {
         }
         let wanted = TransferIntent {
             payment: step.payment()?,
-            amount: share(order),
+            amount: order.share(),
             destination: order.mentor_account.clone(),
         };
         let transfer = match self.0.store.intend_transfer(step.lease(), wanted, step.now()).await {
@@ -249,10 +247,6 @@ fn made(step: &Step<'_>, found: &stripe::Transfer, known: &Transfer) -> Moved {
     Moved::Made { transfer: found.id.clone() }
 }
 
-fn share(order: &Checkout) -> Money {
-    Money::new(order.mentor_amount.min(order.amount.minor), order.amount.currency)
-}
-
 /// A dispute is weighed for itself.
 fn is_open(case: &Case) -> bool {
     case.closed_at.is_none() && case.kind != CaseKind::Disputed
@@ -260,17 +254,15 @@ fn is_open(case: &Case) -> bool {
 
 /// `asked` says that Stripe was asked and nobody knows what came of it.
 fn blocked(order: &Checkout, why: &str, asked: bool) -> NewCase {
-    let share_moved = if asked { "may or may not have been moved" } else { "was not moved" };
-    let money = if asked { "look for the transfer in stripe" } else { "the money is here" };
     NewCase {
         kind: CaseKind::TransferBlocked,
         cause: format!("transfer_blocked/{}", order.reference()),
-        summary: format!("the mentor's share of {} {share_moved}: {why}; {money}", share(order)),
+        summary: not_moved(order.share(), asked, why),
         detail: format!(
             "{} for {}: once it is clear retry the run if it has failed, or else transfer it in Stripe",
             order.reference(),
             order.mentor_account
         ),
-        at_risk: Some(share(order)),
+        at_risk: Some(order.share()),
     }
 }

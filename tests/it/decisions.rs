@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use discuno::model::case::{CaseKind, NewCase, Resolution};
 use discuno::model::id::CaseId;
-use discuno::model::money::Money;
 use discuno::model::pause::{Pausable, PauseKind};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::model::refund::RefundStatus;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::store::order::{Deed, RefundOrder};
+use discuno::store::order::Deed;
 use serde_json::json;
 
 use crate::calendar::{booked, cancelled, created};
@@ -50,10 +49,7 @@ async fn a_second_session_takes_the_place_of_the_one_that_is_called_off() {
 async fn a_part_that_an_operator_paid_back_with_the_session_called_off_stays_a_part() {
     let world = settled_by_refund();
     let purchase = booked(&world).await;
-    let payment = world.payment().await;
-    let amount = Some(Money::new(2500, payment.amount.currency));
-    let order = RefundOrder { payment: payment.id, amount, another: false, seen: None, cancel_booking: true };
-    world.operate(Deed::Refund(order)).await.unwrap();
+    world.order_part(Some(2500), true).await.unwrap();
     world.settle().await;
     // Cal.com tells of it under the name of the account that asked.
     world.send_cal(&cancelled(&purchase).set("cancelledBy", json!("jane+discuno@example.com"))).await;
@@ -115,9 +111,7 @@ async fn with_failed_refund(world: &World) -> (Event, CaseId) {
     let purchase = Event::paid("zoe+refund-pending@example.edu");
     world.send(&purchase).await;
     world.settle().await;
-    let payment = world.payment().await.id;
-    let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
-    world.operate(Deed::Refund(order)).await.unwrap();
+    world.order_part(None, false).await.unwrap();
     world.settle().await;
     let theirs = world.ledger().stripe.refunds.remove(0);
     let failed = json!({"id": theirs.id, "amount": 5000, "currency": "usd", "status": "failed",
@@ -219,8 +213,7 @@ async fn a_case_is_not_resolved_as_booked_while_a_refund_is_in_doubt() {
     booked(&world).await;
     world.kill_worker();
     let payment = world.payment().await.id;
-    let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
-    world.operate(Deed::Refund(order)).await.unwrap();
+    world.order_part(None, false).await.unwrap();
     let case = NewCase {
         kind: CaseKind::Unaccounted,
         cause: "looked at".to_owned(),

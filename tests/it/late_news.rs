@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
 use discuno::model::case::{Case, CaseKind, Resolution};
-use discuno::model::money::{Currency, Money};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::store::order::{Deed, RefundOrder};
+use discuno::store::order::Deed;
 use serde_json::json;
 
 use crate::calendar::{booked, cancelled, created};
@@ -210,9 +209,7 @@ async fn what_a_person_let_stand_is_not_called_off_by_late_news_that_it_was_book
         let world = World::new();
         let purchase = booked(&world).await;
         if by_operator {
-            let payment = world.payment().await.id;
-            let order = RefundOrder { payment, amount: None, another: false, seen: None, cancel_booking: false };
-            world.operate(Deed::Refund(order)).await.unwrap();
+            world.order_part(None, false).await.unwrap();
         } else {
             world.send(&sample("refund.updated_succeeded", &purchase)).await;
         }
@@ -232,10 +229,7 @@ async fn a_payment_that_was_paid_back_in_two_ways_has_its_session_asked_about() 
     let purchase = booked(&world).await;
     let down = Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on("refunds.create");
     world.sandbox.inject(down);
-    let payment = world.payment().await.id;
-    let part = Some(Money::new(1500, Currency::USD));
-    let order = RefundOrder { payment, amount: part, another: false, seen: None, cancel_booking: false };
-    world.operate(Deed::Refund(order)).await.unwrap();
+    world.order_part(Some(1500), false).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.send(&sample("refund.updated_succeeded", &purchase)).await;
     tokio::time::sleep(Duration::from_secs(5)).await;

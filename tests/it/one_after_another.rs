@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use discuno::model::booking::BookingStatus;
 use discuno::model::case::{Case, CaseKind, CaseStatus, Resolution};
-use discuno::model::money::{Currency, Money};
 use discuno::model::payment::PaymentStatus;
 use discuno::model::policy::Policy;
 use discuno::model::run::RunState;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
-use discuno::store::order::{Deed, RefundOrder};
+use discuno::store::order::Deed;
 use serde_json::{Value, json};
 
 use crate::calendar::{booked, cancelled, created};
@@ -40,11 +39,12 @@ fn stripe_is_down(operation: &str) -> Fault {
     Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on(operation)
 }
 
-async fn order(world: &World, amount: Option<i64>, cancel_booking: bool) -> Result<(), String> {
-    let amount = amount.map(|minor| Money::new(minor, Currency::USD));
-    let payment = world.payment().await.id;
-    let order = RefundOrder { payment, amount, another: false, seen: None, cancel_booking };
-    world.operate(Deed::Refund(order)).await.map(drop).map_err(|error| error.to_string())
+/// What Stripe says of the one dispute of `purchase`, so many seconds after the epoch.
+async fn dispute(world: &World, purchase: &Event, status: &str, created: i64) {
+    let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status, "reason": "fraudulent",
+        "payment_intent": purchase.0["data"]["object"]["payment_intent"], "charge": "ch_1"});
+    world.send(&Event::told(&format!("evt_{status}"), "charge.dispute.closed", created, object)).await;
+    world.settle().await;
 }
 
 /// So much was paid back, by one refund after another.
@@ -81,17 +81,10 @@ async fn a_dispute_that_is_open_meanwhile_does_not_keep_back_what_becomes_of_the
     world.settle().await;
     close(&world, Resolution::SettledElsewhere).await;
     world.send_cal(&moved(&purchase, &first, "uid-second")).await;
-    let asked = |id: &str, status: &str, created: i64| {
-        let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status, "reason": "general",
-            "payment_intent": purchase.0["data"]["object"]["payment_intent"], "charge": "ch_1"});
-        Event::told(id, "charge.dispute.updated", created, object)
-    };
-    world.send(&asked("evt_1", "warning_needs_response", 1_793_873_000)).await;
-    world.settle().await;
+    dispute(&world, &purchase, "warning_needs_response", 1_793_873_000).await;
     world.send_cal(&off(&purchase, "uid-second", JANE)).await;
     world.settle().await;
-    world.send(&asked("evt_2", "warning_closed", 1_793_880_000)).await;
-    world.settle().await;
+    dispute(&world, &purchase, "warning_closed", 1_793_880_000).await;
     let open = open_cases(&world).await;
     assert_eq!(kinds(&open), [CaseKind::SessionCancelled], "{open:?}");
 }
@@ -179,7 +172,7 @@ async fn what_a_person_has_settled_is_not_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_a_lost_database_had_booked_is_adopted_whatever_became_of_it() {
-    // What became of it, how long ago it was paid, and how long before it began.
+    // Who called it off, and how many minutes ago it was paid.
     for (called_off_by, minutes) in [(None, 0), (Some("zoe@example.edu"), 20), (Some(JANE), 20)] {
         let world = World::with(|config| {
             config.policies.attendee_cancels = Policy::None;
@@ -217,7 +210,7 @@ async fn a_part_that_an_operator_paid_back_for_a_moved_session_stays_a_part() {
     let first = first_of(&world);
     let moved = moved(&purchase, &first, "uid-second");
     world.sandbox.observe(&moved.body());
-    order(&world, Some(1000), true).await.unwrap();
+    world.order_part(Some(1000), true).await.unwrap();
     world.settle().await;
     world.send_cal(&moved).await;
     world.send_cal(&off(&purchase, "uid-second", "api@example.com")).await;
@@ -232,7 +225,7 @@ async fn what_is_agreed_on_after_an_operator_called_the_first_off_is_settled_for
         let world = World::new();
         let purchase = booked(&world).await;
         let first = first_of(&world);
-        order(&world, Some(1000), true).await.unwrap();
+        world.order_part(Some(1000), true).await.unwrap();
         world.settle().await;
         world.pass(Duration::from_mins(1)).await;
         world.send_cal(&moved(&purchase, &first, "uid-second")).await;
@@ -245,13 +238,6 @@ async fn what_is_agreed_on_after_an_operator_called_the_first_off_is_settled_for
         assert_eq!(kinds(&open), [kind], "{open:?}");
         assert_eq!(open[0].at_risk.map(|money| money.minor), Some(4000));
     }
-}
-
-async fn dispute(world: &World, purchase: &Event, status: &str, created: i64) {
-    let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status, "reason": "fraudulent",
-        "payment_intent": purchase.0["data"]["object"]["payment_intent"], "charge": "ch_1"});
-    world.send(&Event::told(&format!("evt_{status}"), "charge.dispute.closed", created, object)).await;
-    world.settle().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -313,7 +299,7 @@ async fn a_share_that_meets_with_a_refund_under_way_is_looked_at_again() {
     world.sandbox.inject(down.clone());
     let due = world.runs_of("transfer-to-mentor").await.remove(0).due_at.unwrap();
     world.pass(due.since(world.app.clock.now()) + Duration::from_secs(1)).await;
-    order(&world, Some(1000), false).await.unwrap();
+    world.order_part(Some(1000), false).await.unwrap();
     world.sandbox.inject(stripe_is_down("refunds.create"));
     world.sandbox.lift(&down);
     world.settle_share().await;
@@ -333,13 +319,13 @@ async fn of_a_moved_share_no_more_has_to_come_back_than_falls_on_what_is_refunde
     let mut world = World::new();
     booked_for_later(&world).await;
     world.settle_share().await;
-    let refused = order(&world, Some(1000), false).await.unwrap_err();
+    let refused = world.order_part(Some(1000), false).await.unwrap_err().to_string();
     assert!(refused.contains("reverse 8.50 USD of it in stripe first"), "{refused}");
     world.send(&Event::told("evt_back", "transfer.reversed", 1_795_000_000, transfer(&world, 850))).await;
-    order(&world, Some(1000), false).await.unwrap();
+    world.order_part(Some(1000), false).await.unwrap();
     world.settle().await;
     assert_eq!((paid_back(&world), world.story().await.cases.len()), (vec![1000], 0));
-    let refused = order(&world, None, true).await.unwrap_err();
+    let refused = world.order_part(None, true).await.unwrap_err().to_string();
     assert!(refused.contains("reverse 34.00 USD of it"), "{refused}");
 }
 
@@ -351,7 +337,7 @@ async fn a_share_of_which_too_much_came_back_is_told_of_until_another_takes_its_
     world.settle_share().await;
     let whole = transfer(&world, 4250);
     world.send(&Event::told("evt_back", "transfer.reversed", 1_795_000_000, whole.clone())).await;
-    order(&world, Some(1000), false).await.unwrap();
+    world.order_part(Some(1000), false).await.unwrap();
     world.pass(DAY * 3).await;
     let owed = open_cases(&world).await;
     assert_eq!(kinds(&owed), [CaseKind::TransferBlocked]);

@@ -238,7 +238,7 @@ async fn a_session_that_the_mentor_never_confirmed_earns_nothing_and_is_a_case()
     world.kill_worker();
 }
 
-/// Runs that a person ended, and what the payment's open cases say.
+/// What somebody was told of a payment that is booked, and has still to settle.
 async fn told_of_share(world: &World) -> Vec<(CaseKind, String)> {
     let story = world.story().await;
     assert_eq!(story.payment.unwrap().status, PaymentStatus::Booked);

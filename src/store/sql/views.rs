@@ -94,12 +94,12 @@ const DISCREPANCIES: [(Unsettled, &str); 7] = [
          AND NOT EXISTS (SELECT 1 FROM runs r WHERE coalesce(r.payment_id, 0) = p.id \
          AND r.workflow IN ('booking-cancelled', 'booking-rejected', 'compare-booking', 'refund-payment') \
          AND (r.due_at IS NOT NULL OR r.outcome = 'left_by_policy')) \
-         AND NOT EXISTS (SELECT 1 FROM refunds f JOIN acts a ON a.payment_id = f.payment_id WHERE f.payment_id = p.id \
+         AND NOT EXISTS (SELECT 1 FROM refunds f JOIN acts a ON a.payment_id = f.payment_id \
+         LEFT JOIN runs r ON coalesce(r.payment_id, 0) = f.payment_id AND 'run_' || r.id = a.after ->> 'run' WHERE f.payment_id = p.id \
          AND f.origin = 'operator' AND f.status IN ('pending', 'succeeded') AND a.verb = 'refund' \
          AND CAST(a.after ->> 'cancel_booking' AS TEXT) IN ('1', 'true') \
-         AND NOT EXISTS (SELECT 1 FROM runs r WHERE 'run_' || r.id = a.after ->> 'run' AND r.outcome = 'case_opened') \
-         AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id \
-         AND b.created_at > coalesce((SELECT r.finished_at FROM runs r WHERE 'run_' || r.id = a.after ->> 'run'), a.at)))",
+         AND coalesce(r.outcome, '') <> 'case_opened' \
+         AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id AND b.created_at > coalesce(r.finished_at, a.at)))",
     ),
     (
         Unsettled::Unconfirmed,
@@ -121,7 +121,8 @@ const DISCREPANCIES: [(Unsettled, &str); 7] = [
          JOIN payments q ON q.id = f.payment_id \
          WHERE f.status IN ('pending', 'succeeded') AND f.created_at < ?1 \
          AND (f.origin = 'stripe' OR coalesce(f.request, '') NOT LIKE '%reverse_transfer%') \
-         AND t.origin = 'stripe' AND t.status = 'made' AND (SELECT sum(b.amount) * CAST(t.amount AS NUMERIC) - (t.reversed + count(*)) * CAST(q.amount AS NUMERIC) \
+         AND t.origin = 'stripe' AND t.status = 'made' \
+         AND (SELECT sum(b.amount) * CAST(t.amount AS NUMERIC) - (t.reversed + count(*)) * CAST(q.amount AS NUMERIC) \
          FROM refunds b WHERE b.payment_id = q.id AND b.status IN ('pending', 'succeeded')) > 0) \
          AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.kind = 'transfer_not_reversed' AND (c.status = 'open' \
          OR c.closed_at > (SELECT max(b.created_at) FROM refunds b WHERE b.payment_id = p.id AND b.status IN ('pending', 'succeeded'))))",
@@ -142,7 +143,8 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
     for (what, condition) in DISCREPANCIES {
         let sql = format!(
             "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
-             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id AND '{what}' NOT IN ('share_left', 'share_owed')) \
+             AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id \
+             AND '{what}' NOT IN ('share_left', 'share_owed')) \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
              AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed')) ORDER BY p.id LIMIT ?2",
             row::PAYMENT

@@ -10,6 +10,7 @@ use discuno::app::{App, Parts};
 use discuno::clock::Clock;
 use discuno::config::{Config, SANDBOX_CAL_SECRET, SANDBOX_CONNECT_SECRET, SANDBOX_STRIPE_SECRET, Secret};
 use discuno::entropy::Entropy;
+use discuno::model::money::Money;
 use discuno::model::payment::Payment;
 use discuno::model::time::Timestamp;
 use discuno::sandbox::Sandbox;
@@ -199,14 +200,15 @@ impl World {
 
     /// Has the whole payment refunded and its session called off, as an operator.
     pub(crate) async fn order_refund(&self) -> Performed {
-        let order = RefundOrder {
-            payment: self.payment().await.id,
-            amount: None,
-            another: false,
-            seen: None,
-            cancel_booking: true,
-        };
-        self.operate(Deed::Refund(order)).await.unwrap()
+        self.order_part(None, true).await.unwrap()
+    }
+
+    /// Has so much of the payment refunded, in minor units, or all that is left of it, as an operator.
+    pub(crate) async fn order_part(&self, minor: Option<i64>, cancel_booking: bool) -> Result<Performed, StoreError> {
+        let payment = self.payment().await;
+        let amount = minor.map(|minor| Money::new(minor, payment.amount.currency));
+        let order = RefundOrder { payment: payment.id, amount, another: false, seen: None, cancel_booking };
+        self.operate(Deed::Refund(order)).await
     }
 
     pub(crate) async fn operate(&self, deed: Deed) -> Result<Performed, StoreError> {

@@ -2,8 +2,8 @@
 
 use crate::model::case::{self, CaseKind, CaseStatus, NewCase};
 use crate::model::id::{PaymentId, RunId};
-use crate::model::money::Money;
 use crate::model::payment::{PaymentFact, PaymentStatus};
+use crate::model::transfer::not_moved;
 use crate::store::change::{NewRun, TRANSFER_WORKFLOW};
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
@@ -18,7 +18,8 @@ const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) =
 const KEEP_SHARE: &str = "UPDATE runs SET cancel_requested = 0 WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'queued' \
      AND cancel_requested = 1 AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || runs.id)";
 /// The run that was to move a share, where it has ended, nothing was moved, and nobody was asked about it.
-const KEPT_SHARE: &str = "SELECT id, CASE WHEN outcome IS NULL THEN 1 ELSE 0 END, (SELECT count(*) FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'sent') FROM runs r \
+const KEPT_SHARE: &str = "SELECT id, CASE WHEN outcome IS NULL THEN 1 ELSE 0 END, \
+     (SELECT count(*) FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'sent') FROM runs r \
      WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND (state = 'cancelled' OR outcome = 'not_due') \
      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'made') \
      AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.payment_id = ?1 AND d.status = 'lost') \
@@ -71,17 +72,12 @@ impl Scope {
         else {
             return Ok(());
         };
-        let share = Money::new(order.mentor_amount.min(payment.amount.minor), payment.amount.currency);
+        let share = order.share();
         let mut kept = conn.prepare_cached(KEPT_SHARE)?;
         let kept = kept.query_row(params![payment.id.0, TRANSFER_WORKFLOW], |found| {
             Ok((RunId(found.get(0)?), found.get::<i64>(1)? > 0, found.get::<i64>(2)? > 0))
         });
         let Some((run, cancelled, asked)) = kept.optional()?.filter(|_| share.minor > 0) else { return Ok(()) };
-        let (moved, money) = if asked {
-            ("may or may not have been moved", "look for the transfer in stripe")
-        } else {
-            ("was not moved", "the money is here")
-        };
         let (ended, retry) = if cancelled {
             ("was cancelled", format!("retry {run}, or "))
         } else {
@@ -90,7 +86,7 @@ impl Scope {
         let case = NewCase {
             kind: CaseKind::TransferBlocked,
             cause: format!("share_kept/{run}"),
-            summary: format!("the mentor's share of {share} {moved}: {run} {ended}; {money}"),
+            summary: not_moved(share, asked, &format!("{run} {ended}")),
             detail: format!(
                 "{intent} for {}: if it is due {retry}transfer it in Stripe and close this",
                 order.mentor_account
