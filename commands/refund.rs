@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Any whole id of it: pay_…, pi_…, cs_…, a Cal.com uid
     payment: String,
     /// How much, in the payment's currency [default: all that is left]
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, allow_negative_numbers = true, value_name = "AMOUNT")]
     amount: Option<String>,
     /// Why, for the books
     #[arg(long)]
@@ -202,13 +202,15 @@ fn outcome(refund: &Refund, run: Option<&Run>, already: bool) -> anyhow::Result<
             return Ok(Exit::Pending);
         }
         RefundStatus::Intended | RefundStatus::Sent => {
+            let known = match refund.status {
+                RefundStatus::Intended => format!("not made: Stripe has not been asked for {id} yet"),
+                _ => format!("unknown: Stripe has not said whether {id} was made"),
+            };
             let next = match run.and_then(|run| run.due_at) {
-                Some(due) => format!("a worker asks again at {due}"),
+                Some(due) => format!("a worker goes on with it at {due}"),
                 None => "nobody is at work on it: repeat this command".to_owned(),
             };
-            output::note(&format!(
-                "unknown: Stripe has not said whether {id} was made; {next}. Nothing is paid twice. `discuno show {payment}`"
-            ));
+            output::note(&format!("{known}; {next}. Nothing is paid twice. `discuno show {payment}`"));
             return Ok(Exit::Pending);
         }
         RefundStatus::Failed | RefundStatus::Canceled => {

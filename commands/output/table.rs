@@ -159,9 +159,15 @@ struct Extent {
     need: usize,
 }
 
+/// What is not a terminal has room for everything.
+const UNLIMITED: usize = 400;
+
 fn terminal_width() -> usize {
+    if !is_terminal() {
+        return UNLIMITED;
+    }
     let (_, columns) = dialoguer::console::Term::stdout().size();
-    usize::from(columns).clamp(40, 400)
+    usize::from(columns).clamp(40, UNLIMITED)
 }
 
 #[cfg(test)]

@@ -55,8 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Requests in flight; 1 keeps the order
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    concurrency: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
     /// Send each event N more times
     #[arg(long, value_name = "N", default_value_t = 0)]
     duplicate: usize,
@@ -121,7 +121,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let sender = Sender::new(&args.to, secrets, clock)?;
     let mut tally = Tally::default();
-    let sent = sender.send_all(deliveries, args.rate, args.concurrency, &mut tally).await;
+    let sent = sender.send_all(deliveries, args.rate, usize::from(args.concurrency), &mut tally).await;
     if sent.is_ok() || !tally.answers.is_empty() {
         tally.print()?;
     }
@@ -203,7 +203,7 @@ impl Sender {
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         let (bar, all) = (progress(deliveries.len()), deliveries.len());
-        let places = Arc::new(Semaphore::new(concurrency.max(1)));
+        let places = Arc::new(Semaphore::new(concurrency));
         let (mut tasks, mut failed) = (JoinSet::new(), None);
         let mut next = Instant::now();
         for delivery in deliveries {

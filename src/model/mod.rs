@@ -68,7 +68,10 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($text => Ok(Self::$variant),)+
-                    _ => Err($crate::model::ParseError { what: $what, text: text.to_owned() }),
+                    _ => {
+                        let what = concat!($what, "; known are" $(, " ", $text)+);
+                        Err($crate::model::ParseError { what, text: text.to_owned() })
+                    }
                 }
             }
         }

@@ -77,7 +77,7 @@ async fn conditions_hold_together_and_pages_follow_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_misspelt_is_told_with_what_is_known() {
     let deployment = lively().await;
-    let wrong: [(&[&str], &str); 10] = [
+    let wrong: [(&[&str], &str); 13] = [
         (&["payments", "--status", "bookd"], "booked"),
         (&["runs", "--status", "done"], "succeeded"),
         (&["events", "--source", "paypal"], "stripe_connect"),
@@ -88,6 +88,9 @@ async fn what_is_misspelt_is_told_with_what_is_known() {
         (&["runs", "--before", "pay_3"], "run_12"),
         (&["runs", "--workflow", "proces-checkout"], "process-checkout-side-effects"),
         (&["retry", "--all", "--max", "0"], "--max"),
+        (&["resolve", "case_1", "--as", "nonsense"], "settled_elsewhere"),
+        (&["replay", "fixtures/stripe.json", "--concurrency", "0"], "--concurrency"),
+        (&["refund", "pay_3", "--amount", "-5"], "not a known amount"),
     ];
     for (args, hint) in wrong {
         let (status, table, message) = deployment.ran(args);
