@@ -147,7 +147,7 @@ enum Command {
     },
 }
 
-/// Rows taken away in one transaction: webhooks wait no longer than for any other commit.
+/// Rows that are looked at in one transaction: webhooks wait no longer than for any other commit.
 const BATCH: u32 = 500;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
@@ -351,13 +351,11 @@ fn check_age(before: Timestamp, now: Timestamp, even_recent: bool) -> Result<(),
 
 /// How many rows went.
 async fn prune(app: &App, before: Timestamp, vacuum: bool) -> anyhow::Result<u32> {
-    let mut gone = 0;
-    loop {
-        let batch = app.store.prune(before, BATCH).await?;
-        gone += batch;
-        if batch == 0 {
-            break;
-        }
+    let (mut gone, mut next) = (0, Some(0));
+    while let Some(after) = next {
+        let pruned = app.store.prune(before, after, BATCH).await?;
+        gone += pruned.gone;
+        next = pruned.next;
     }
     if gone > 0 {
         note(app, Verb::Prune, "database".to_owned(), json!({ "before": before, "rows": gone })).await?;

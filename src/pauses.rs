@@ -48,7 +48,8 @@ pub async fn held_by(store: &Shared, workflow: &str) -> Result<Option<Pause>, Er
 /// How long an answer holds: a pause is felt by every process within this time.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Reads the store at most once a second, and only when a call is to be made.
+/// Reads the store at most once a second, and only when a call is to be made. While it cannot be read, what was read last holds; where
+/// nothing was, nobody is called.
 pub(crate) struct Pauses {
     store: Shared,
     known: Mutex<Option<(Instant, Vec<String>)>>,
@@ -59,25 +60,56 @@ impl Pauses {
         Self { store, known: Mutex::new(None) }
     }
 
-    fn fresh(&self, provider: ProviderName) -> Option<bool> {
+    /// What was read last, if it is not older than that.
+    fn known(&self, provider: ProviderName, most: Duration) -> Option<bool> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (read_at, paused) = known.as_ref()?;
-        (read_at.elapsed() < FRESH).then(|| paused.iter().any(|name| name == provider.as_str()))
+        (read_at.elapsed() < most).then(|| paused.iter().any(|name| name == provider.as_str()))
     }
 }
 
 #[async_trait]
 impl Valve for Pauses {
     async fn is_paused(&self, provider: ProviderName) -> bool {
-        if let Some(known) = self.fresh(provider) {
+        if let Some(known) = self.known(provider, FRESH) {
             return known;
         }
-        // A store that cannot be read stops the run by itself: what it was about to do could not be recorded.
-        let Ok(pauses) = self.store.pauses().await else { return false };
+        let Ok(pauses) = self.store.pauses().await else {
+            return self.known(provider, Duration::MAX).unwrap_or(true);
+        };
         let names = pauses.into_iter().filter(|pause| pause.what.kind == PauseKind::Provider);
         let names: Vec<String> = names.map(|pause| pause.what.name).collect();
         let paused = names.iter().any(|name| name == provider.as_str());
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), names));
         paused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::pause::Pausable;
+    use crate::model::time::Timestamp;
+    use crate::store::order::{Deed, Order};
+    use crate::store::sqlite::{Mode, Sqlite};
+
+    #[tokio::test]
+    async fn while_the_store_cannot_be_read_what_is_known_holds_and_what_is_not_is_not_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.db");
+        let store: Shared = Arc::new(Sqlite::open(&path, Mode::Inline, "test").unwrap());
+        let cal = Pausable { kind: PauseKind::Provider, name: "cal".to_owned() };
+        let order = Order { actor: "mia".to_owned(), reason: None, deed: Deed::Pause(cal) };
+        store.operate(order, Timestamp(1_793_872_800_000)).await.unwrap();
+        let (knows, knows_not) = (Pauses::new(Arc::clone(&store)), Pauses::new(store));
+        assert!(knows.is_paused(ProviderName::Cal).await && !knows.is_paused(ProviderName::Stripe).await);
+        let broken = rusqlite::Connection::open(&path).unwrap();
+        broken.execute_batch("ALTER TABLE pauses RENAME TO elsewhere").unwrap();
+        tokio::time::pause();
+        tokio::time::advance(2 * FRESH).await;
+        assert!(knows.is_paused(ProviderName::Cal).await && !knows.is_paused(ProviderName::Stripe).await);
+        assert!(knows_not.is_paused(ProviderName::Stripe).await);
     }
 }

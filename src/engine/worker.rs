@@ -69,7 +69,6 @@ impl Worker {
         let mut monitor = Monitor::new(this.surroundings.clock.clone());
         while !stop.is_cancelled() {
             changes.mark_unchanged();
-            while tasks.try_join_next().is_some() {}
             let wait = match this.look(&mut monitor, &mut tasks, &stop).await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -167,6 +166,8 @@ impl Worker {
                 permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
                 () = stop.cancelled() => return Ok(Duration::ZERO),
             };
+            // As long as there is something due, nobody else takes out what is over.
+            while tasks.try_join_next().is_some() {}
             let (now, longest_wait) = (self.surroundings.clock.now(), self.surroundings.longest_wait);
             match self.surroundings.store.next_due().await? {
                 None => return Ok(longest_wait),

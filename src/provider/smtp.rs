@@ -1,5 +1,7 @@
 //! SMTP, by lettre.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
+use url::Url;
 
 use crate::model::failure::{CREDENTIALS, FailureKind};
 use crate::model::mail::NewMail;
@@ -21,7 +24,8 @@ use crate::provider::gate::{PAUSE_LOOK, Valve};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A mail server. `smtps://` is TLS from the start, `smtp://` needs `?tls=required` for STARTTLS, as lettre has it.
+/// A mail server. `smtps://` is TLS from the start; `smtp://` begins with STARTTLS, and goes on in plain text on this machine alone, or where
+/// the server has no TLS and the address says `?tls=opportunistic`.
 #[derive(Clone)]
 pub struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -32,7 +36,7 @@ pub struct Smtp {
 impl Smtp {
     /// A client for the server at `url`, for example `smtps://user:password@host:465`.
     pub fn new(url: &SecretString) -> Result<Self, lettre::transport::smtp::Error> {
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())?;
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(url.expose_secret()))?;
         Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), metrics: None, valve: None })
     }
 
@@ -86,10 +90,24 @@ impl Smtp {
     }
 }
 
+/// The address with what it leaves open: a password and people's letters do not leave this machine in plain text.
+fn with_tls(address: &str) -> Cow<'_, str> {
+    let Ok(mut url) = address.parse::<Url>() else { return Cow::Borrowed(address) };
+    let is_here = url.host_str().is_some_and(|host| {
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    });
+    if url.scheme() != "smtp" || is_here || url.query_pairs().any(|(name, _)| name == "tls") {
+        return Cow::Borrowed(address);
+    }
+    url.query_pairs_mut().append_pair("tls", "required");
+    Cow::Owned(url.into())
+}
+
 /// What went wrong; `private` is not told.
 fn failed(call: Call, error: &lettre::transport::smtp::Error, private: &[&str]) -> Error {
     let (kind, code) = if error.is_permanent() {
-        let auth = error.status().is_some_and(|status| status.to_string() == "535");
+        // RFC 4954: authentication required, mechanism too weak, credentials invalid, encryption required.
+        let auth = error.status().is_some_and(|status| matches!(u16::from(status), 530 | 534 | 535 | 538));
         if auth { (FailureKind::Transient, CREDENTIALS) } else { (FailureKind::Permanent, "refused") }
     } else if error.is_transient() {
         (FailureKind::Transient, "refused_for_now")
@@ -119,4 +137,26 @@ fn compose(from: &str, letter: &NewMail) -> Result<Message, String> {
     let name = HeaderName::new_from_ascii_str("Resend-Idempotency-Key");
     message.headers_mut().insert_raw(HeaderValue::new(name, letter.key.clone()));
     Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_this_machine_in_plain_text_unless_the_address_says_that_it_may() {
+        for (given, used) in [
+            ("smtp://u:p@mail.example:587", "smtp://u:p@mail.example:587?tls=required"),
+            ("smtp://mail.example", "smtp://mail.example?tls=required"),
+            ("smtp://u:p@10.0.0.7:25", "smtp://u:p@10.0.0.7:25?tls=required"),
+            ("smtp://mail.example?tls=opportunistic", "smtp://mail.example?tls=opportunistic"),
+            ("smtps://u:p@mail.example:465", "smtps://u:p@mail.example:465"),
+            ("smtp://127.0.0.1:2525", "smtp://127.0.0.1:2525"),
+            ("smtp://u:p@[::1]:2525", "smtp://u:p@[::1]:2525"),
+            ("smtp://localhost", "smtp://localhost"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(with_tls(given), used);
+        }
+    }
 }

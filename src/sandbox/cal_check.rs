@@ -85,9 +85,8 @@ fn is_address(email: &str) -> bool {
         && !email.contains(char::is_whitespace)
 }
 
-/// A machine without a time zone database cannot tell: there, every name is taken.
 fn is_zone(name: &str) -> bool {
-    jiff::tz::TimeZone::get(name).is_ok() || jiff::tz::db().is_definitively_empty()
+    jiff::tz::TimeZone::get(name).is_ok()
 }
 
 fn metadata(value: Option<&Value>) -> Result<BTreeMap<String, String>, String> {

@@ -30,8 +30,8 @@ use crate::store::levels::Levels;
 use crate::store::order::{Order, Performed};
 use crate::store::status::Status;
 use crate::store::{
-    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Lists, Onward, Operations, Queue, Shared, Store, Story,
-    Subject, Views,
+    Backlog, Claimed, Discrepancy, Inbox, Ingested, Ledger, Lists, Onward, Operations, Pruned, Queue, Shared, Store,
+    Story, Subject, Views,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -265,9 +265,9 @@ impl<W: Watch> Queue for Watched<W> {
         self.through(Verb { name: "ensure", lease: None, by_run: false, wakes: true }, self.inner.ensure(runs, now))
             .await
     }
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
-        self.through(Verb { name: "prune", lease: None, by_run: false, wakes: false }, self.inner.prune(before, limit))
-            .await
+    async fn prune(&self, before: Timestamp, after: i64, rows: u32) -> Result<Pruned, Error> {
+        let verb = Verb { name: "prune", lease: None, by_run: false, wakes: false };
+        self.through(verb, self.inner.prune(before, after, rows)).await
     }
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
         self.read(self.inner.prunable(before)).await

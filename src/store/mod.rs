@@ -164,9 +164,9 @@ pub trait Queue: Send + Sync {
     async fn ensure(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<(), Error>;
 
     /// Takes away what was over before `before` and is no longer needed: the bytes of events, the tries of runs that
-    /// ended well. At most `limit` of each; how many there were. Payments, refunds, cases and everything by which a
-    /// repetition is known stay for ever.
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error>;
+    /// ended well. Looks at the events and the runs whose numbers are the next `rows` after `after`, however many there are
+    /// beside them. Payments, refunds, cases and everything by which a repetition is known stay for ever.
+    async fn prune(&self, before: Timestamp, after: i64, rows: u32) -> Result<Pruned, Error>;
 
     /// How many rows [`prune`](Self::prune) would take away in all.
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error>;
@@ -224,6 +224,15 @@ pub trait Ledger: Send + Sync {
 
     /// An e-mail.
     async fn mail(&self, id: MailId) -> Result<Mail, Error>;
+}
+
+/// What came of a look at what is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many rows were taken away.
+    pub gone: u32,
+    /// After which number to go on; none at the end.
+    pub next: Option<i64>,
 }
 
 /// What an id stands for.

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -44,6 +45,8 @@ mod webhook;
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a client may take for its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of what it is answered.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many connections are held at once, if the process may open so many files; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 1024;
 /// At most every fourth descriptor is a client's: providers and the database need theirs.
@@ -153,7 +156,9 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         };
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
         let watched = graceful.watch(connection);
         tasks.spawn(async move {
             // A client that goes away is its own business.

@@ -9,10 +9,10 @@ use crate::model::failure::Failure;
 use crate::workflow::Means;
 use crate::workflow::schedule::{PRUNE, Slot};
 
-/// Rows in one transaction: nobody waits long behind it.
+/// Rows that are looked at in one transaction: nobody waits long behind it.
 const BATCH: u32 = 1000;
-/// The rest waits for tomorrow.
-const MOST_BATCHES: u32 = 500;
+/// Transactions in one step.
+const BATCHES: u32 = 100;
 
 /// Prunes.
 pub struct Prune(pub Arc<Means>);
@@ -23,16 +23,20 @@ impl Workflow for Prune {
 
     async fn run(&self, ctx: &Ctx, slot: Slot) -> Result<Outcome, Failure> {
         PRUNE.go_on(ctx, slot).await?;
-        for _ in 0..MOST_BATCHES {
-            let gone = ctx
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = ctx
                 .step("prune", Policy::DEFAULT, async |step| {
                     let before = step.now().minus(self.0.retention);
-                    self.0.store.prune(before, BATCH).await.map_err(|error| step.store_failure(error))
+                    let mut next = Some(from);
+                    for _ in 0..BATCHES {
+                        let Some(after) = next else { break };
+                        let pruned = self.0.store.prune(before, after, BATCH).await;
+                        next = pruned.map_err(|error| step.store_failure(error))?.next;
+                    }
+                    Ok(next)
                 })
                 .await?;
-            if gone == 0 {
-                break;
-            }
         }
         Ok("pruned")
     }

@@ -122,6 +122,8 @@ on_every_store! {
         a_queued_run_is_cancelled_at_once_and_a_running_one_at_its_next_record
         cancelling_what_is_over_changes_nothing
         what_waits_for_its_next_try_is_moved_back_with_the_clock_and_what_waits_for_a_time_is_not
+        what_is_old_is_taken_away_a_few_rows_at_a_time
+        a_run_about_a_refund_of_stripes_is_retried_whatever_its_id_begins_with
         whoever_waits_for_changes_is_woken_by_an_arrival;
     leases:
         a_claimed_run_is_left_alone_until_its_lease_ends
@@ -161,6 +163,7 @@ on_every_store! {
         any_id_leads_to_its_story
         an_ambiguous_or_unknown_id_is_an_error
         the_newest_payments_come_first
+        an_act_that_holds_a_nul_leaves_the_trail_whole
         the_backlog_counts_what_stands_where
         the_bytes_of_an_event_are_kept_as_they_came
         what_came_within_the_hour_is_counted_or_said_to_be_more;

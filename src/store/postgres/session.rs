@@ -324,6 +324,23 @@ pub(super) fn fault(error: &tokio_postgres::Error) -> Error {
     }
 }
 
+/// A document with another character for each NUL that is written as an escape. A backslash that is escaped itself begins none.
+fn without_nul(json: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
+        out.push_str(before);
+        rest = if let Some(rest) = escape.strip_prefix("\\u0000") {
+            out.push('\u{fffd}');
+            rest
+        } else {
+            let (escape, rest) = escape.split_at_checked(2).unwrap_or((escape, ""));
+            out.push_str(escape);
+            rest
+        };
+    }
+    out + rest
+}
+
 impl ToSql for Column<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match *self {
@@ -341,7 +358,7 @@ impl ToSql for Column<'_> {
                 Ok(IsNull::No)
             }
             Self::Text(text) if *ty == Type::JSON && text.contains("\\u0000") => {
-                out.extend_from_slice(text.replace("\\u0000", "\\ufffd").as_bytes());
+                out.extend_from_slice(without_nul(text).as_bytes());
                 Ok(IsNull::No)
             }
             Self::Text(text) => {

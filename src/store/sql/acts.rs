@@ -2,6 +2,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use serde_json::Value;
+
 use crate::model::act::Act;
 use crate::model::id::ActId;
 use crate::store::error::Error;
@@ -23,6 +25,9 @@ pub(super) fn append(conn: &Connection<'_>, mut act: Act) -> Result<ActId, Error
         conn.prepare_cached(LAST)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (number, before) = last.unwrap_or((0, BEGINNING));
     act.id = ActId(number + 1);
+    // A server keeps no NUL: what is chained has to be what is kept.
+    [Some(&mut act.actor), Some(&mut act.subject), act.reason.as_mut()].into_iter().flatten().for_each(without_nul);
+    [&mut act.before, &mut act.after].into_iter().for_each(without_nuls);
     conn.prepare_cached(INSERT)?.execute(params![
         act.id.0,
         act.at.0,
@@ -36,6 +41,21 @@ pub(super) fn append(conn: &Connection<'_>, mut act: Act) -> Result<ActId, Error
         link(&before, &act)
     ])?;
     Ok(act.id)
+}
+
+fn without_nul(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+}
+
+fn without_nuls(value: &mut Value) {
+    match value {
+        Value::String(text) => without_nul(text),
+        Value::Array(values) => values.iter_mut().for_each(without_nuls),
+        Value::Object(fields) => fields.values_mut().for_each(without_nuls),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn link(before: &[u8; 32], act: &Act) -> [u8; 32] {

@@ -260,8 +260,9 @@ const HAS_STEP: &str = "SELECT 1 FROM attempts WHERE run_id = ?1 AND step = ?2";
 /// Of what a run gave up: a session booked by hand, or a share paid by hand, is nothing that the books can see.
 const SETTLED: &str = "SELECT id FROM cases WHERE run_id = ?1 AND status = 'closed' AND (kind IN ('booking_unclear', 'transfer_blocked') \
      OR (kind IN ('run_failed', 'run_cancelled') AND amount IS NOT NULL AND resolution NOT LIKE 'false_alarm%')) LIMIT 1";
-const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f ON f.id = CAST(substr(r.input ->> 'refund', 4) AS BIGINT) \
-     WHERE r.id = ?1";
+/// Of a refund of ours: another workflow's input may name one of Stripe's.
+const ORDERED: &str = "SELECT f.status FROM runs r JOIN refunds f \
+     ON f.id = CASE r.workflow WHEN 'refund-payment' THEN CAST(substr(r.input ->> 'refund', 4) AS BIGINT) END WHERE r.id = ?1";
 
 fn retry(conn: &Connection<'_>, id: RunId, from: Option<&str>, now: Timestamp) -> Result<Done, Error> {
     let run = ledger::read_run(conn, id)?;

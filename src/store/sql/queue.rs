@@ -23,7 +23,7 @@ use crate::store::sql::apply::{ALERT_WORKFLOW, MAIL_WORKFLOW, Scope};
 use crate::store::sql::column::{Column, params};
 use crate::store::sql::connection::{Connection, OptionalExtension};
 use crate::store::sql::{Backend, again, ledger, row};
-use crate::store::{Claimed, Onward, Queue};
+use crate::store::{Claimed, Onward, Pruned, Queue};
 
 const DUE: &str = "SELECT id FROM runs WHERE due_at <= ?1 \
      AND NOT EXISTS (SELECT 1 FROM pauses WHERE kind = 'workflow' AND name = runs.workflow) ORDER BY due_at LIMIT ?2";
@@ -44,14 +44,16 @@ const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0
 const SUSPEND: &str = "UPDATE runs SET state = 'queued', owner = NULL, due_at = ?2 WHERE id = ?1";
 const FINISH: &str = "UPDATE runs SET state = ?2, owner = NULL, due_at = NULL, outcome = ?3, failure = ?4, finished_at = ?5 WHERE id = ?1";
 /// What has waited for its payment as long will not meet it any more.
-const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, headers = NULL, waits_for = NULL WHERE id IN \
-     (SELECT id FROM events WHERE received_at < ?1 AND body IS NOT NULL LIMIT ?2)";
-const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN (SELECT a.run_id FROM attempts a JOIN runs r ON r.id = a.run_id \
-     WHERE r.state = 'succeeded' AND r.finished_at < ?1 LIMIT ?2)";
+const PRUNE_BODIES: &str = "UPDATE events SET body = NULL, headers = NULL, waits_for = NULL \
+     WHERE id > ?2 AND id <= ?3 AND received_at < ?1 AND body IS NOT NULL";
+const PRUNE_ATTEMPTS: &str = "DELETE FROM attempts WHERE run_id IN \
+     (SELECT id FROM runs WHERE id > ?2 AND id <= ?3 AND state = 'succeeded' AND finished_at < ?1)";
 const CANCEL: &str = "UPDATE runs SET cancel_requested = 1 WHERE id = ?1 AND state IN ('queued', 'running')";
 /// Only what no event could start again.
-const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE state = 'succeeded' AND finished_at < ?1 \
-     AND payment_id IS NULL AND event_id IS NULL LIMIT ?2)";
+const PRUNE_RUNS: &str = "DELETE FROM runs WHERE id > ?2 AND id <= ?3 AND state = 'succeeded' AND finished_at < ?1 \
+     AND payment_id IS NULL AND event_id IS NULL";
+const LAST_ROW: &str =
+    "SELECT max(id) FROM (SELECT max(id) AS id FROM events UNION ALL SELECT max(id) FROM runs) AS last";
 const PRUNABLE: &str = "SELECT (SELECT count(*) FROM events WHERE received_at < ?1 AND body IS NOT NULL) \
      + (SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.state = 'succeeded' AND r.finished_at < ?1) \
      + (SELECT count(*) FROM runs WHERE state = 'succeeded' AND finished_at < ?1 AND payment_id IS NULL AND event_id IS NULL)";
@@ -182,13 +184,16 @@ impl<B: Backend> Queue for B {
         .await
     }
 
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u32, Error> {
+    async fn prune(&self, before: Timestamp, after: i64, rows: u32) -> Result<Pruned, Error> {
         self.in_transaction(move |conn| {
+            let until = after.saturating_add(rows.into());
             let mut gone = 0;
             for sql in [PRUNE_BODIES, PRUNE_ATTEMPTS, PRUNE_RUNS] {
-                gone += conn.prepare_cached(sql)?.execute(params![before.0, limit])?;
+                gone += conn.prepare_cached(sql)?.execute(params![before.0, after, until])?;
             }
-            Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+            let last: Option<i64> = conn.prepare_cached(LAST_ROW)?.query_row((), |found| found.get(0))?;
+            let next = last.is_some_and(|last| last > until).then_some(until);
+            Ok(Pruned { gone: u32::try_from(gone).unwrap_or(u32::MAX), next })
         })
         .await
     }

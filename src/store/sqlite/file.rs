@@ -63,18 +63,24 @@ pub fn restore(backup_file: &Path, db: &Path, kept: &Path, orders: Vec<Order>, n
     if !damage.is_empty() {
         return Err(Error::Corrupt(format!("{} is damaged: {}", backup_file.display(), damage.join("; "))));
     }
+    let staging = with_suffix(db, ".restoring");
+    remove(&staging);
+    let restored = prepare(&source, &staging, orders, now).and_then(|staged| take_place(&staged, db, kept));
+    remove(&staging);
+    restored
+}
+
+/// Nobody writes between the copy of what was there and the moment when it is gone: what was acknowledged is in one of the two.
+fn take_place(staged: &Connection, db: &Path, kept: &Path) -> Result<(), Error> {
+    let turn = connection::lock_file(db);
+    let _ = turn.as_ref().map(File::lock);
     if db.exists() {
         match backup(db, kept) {
             Err(Error::Corrupt(_)) => set_aside(db, kept)?,
             copied => copied?,
         }
     }
-    let staging = with_suffix(db, ".restoring");
-    remove(&staging);
-    let restored =
-        prepare(&source, &staging, orders, now).and_then(|staged| run(&staged, &mut connection::writer(db)?));
-    remove(&staging);
-    restored
+    run(staged, &mut connection::writer(db)?)
 }
 
 /// The backup as it is to be, in a file of its own and of this program's schema.

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use discuno::model::failure::Failure;
 use discuno::model::payment::{PaymentFact, PaymentStatus};
+use discuno::model::refund::RefundFact;
 use discuno::model::run::{End, RunState};
 use discuno::model::step::{Attempt, Ending};
-use discuno::store::change::{Change, NewRun};
+use discuno::store::change::{Change, NewRun, PaymentKey};
+use discuno::store::order::{Deed, Order};
 use discuno::store::{Onward, Subject};
 
+use crate::conformance::ledger::whole;
 use crate::conformance::subjects::{USD, done, paid, plan, task};
 use crate::conformance::{Bench, LEASE, NOW};
+use crate::support::newest;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -145,6 +149,46 @@ pub(crate) async fn cancelling_what_is_over_changes_nothing(bench: Bench) {
     assert!(bench.store.cancel(lease.run, NOW).await.unwrap(), "it has ended");
     let story = bench.store.story(Subject::Run(lease.run)).await.unwrap();
     assert_eq!((story.runs[0].0.state, story.runs[0].0.cancel_requested), (RunState::Succeeded, false));
+}
+
+pub(crate) async fn what_is_old_is_taken_away_a_few_rows_at_a_time(bench: Bench) {
+    for name in ["1", "2", "3", "4", "5"] {
+        bench.store.ingest(task(name), NOW).await.unwrap();
+        let lease = bench.claim_one(NOW).await.lease;
+        bench.store.record(lease, done("one", 1, "1"), vec![], NOW).await.unwrap();
+        bench.store.finish(lease, End::Succeeded("done".to_owned()), NOW).await.unwrap();
+    }
+    let later = NOW.plus(MINUTE);
+    bench.store.ingest(task("young"), later).await.unwrap();
+    let old = bench.store.prunable(later).await.unwrap();
+    let (mut gone, mut next, mut looks) = (0, Some(0), 0);
+    while let Some(after) = next {
+        let pruned = bench.store.prune(later, after, 2).await.unwrap();
+        gone += pruned.gone;
+        next = pruned.next;
+        looks += 1;
+    }
+    assert_eq!((gone, old), (10, 10), "the bytes of five events and five tries");
+    assert!(looks >= 3, "{looks}");
+    assert_eq!(bench.store.prunable(later).await.unwrap(), 0);
+    assert!(bench.claim_one(later).await.journal.is_empty());
+}
+
+pub(crate) async fn a_run_about_a_refund_of_stripes_is_retried_whatever_its_id_begins_with(bench: Bench) {
+    bench.store.ingest(paid("1"), NOW).await.unwrap();
+    let id = newest(&bench.store, 1).await[0].id;
+    let ours = bench.store.intend_refund(None, whole(id), NOW).await.unwrap();
+    let failed =
+        Change::RefundLearned { refund: ours.id, fact: RefundFact::Failed, stripe_refund_id: None, failure: None };
+    let theirs = format!("re_{}Qx", ours.id.0);
+    let start = NewRun::with_input("tell-of-refund", &theirs, serde_json::json!({ "refund": theirs }));
+    let about = Change::About(PaymentKey::Session("cs_1".to_owned()));
+    bench.store.ingest(plan("evt_refund", vec![failed, about, Change::Start(start)]), NOW).await.unwrap();
+    let story = bench.store.story(Subject::Payment(id)).await.unwrap();
+    let run = story.runs.iter().map(|(run, _)| run).find(|run| run.workflow == "tell-of-refund").unwrap().id;
+    assert!(bench.store.cancel(run, NOW).await.unwrap());
+    let order = Order { actor: "mia".to_owned(), reason: None, deed: Deed::Retry { run, from: None } };
+    bench.store.operate(order, NOW).await.unwrap();
 }
 
 pub(crate) async fn whoever_waits_for_changes_is_woken_by_an_arrival(bench: Bench) {

@@ -8,8 +8,10 @@ use discuno::model::run::End;
 use discuno::store::Subject;
 use discuno::store::error::Error;
 use discuno::store::levels::Standing;
+use discuno::store::order::{Deed, Order};
 use discuno::store::status::SourceStatus;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::conformance::subjects::{case, done, paid, plan, task};
 use crate::conformance::{Bench, NOW};
@@ -49,6 +51,16 @@ pub(crate) async fn an_ambiguous_or_unknown_id_is_an_error(bench: Bench) {
         let answer = bench.store.resolve(unknown).await;
         assert!(matches!(answer, Err(Error::NotFound(_))), "{unknown}: {answer:?}");
     }
+}
+
+pub(crate) async fn an_act_that_holds_a_nul_leaves_the_trail_whole(bench: Bench) {
+    for text in ["a\0b", "a\\u0000b", "a\\\\u0000b"] {
+        let shown = json!({ "search": [text], "plain": 1 });
+        let deed = Deed::Reveal { subject: text.to_owned(), payment: None, shown };
+        let order = Order { actor: text.to_owned(), reason: Some(text.to_owned()), deed };
+        bench.store.operate(order, NOW).await.unwrap();
+    }
+    assert_eq!(bench.store.broken_act().await.unwrap(), None);
 }
 
 pub(crate) async fn the_newest_payments_come_first(bench: Bench) {

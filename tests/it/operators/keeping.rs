@@ -1,16 +1,23 @@
 //! `discuno status`, `db`, `completions` and `man`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use discuno::model::payment::PaymentStatus;
+use discuno::store::Inbox;
+use discuno::store::sqlite::{Mode, Sqlite, file};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
+use crate::conformance::NOW;
+use crate::conformance::subjects::plan;
 use crate::support::cluster::is_on_a_server;
 use crate::support::cluster::is_without_files;
 use crate::support::process::{Deployment, checkout};
 use crate::support::pty::Terminal;
-use crate::support::{Event, World};
+use crate::support::{Event, World, scratch};
 
 async fn lively() -> Deployment {
     let deployment = Deployment::new().await;
@@ -200,6 +207,40 @@ async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
     assert!(left.is_empty(), "{left:?}");
     std::fs::write(broken, b"SQLite format 3\0 and nothing of it").unwrap();
     assert_ne!(deployment.ran(&["db", "restore", broken, "--yes"]).0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_while_a_backup_is_put_back_is_in_one_of_the_two_files() {
+    let dir = scratch();
+    let [db, copy, kept] = ["d.db", "copy.db", "kept.db"].map(|name| dir.path().join(name));
+    let store = Sqlite::open(&db, Mode::Threads, "test").unwrap();
+    store.ingest(plan("evt_before", vec![]), NOW).await.unwrap();
+    file::backup(&db, &copy).unwrap();
+    let stop = CancellationToken::new();
+    let arrivals = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move {
+            let mut acknowledged = Vec::new();
+            while !stop.is_cancelled() {
+                let id = format!("evt_{}", acknowledged.len());
+                store.ingest(plan(&id, vec![]), NOW).await.unwrap();
+                acknowledged.push(id);
+            }
+            acknowledged
+        }
+    });
+    let from = (copy.clone(), db.clone(), kept.clone());
+    tokio::task::spawn_blocking(move || file::restore(&from.0, &from.1, &from.2, vec![], NOW)).await.unwrap().unwrap();
+    stop.cancel();
+    let acknowledged = arrivals.await.unwrap();
+    let ids = |path: &Path| -> BTreeSet<String> {
+        let conn = rusqlite::Connection::open(path).unwrap();
+        let mut all = conn.prepare("SELECT external_id FROM events").unwrap();
+        all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let there: BTreeSet<String> = ids(&kept).union(&ids(&db)).cloned().collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(*id)).collect();
+    assert!(acknowledged.len() > 1 && lost.is_empty(), "of {} these are lost: {lost:?}", acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Clients that mean harm, against the real binary: slow, greedy, ambiguous, many.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -169,6 +169,18 @@ async fn slow_clients_are_cut_off_and_nobody_waits_for_them() {
         }
         assert!(began.elapsed() < OUTLASTS_ALL, "it drips on");
     });
+    // One that asks and asks, and takes no answer.
+    let deaf = tokio::task::spawn_blocking(move || {
+        let (mut stream, began) = (TcpStream::connect(to).unwrap(), Instant::now());
+        stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let requests = "GET /livez HTTP/1.1\r\nhost: discuno\r\n\r\n".repeat(1000);
+        loop {
+            match stream.write_all(requests.as_bytes()) {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                _ => assert!(began.elapsed() < 2 * OUTLASTS_ALL, "nobody minds that it does not listen"),
+            }
+        }
+    });
     // Three hundred that hold their connection with half a request.
     let held: Vec<TcpStream> = (0..300)
         .map(|_| {
@@ -184,6 +196,7 @@ async fn slow_clients_are_cut_off_and_nobody_waits_for_them() {
     }
     slow.await;
     drips.await.unwrap();
+    deaf.await.unwrap();
     drop(held);
 }
 
