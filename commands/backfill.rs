@@ -1,5 +1,7 @@
 //! `discuno backfill`: what a provider has and we were never sent.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use discuno::app::{App, Parts};
 use discuno::config::Problems;
@@ -21,9 +23,9 @@ pub(crate) struct Args {
     overrides: Overrides,
     /// Whose events
     source: From,
-    /// From when: 48h, 3d, yesterday, a date, an instant
-    #[arg(long, value_name = "WHEN", default_value = "48h")]
-    since: String,
+    /// From when: 48h, 3d, yesterday, a date, an instant [default: 48h, or since when they are not all here]
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
     /// Until when
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
@@ -34,6 +36,9 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 }
+
+/// How far back it goes where nothing says otherwise.
+const USUAL: Duration = Duration::from_hours(48);
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum From {
@@ -50,11 +55,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let app = App::existing(config, Parts::system())?;
     let now = app.clock.now();
     let types = if args.types.is_empty() { TYPES.map(str::to_owned).into() } else { args.types };
-    let query = EventQuery {
-        since: when(&args.since, now)?,
-        until: args.until.map(|until| when(&until, now)).transpose()?,
-        types,
+    let usual = now.minus(USUAL);
+    let since = match &args.since {
+        Some(since) => when(since, now)?,
+        None => app.store.complete_until(Source::Stripe).await?.map_or(usual, |until| usual.min(until)),
     };
+    let query = EventQuery { since, until: args.until.map(|until| when(&until, now)).transpose()?, types };
     let means = app.means_over_http()?;
     let (mut found, mut new, mut after) = (0, 0, None);
     loop {

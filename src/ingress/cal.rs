@@ -28,6 +28,8 @@ pub const MEETING_STARTED_WORKFLOW: &str = "meeting-started";
 pub const MEETING_ENDED_WORKFLOW: &str = "meeting-ended";
 /// The workflow that settles a session to which the mentor did not come.
 pub const HOST_NO_SHOW_WORKFLOW: &str = "host-no-show";
+/// What Cal.com sends once for a session to which the mentor did not come.
+pub const HOST_NO_SHOW: &str = "AFTER_HOSTS_CAL_VIDEO_NO_SHOW";
 
 /// What `body` means. `live` is the mode of this deployment: Cal.com has none.
 pub fn plan(body: Bytes, via: Via, live: bool, now: Timestamp) -> Result<Plan, Rejected> {
@@ -89,7 +91,7 @@ fn meaning(kind: &str, uid: &str, payload: &Value, at: Timestamp) -> Meaning {
         "BOOKING_REJECTED" => BookingStatus::Rejected,
         "BOOKING_CANCELLED" => BookingStatus::Cancelled,
         "MEETING_ENDED" => BookingStatus::Completed,
-        "AFTER_HOSTS_CAL_VIDEO_NO_SHOW" | "AFTER_GUESTS_CAL_VIDEO_NO_SHOW" => BookingStatus::Accepted,
+        HOST_NO_SHOW | "AFTER_GUESTS_CAL_VIDEO_NO_SHOW" => BookingStatus::Accepted,
         "BOOKING_NO_SHOW_UPDATED" => return no_show_updated(uid, payload, at),
         "BOOKING_PAID" | "BOOKING_PAYMENT_INITIATED" | "RECORDING_READY" | "RECORDING_TRANSCRIPTION_GENERATED" => {
             return Meaning { changes: link(payload), ..Meaning::none("kept for the record") };
@@ -110,7 +112,7 @@ fn meaning(kind: &str, uid: &str, payload: &Value, at: Timestamp) -> Meaning {
         "BOOKING_RESCHEDULED" => changes.push(run(BOOKING_RESCHEDULED_WORKFLOW)),
         "MEETING_STARTED" => changes.push(run(MEETING_STARTED_WORKFLOW)),
         "MEETING_ENDED" => changes.push(run(MEETING_ENDED_WORKFLOW)),
-        "AFTER_HOSTS_CAL_VIDEO_NO_SHOW" => {
+        HOST_NO_SHOW => {
             changes.push(Change::Absence { uid: uid.to_owned(), host: Some(true), attendee: None, at });
             // Told once for each host who is missing; settled once.
             changes.push(run(HOST_NO_SHOW_WORKFLOW));

@@ -1,5 +1,7 @@
 //! Bookings: what we know of the calendar at Cal.com.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,26 @@ pub struct Person {
     /// Their IANA zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+}
+
+impl Person {
+    /// Whether this is their address.
+    pub fn is_at(&self, address: &str) -> bool {
+        without_client(&self.email).eq_ignore_ascii_case(&without_client(address))
+    }
+}
+
+/// How long the id of a platform client is.
+const CLIENT_ID: usize = 25;
+
+/// Cal.com keeps the address of a managed user of a platform with the client's id in it, `zoe+<id>@example.edu`, and books under that one
+/// whatever it was given (`PlatformBookingsService` of its API v2).
+fn without_client(address: &str) -> Cow<'_, str> {
+    let is_client = |tag: &str| tag.len() == CLIENT_ID && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match address.rsplit_once('@').and_then(|(local, domain)| Some((local.rsplit_once('+')?, domain))) {
+        Some(((name, tag), domain)) if is_client(tag) => Cow::Owned(format!("{name}@{domain}")),
+        _ => Cow::Borrowed(address),
+    }
 }
 
 /// What Cal.com says of a booking. What is absent is not known, and does not undo what is.
@@ -143,6 +165,20 @@ mod tests {
     use proptest::prelude::{prop, proptest};
 
     use super::*;
+
+    #[test]
+    fn a_managed_user_of_the_platform_has_one_address_however_cal_com_writes_it() {
+        let person = |email: &str| Person { email: email.to_owned(), ..Person::default() };
+        let managed = person("Zoe+clw7k2f3p000108l4h2v9a1bc@example.edu");
+        assert!(managed.is_at("zoe@example.edu") && person("zoe@example.edu").is_at(&managed.email));
+        assert!(
+            person("zoe+clw7k2f3p000108l4h2v9a1bc+x@example.edu").is_at("zoe+clw7k2f3p000108l4h2v9a1bc+X@example.edu")
+        );
+        for other in ["max@example.edu", "zoe@example.org", "zoe+mentor@example.edu", "", "@", "+@", "zoe"] {
+            assert!(!managed.is_at(other), "{other}");
+        }
+        assert!(!person("zoe+mentor@example.edu").is_at("zoe@example.edu"), "a tag of her own is another address");
+    }
 
     proptest! {
         #[test]

@@ -154,6 +154,11 @@ impl Case {
         self.at_risk.is_some() && !self.kind.is_about_share()
     }
 
+    /// Whether it is about a run on which no money hangs.
+    pub const fn is_beside_the_money(&self) -> bool {
+        self.at_risk.is_none() && matches!(self.kind, CaseKind::RunFailed | CaseKind::RunCancelled)
+    }
+
     /// Whether a person settled it like this.
     pub fn is_settled_as(&self, how: Resolution) -> bool {
         self.resolution.as_deref().is_some_and(|text| how.is_said_in(text))

@@ -101,7 +101,7 @@ impl PaymentStatus {
             | (Self::Refunding | Self::Refunded, F::Booked) => return Err(Contradiction { from: self, fact }),
             (Self::Refunding | Self::Refunded, F::RefundFailed)
             | (Self::Booked, F::CalledOff)
-            | (Self::Awaiting | Self::Paid | Self::Refunding | Self::Attention, F::CaseOpened) => Self::Attention,
+            | (Self::Awaiting | Self::Paid | Self::Attention, F::CaseOpened) => Self::Attention,
             (
                 _,
                 F::Unpaid

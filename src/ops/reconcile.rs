@@ -164,7 +164,7 @@ impl Comparison<'_> {
     }
 
     fn is_known_to_a_person(&self) -> bool {
-        self.story.cases.iter().any(|case| case.closed_at.is_none())
+        self.story.cases.iter().any(|case| case.closed_at.is_none() && !case.is_beside_the_money())
     }
 
     /// Whether a person has been told that the mentor still has the share. Other cases say nothing of it.

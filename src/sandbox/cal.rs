@@ -1,6 +1,7 @@
 //! Cal.com's bookings, as of API version 2024-08-13.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,6 +19,9 @@ use crate::sandbox::tag::tagged;
 
 const TAKEN: &str = "User either already has booking at this time or is not available";
 
+/// The id of a platform's client, as long as Cal.com's are.
+const CLIENT: &str = "clw7k2f3p000108l4h2v9a1bc";
+
 /// Cal.com.
 #[derive(Debug)]
 pub(super) struct Cal {
@@ -25,8 +29,10 @@ pub(super) struct Cal {
     by_uid: BTreeMap<String, u64>,
     /// Live bookings by event type and start.
     slots: BTreeMap<(i64, Timestamp), u64>,
-    by_email: BTreeMap<String, BTreeSet<u64>>,
-    by_type: BTreeMap<i64, BTreeSet<u64>>,
+    /// By event type and start.
+    by_type: BTreeSet<(i64, Timestamp, u64)>,
+    /// Slots that a tag has put out of reach.
+    down: BTreeSet<(i64, Timestamp)>,
     /// Bookings whose first creation has met with a tag's trouble.
     struck: BTreeSet<(&'static str, String, String)>,
     /// What was made and cancelled by requests, in order.
@@ -42,8 +48,8 @@ impl Cal {
             bookings: BTreeMap::new(),
             by_uid: BTreeMap::new(),
             slots: BTreeMap::new(),
-            by_email: BTreeMap::new(),
-            by_type: BTreeMap::new(),
+            by_type: BTreeSet::new(),
+            down: BTreeSet::new(),
             struck: BTreeSet::new(),
             made: Vec::new(),
             cancelled: Vec::new(),
@@ -83,7 +89,7 @@ impl Cal {
             start: ask.start,
             minutes: ask.minutes,
             attendee_name: ask.name,
-            attendee_email: ask.email,
+            attendee_email: if tagged(&ask.email, "cal-managed") { of_platform(&ask.email) } else { ask.email },
             attendee_phone: ask.phone,
             attendee_time_zone: ask.time_zone,
             metadata: ask.metadata,
@@ -130,8 +136,7 @@ impl Cal {
         let id = booking.id;
         self.slots.insert((booking.event_type_id, booking.start), id);
         self.by_uid.insert(booking.uid.clone(), id);
-        self.by_email.entry(booking.attendee_email.to_lowercase()).or_default().insert(id);
-        self.by_type.entry(booking.event_type_id).or_default().insert(id);
+        self.by_type.insert((booking.event_type_id, booking.start, id));
         self.bookings.insert(id, booking);
     }
 
@@ -166,6 +171,7 @@ impl Cal {
         };
         let fits = |booking: &&Booking| {
             call.blind_from.is_none_or(|from| booking.created_at < from)
+                && query.get("attendeeEmail").is_none_or(|email| booking.attendee_email.eq_ignore_ascii_case(email))
                 && kind.is_none_or(|kind| booking.event_type_id == kind)
                 && after.is_none_or(|after| booking.start >= after)
                 && before.is_none_or(|before| end(booking) <= before)
@@ -173,10 +179,14 @@ impl Cal {
                     .get("status")
                     .is_none_or(|names| names.split(',').any(|name| in_status(booking, name, call.at)))
         };
-        let found: Vec<&Booking> = match (query.get("attendeeEmail"), kind) {
-            (Some(email), _) => self.pick(self.by_email.get(&email.to_lowercase())).filter(fits).collect(),
-            (None, Some(kind)) => self.pick(self.by_type.get(&kind)).filter(fits).collect(),
-            (None, None) => self.bookings.values().filter(fits).collect(),
+        let found: Vec<&Booking> = match kind {
+            Some(kind) => {
+                let first = (kind, after.unwrap_or(Timestamp(i64::MIN)), 0);
+                let of_kind = self.by_type.range(first..(kind + 1, Timestamp(i64::MIN), 0));
+                let span = of_kind.take_while(|(_, start, _)| before.is_none_or(|before| *start <= before));
+                span.filter_map(|(_, _, id)| self.bookings.get(id)).filter(fits).collect()
+            }
+            None => self.bookings.values().filter(fits).collect(),
         };
         let page: Vec<Value> = found.iter().skip(skip).take(take).map(|booking| render(booking)).collect();
         let (total, shown) = (found.len(), page.len());
@@ -188,8 +198,13 @@ impl Cal {
         Answer::json(200, &json!({ "status": "success", "data": page, "pagination": pagination }))
     }
 
-    fn pick<'a>(&'a self, ids: Option<&'a BTreeSet<u64>>) -> impl Iterator<Item = &'a Booking> {
-        ids.into_iter().flatten().filter_map(|id| self.bookings.get(id))
+    /// Whether a search begins with a slot that a tag has put out of reach.
+    fn is_down(&self, call: &Call) -> bool {
+        let kind = call.query.get("eventTypeId").and_then(|kind| kind.parse().ok());
+        let after = call.query.get("afterStart").and_then(|after| after.parse::<Timestamp>().ok());
+        kind.zip(after).is_some_and(|(kind, after)| {
+            self.down.range((kind, after)..=(kind, after.plus(Duration::from_secs(60)))).next().is_some()
+        })
     }
 
     /// Reads or changes the booking that the path names.
@@ -243,6 +258,12 @@ fn mark_absent(booking: &mut Booking, call: &Call) -> Result<(), String> {
     Ok(())
 }
 
+/// The address under which Cal.com knows a managed user.
+fn of_platform(address: &str) -> String {
+    let (local, domain) = address.split_once('@').unwrap_or((address, "example.edu"));
+    format!("{local}+{CLIENT}@{domain}")
+}
+
 impl StandIn for Cal {
     const PROVIDER: Provider = Provider::Cal;
 
@@ -259,11 +280,14 @@ impl StandIn for Cal {
 
     fn magic(&mut self, operation: &str, call: &Call) -> Option<Effect> {
         if operation == "bookings.list" {
-            let down = call.query.get("attendeeEmail").is_some_and(|email| tagged(email, "cal-down"));
-            return down.then_some(Effect::ErrorBefore { status: 503 });
+            return self.is_down(call).then_some(Effect::ErrorBefore { status: 503 });
         }
         let body = call.json().filter(|_| operation == "bookings.create")?;
         let email = body["attendee"]["email"].as_str()?;
+        if tagged(email, "cal-down") {
+            let start = body["start"].as_str().and_then(|start| start.parse().ok());
+            self.down.extend(body["eventTypeId"].as_i64().zip(start));
+        }
         if tagged(email, "cal-down") || tagged(email, "cal-create-down") {
             return Some(Effect::ErrorBefore { status: 503 });
         }
@@ -422,7 +446,8 @@ mod tests {
         let (status, refused) = create(&trial, &booking("zoe+cal-refused@example.edu")).await;
         assert_eq!((status, &refused["error"]["code"]), (400, &json!("BadRequestException")));
         assert_eq!(create(&trial, &booking("zoe+cal-down@example.edu")).await.0, 503);
-        assert_eq!(trial.get("/cal/v2/bookings?attendeeEmail=zoe%2Bcal-down@example.edu").await.status, 503);
+        let its_slot = "/cal/v2/bookings?eventTypeId=456123&afterStart=2026-11-12T14:59:59Z";
+        assert_eq!(trial.get(its_slot).await.status, 503);
         assert_eq!(create(&trial, &booking("zoe+cal-create-down@example.edu")).await.0, 503);
         assert_eq!(found(&trial, "attendeeEmail=zoe%2Bcal-create-down@example.edu").await, 0);
 

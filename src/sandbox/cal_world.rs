@@ -27,6 +27,7 @@ impl Cal {
                 self.change(previous, |booking| booking.rescheduled_to = Some(uid.to_owned()));
                 self.appear(uid, payload, at);
             }
+            "AFTER_HOSTS_CAL_VIDEO_NO_SHOW" => self.change(uid, |booking| booking.host_absent = true),
             _ => {}
         }
     }

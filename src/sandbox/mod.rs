@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `cal-refused` | every booking is refused: the slot is taken |
 //! | `cal-confirm` | a booking waits for the mentor to confirm it |
-//! | `cal-down` | 503 to every creation and every search that names the address |
+//! | `cal-managed` | Cal.com books under the address that a managed user of the platform has there |
+//! | `cal-down` | 503 to every creation, and from then on to every search that begins with its slot |
 //! | `cal-create-down` | 503 to every creation; searches are answered |
 //! | `cal-lost` | the first creation of a booking takes effect, its answer is lost |
 //! | `cal-hang-once` | the first creation of a booking is neither carried out nor answered |

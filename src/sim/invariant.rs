@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::registry::Workflow;
 use crate::model::act;
 use crate::model::case::CaseKind;
+use crate::model::checkout::Checkout;
 use crate::model::dispute::DisputeStatus;
 use crate::model::event::Disposition;
 use crate::model::id::EventId;
@@ -292,13 +293,13 @@ impl Matter<'_> {
         }
     }
 
-    /// When Cal.com was last asked for the bookings of this customer, and answered.
+    /// When Cal.com was last asked for the bookings of this slot, and answered.
     fn last_look(&self, before: Timestamp) -> Option<Timestamp> {
-        let email = &self.payment.checkout.as_ref()?.attendee.email;
+        let wanted = self.payment.checkout.as_ref()?;
         let looks =
             self.theirs.cal.requests.iter().filter(|exchange| exchange.method == "GET" && exchange.at <= before);
         looks
-            .filter(|exchange| exchange.status == Some(200) && asks_for(exchange, email))
+            .filter(|exchange| exchange.status == Some(200) && asks_for(exchange, wanted))
             .filter(|exchange| !matches!(exchange.effect, Some(Effect::Behind { .. })))
             .map(|exchange| exchange.at)
             .max()
@@ -311,9 +312,13 @@ const UNDER_WAY: Duration = Duration::from_secs(30);
 /// Between a look and what is done on it.
 const GRACE: Duration = Duration::from_secs(2);
 
-fn asks_for(exchange: &Exchange, email: &str) -> bool {
+fn asks_for(exchange: &Exchange, wanted: &Checkout) -> bool {
     let Some((_, query)) = exchange.path.split_once('?') else { return false };
-    url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "attendeeEmail" && value == email)
+    let given: BTreeMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    let instant = |name: &str| given.get(name).and_then(|text| text.parse::<Timestamp>().ok());
+    given.get("eventTypeId").is_some_and(|kind| *kind == wanted.event_type_id.to_string())
+        && instant("afterStart").is_some_and(|after| after <= wanted.start)
+        && instant("beforeEnd").is_some_and(|before| before >= wanted.start)
 }
 
 pub(super) fn made_for(booking: &Booking, reference: &str) -> bool {
@@ -355,13 +360,11 @@ fn money(payment: &Payment, story: &Story, theirs: &Ledger, rules: &mut Rules) {
     let reference = payment.reference();
     // Unless a person says that it takes place, or took place, all the same.
     let stood = is_let_stand(story);
-    let missed =
-        |uid: &str| !stood && story.bookings.iter().any(|booking| booking.host_absent && booking.facts.uid == uid);
     let standing: Vec<&Booking> = theirs
         .cal
         .bookings
         .iter()
-        .filter(|booking| booking.status == "accepted" && !missed(&booking.uid))
+        .filter(|booking| booking.status == "accepted" && (stood || !booking.host_absent))
         .filter(|booking| {
             story.bookings.iter().any(|ours| ours.facts.uid == booking.uid) || made_for(booking, reference)
         })

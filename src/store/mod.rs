@@ -301,6 +301,8 @@ words! {
         StillStands => "still_stands",
         /// A refund is under way, and nothing was heard of it for long.
         RefundUnknown => "refund_unknown",
+        /// Stripe has accepted a refund and does not carry it out.
+        RefundPending => "refund_pending",
         /// It was paid back, and nothing was taken back of a share that was not moved by us.
         ShareLeft => "share_left",
         /// The mentor gave back more of the share than the customer has back.

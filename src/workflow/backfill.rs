@@ -123,9 +123,13 @@ impl Means {
             _ => return Ok(None),
         };
         let known = self.known(uid).await?;
+        let is_missed = booking["absentHost"] == true && known.as_ref().is_some_and(|known| !known.host_absent);
         let is_told = known.as_ref().is_some_and(|known| known.facts.status.learn(status) == known.facts.status);
         // Of one that was heard of before what it took the place of, nobody knows who paid for it.
         let is_nobodys = was_moved && known.is_some_and(|known| known.payment.is_none());
+        if is_told && is_missed {
+            return Ok(Some(webhook(cal::HOST_NO_SHOW, booking, &Value::Null)));
+        }
         if is_told && !is_nobodys {
             return Ok(None);
         }

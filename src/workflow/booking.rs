@@ -38,7 +38,7 @@ pub(super) async fn find_any(cal: &Cal, order: &Checkout) -> Result<Option<Made>
     if is_out(Mutant::BookingLookUp) {
         return Ok(None);
     }
-    let found = cal.bookings(order.event_type_id, &order.attendee.email, order.start).await?;
+    let found = cal.bookings(order.event_type_id, order.start).await?;
     let ours = |booking: &CalBooking| {
         booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
     };

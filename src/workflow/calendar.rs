@@ -9,7 +9,6 @@ use crate::engine::ctx::Ctx;
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
-use crate::model::act::Act;
 use crate::model::booking::Booking;
 use crate::model::capture::Capture;
 use crate::model::failure::Failure;
@@ -18,7 +17,7 @@ use crate::model::refund::RefundOrigin;
 use crate::model::time::Timestamp;
 use crate::mutant::{Mutant, is_out};
 use crate::store::change::{COMPARE_WORKFLOW, Change, NewRun, PaymentKey};
-use crate::workflow::{Means, booking, called_off, refund_news, settle, track, transfer};
+use crate::workflow::{Means, booking, called_off, refund_news, refund_payment, settle, track, transfer};
 
 /// What an event of Cal.com says, besides what is kept of the booking.
 #[derive(Debug, Deserialize)]
@@ -77,8 +76,7 @@ impl Means {
                 match payment.status {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing => {
                         // Where it was to be called off, that holds for wherever it turns up.
-                        let called_off = story.acts.iter().any(Act::calls_off);
-                        match last.filter(|_| !called_off) {
+                        match last.filter(|_| !refund_payment::is_called_off(&story)) {
                             Some(refund) if refund.origin == RefundOrigin::Operator => {}
                             Some(refund) if refund.origin == RefundOrigin::Stripe && stood => {
                                 let case = refund_news::still_booked(&payment, &known.booking, refund, step.now());

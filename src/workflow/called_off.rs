@@ -21,8 +21,8 @@ use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
-use crate::store::Story;
 use crate::store::change::{Change, PaymentKey, REFUND_WORKFLOW};
+use crate::store::{Story, Unsettled};
 use crate::workflow::calendar::{News, about};
 use crate::workflow::{Means, booking, refund_payment, track};
 
@@ -123,7 +123,7 @@ pub(super) async fn settle_found_out(ctx: &Ctx, means: &Means, booking: &Booking
 impl CalledOff {
     /// By the customer, or else by the mentor.
     fn by(somebody: Option<&str>, facts: &NewBooking, means: &Means) -> Self {
-        let is_attendee = |by: &str| facts.attendees.iter().any(|attendee| attendee.email.eq_ignore_ascii_case(by));
+        let is_attendee = |by: &str| facts.attendees.iter().any(|attendee| attendee.is_at(by));
         let (policy, who) = if somebody.is_some_and(is_attendee) {
             (means.policies.attendee_cancels, "the customer")
         } else {
@@ -232,6 +232,10 @@ async fn standing(ctx: &Ctx, means: &Means, id: PaymentId, uid: &str) -> Result<
     .await
 }
 
+/// What a comparison may find of a session.
+const OF_SESSIONS: [Unsettled; 4] =
+    [Unsettled::Abandoned, Unsettled::NothingStands, Unsettled::Unconfirmed, Unsettled::StillStands];
+
 /// Whether a person has still to decide about this very session, or about a payment for which none is known. What is asked about
 /// another session says nothing of this one.
 fn is_asked_about(story: &Story, uid: &str) -> bool {
@@ -240,7 +244,8 @@ fn is_asked_about(story: &Story, uid: &str) -> bool {
         runs.any(|run| run.workflow == REFUND_WORKFLOW && run.key == uid)
     };
     story.cases.iter().filter(|case| case.closed_at.is_none()).any(|case| match case.kind {
-        CaseKind::BookingUnclear | CaseKind::UnusableCheckout | CaseKind::Unaccounted => true,
+        CaseKind::BookingUnclear | CaseKind::UnusableCheckout => true,
+        CaseKind::Unaccounted => case.cause.split('/').any(|what| OF_SESSIONS.iter().any(|of| of.as_str() == what)),
         CaseKind::SessionCancelled | CaseKind::HostNoShow => case.cause.split('/').nth(1) == Some(uid),
         CaseKind::RefundFailed => refunds(case),
         _ => false,

@@ -101,9 +101,12 @@ impl ProcessCheckout {
             let why = "the payment was refunded, or its refund asked for, before the session was booked";
             return Err(Failure::permanent("refunded_elsewhere", why));
         }
-        let standing = story.bookings.into_iter().map(|known| known.facts).find(|facts| facts.status.is_live());
-        let known = standing.filter(|_| !is_out(Mutant::BookingLookUp));
-        Ok(known.map(|booking| Made { booking, before: Vec::new() }))
+        let standing = story.bookings.into_iter().find(|known| known.facts.status.is_live());
+        let Some(known) = standing.filter(|_| !is_out(Mutant::BookingLookUp)) else { return Ok(None) };
+        if known.host_absent {
+            step.also(calendar::compare_after(&known.facts.uid));
+        }
+        Ok(Some(Made { booking: known.facts, before: Vec::new() }))
     }
 
     async fn pay_back(&self, step: &Step<'_>) -> Result<RefundStatus, Failure> {
@@ -185,6 +188,8 @@ impl ProcessCheckout {
 
     /// Where the payment stands is what the refunds add up to, also those that others made.
     async fn status_after(&self, step: &Step<'_>, refunded: bool) -> Result<(), Failure> {
+        // Also where nobody knows whether it is paid back: Stripe may have made what it did not answer.
+        step.also(self.late_check(step.now()));
         if !refunded {
             step.also(Change::Learn(PaymentFact::CaseOpened));
             return Ok(());
@@ -195,7 +200,6 @@ impl ProcessCheckout {
         if let Some(fact) = PaymentFact::of_refunds(settled, accepted, payment.amount.minor) {
             step.also(Change::Learn(fact));
         }
-        step.also(self.late_check(step.now()));
         Ok(())
     }
 

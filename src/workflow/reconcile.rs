@@ -59,6 +59,7 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
         Unsettled::NothingStands => "is taken, and no session stands for it",
         Unsettled::Unconfirmed => "is taken, and the mentor never confirmed the session, which is over",
         Unsettled::StillStands => "was refunded, and the session still stands",
+        Unsettled::RefundPending => "was to be refunded, and Stripe has not carried that out for ten days",
         Unsettled::ShareLeft => "was paid; some or all of it is back, and the mentor still has the share of that",
         Unsettled::ShareOwed => "was paid, and the mentor gave back more of the share than the customer has back",
     };

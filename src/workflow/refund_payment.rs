@@ -62,6 +62,13 @@ pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run>
     ordered_run(story, last)
 }
 
+/// Whether whoever paid back last, through discuno, had the session called off with that, and was not asked about it anew since.
+pub(super) fn is_called_off(story: &Story) -> bool {
+    let came_through = |act: &&Act| back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id));
+    let last = story.acts.iter().filter(|act| act.verb == Verb::Refund).filter(came_through).max_by_key(|act| act.id);
+    last.is_some_and(|act| act.calls_off() && !ordered_run(story, act).is_some_and(has_given_up))
+}
+
 /// The run that carries out what a person ordered.
 pub(super) fn ordered_run<'a>(story: &'a Story, act: &Act) -> Option<&'a Run> {
     story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == json!(run.id))

@@ -56,6 +56,11 @@ impl Schedule {
         Timestamp((now.0 - after).div_euclid(every) * every + every + after)
     }
 
+    /// The slot after `slot`. That may have come before its time, where a clock was ahead and was set back since.
+    fn following(self, slot: Slot, now: Timestamp) -> Timestamp {
+        self.next_after(if self.each_counts { slot.due } else { now.max(slot.due) })
+    }
+
     /// The run of a slot.
     pub fn run(self, due: Timestamp) -> NewRun {
         let input = serde_json::json!({ "due": due });
@@ -67,8 +72,7 @@ impl Schedule {
     /// Starts the successor of `slot`.
     pub(super) async fn go_on(self, ctx: &Ctx, slot: Slot) -> Result<(), Failure> {
         ctx.step("start-next", Policy::ENDLESS, async |step| {
-            let next = if self.each_counts { self.next_after(slot.due) } else { self.next_after(step.now()) };
-            step.also(Change::Start(self.run(next)));
+            step.also(Change::Start(self.run(self.following(slot, step.now()))));
             Ok(())
         })
         .await
@@ -100,5 +104,19 @@ mod tests {
             assert_eq!(DAILY_SUMMARY.next_after(at(now)), at(next), "{now}");
         }
         assert_eq!(BACKFILL_STRIPE.next_after(at("2026-11-05T10:07:00Z")), at("2026-11-05T11:07:00Z"));
+    }
+
+    #[test]
+    fn no_slot_is_followed_by_itself_whatever_the_clock_was_set_to() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let slot = Slot { due: at("2026-11-05T10:11:00Z") };
+        for (now, next) in [
+            ("2026-11-05T09:20:00Z", "2026-11-05T11:11:00Z"),
+            ("2026-11-05T10:11:00Z", "2026-11-05T11:11:00Z"),
+            ("2026-11-05T14:30:00Z", "2026-11-05T15:11:00Z"),
+        ] {
+            assert_eq!(BACKFILL_CAL.following(slot, at(now)), at(next), "{now}");
+        }
+        assert_eq!(DAILY_SUMMARY.following(slot, at("2026-11-09T00:00:00Z")), at("2026-11-06T00:05:00Z"));
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
+use crate::ingress::cal::HOST_NO_SHOW_WORKFLOW;
 use crate::model::booking::{BookingStatus, NewBooking};
 use crate::model::case::{self, Case, CaseKind, NewCase};
 use crate::model::checkout::Checkout;
@@ -15,6 +16,7 @@ use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::payment::PaymentStatus;
+use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::{Transfer, TransferStatus, not_moved};
 use crate::mutant::{Mutant, is_out};
@@ -146,6 +148,11 @@ impl TransferToMentor {
         if booking.status == BookingStatus::Pending && !took_place {
             return wait("the mentor has not confirmed the session");
         }
+        // Cal.com says so before it is settled what becomes of the money.
+        let is_missed = |run: &Run| run.workflow == HOST_NO_SHOW_WORKFLOW && run.key == booking.uid;
+        if story.runs.iter().any(|(run, _)| is_missed(run) && !run.state.is_terminal()) {
+            return wait("the mentor did not come, and that is not settled yet");
+        }
         let due = order.paid_at.max(booking.end).plus(self.0.dispute_period);
         if step.now() < due {
             return Ok(Check::Wait { until: due, why: "the dispute period".to_owned() });
@@ -189,6 +196,10 @@ impl TransferToMentor {
                 None => transfer.request.clone().unwrap_or_default(),
             },
             TransferStatus::Intended | TransferStatus::Failed => {
+                // Books that were put back to before it was moved do not know of it.
+                if let Some(moved) = self.find(step, &transfer, order).await? {
+                    return Ok(moved);
+                }
                 let request = TransferRequest {
                     amount: transfer.amount,
                     destination: &transfer.destination,
@@ -218,12 +229,16 @@ impl TransferToMentor {
         }
     }
 
-    /// Stripe was asked before and the answer is not known: read before asking again.
-    async fn read_back(&self, step: &Step<'_>, known: &Transfer, order: &Checkout) -> Result<Option<Moved>, Failure> {
+    async fn find(&self, step: &Step<'_>, known: &Transfer, order: &Checkout) -> Result<Option<Moved>, Failure> {
         let all = self.0.providers.stripe.transfers_of(&format!("group_{}", order.reference())).await?;
         let found = all.into_iter().find(|found| found.metadata.get(TRANSFER_REFERENCE) == Some(&known.reference));
-        if let Some(found) = found.filter(|_| !is_out(Mutant::ShareLookUp)) {
-            return Ok(Some(made(step, &found, known)));
+        Ok(found.filter(|_| !is_out(Mutant::ShareLookUp)).map(|found| made(step, &found, known)))
+    }
+
+    /// Stripe was asked before and the answer is not known: read before asking again.
+    async fn read_back(&self, step: &Step<'_>, known: &Transfer, order: &Checkout) -> Result<Option<Moved>, Failure> {
+        if let Some(moved) = self.find(step, known, order).await? {
+            return Ok(Some(moved));
         }
         match Key::of(known.sent_at, step.now()) {
             Key::Good => Ok(None),

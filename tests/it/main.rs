@@ -22,6 +22,7 @@ mod one_after_another;
 mod operators;
 mod orders;
 mod outside;
+mod overtaken;
 mod process;
 mod refund_model;
 mod refusals;

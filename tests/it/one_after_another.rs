@@ -20,14 +20,14 @@ const DAY: Duration = Duration::from_hours(24);
 const LATER: &str = "zoe+share-later@example.edu";
 const JANE: &str = "jane@example.com";
 
-fn absent(purchase: &Event, uid: &str) -> CalEvent {
+pub(crate) fn absent(purchase: &Event, uid: &str) -> CalEvent {
     let absent = CalEvent::sample("AFTER_HOSTS_CAL_VIDEO_NO_SHOW").about(purchase).set("metadata", json!({}));
     let number = if uid == "uid-second" { 91_999 } else { 91_001 };
     absent.set("uid", json!(uid)).set("bookingUid", json!(uid)).set("bookingId", json!(number))
 }
 
 /// Booked by a customer whose mentor's share is ours to move.
-async fn booked_for_later(world: &World) -> Event {
+pub(crate) async fn booked_for_later(world: &World) -> Event {
     let purchase = Event::paid(LATER);
     world.send(&purchase).await;
     world.settle().await;
@@ -35,12 +35,12 @@ async fn booked_for_later(world: &World) -> Event {
     purchase
 }
 
-fn stripe_is_down(operation: &str) -> Fault {
+pub(crate) fn stripe_is_down(operation: &str) -> Fault {
     Fault::new(Provider::Stripe, Effect::ErrorBefore { status: 503 }).on(operation)
 }
 
 /// What Stripe says of the one dispute of `purchase`, so many seconds after the epoch.
-async fn dispute(world: &World, purchase: &Event, status: &str, created: i64) {
+pub(crate) async fn dispute(world: &World, purchase: &Event, status: &str, created: i64) {
     let object = json!({"id": "du_1", "amount": 5000, "currency": "usd", "status": status, "reason": "fraudulent",
         "payment_intent": purchase.0["data"]["object"]["payment_intent"], "charge": "ch_1"});
     world.send(&Event::told(&format!("evt_{status}"), "charge.dispute.closed", created, object)).await;

@@ -7,7 +7,7 @@ use discuno::sim::script::{Act, Command, Item, Paid, Purchase, Scope, Script, Sw
 use discuno::sim::{Campaign, Report, play};
 
 /// Seeds that once broke a rule, each with what was wrong in the program then.
-pub(crate) const ONCE_BROKEN: [(u64, &str); 32] = [
+pub(crate) const ONCE_BROKEN: [(u64, &str); 33] = [
     (5, "what was left after a part had been refunded was not paid back when the session was called off"),
     (12, "a refund of a part that was not settled yet counted as the refund of the rest"),
     (13, "an event that came again made a free session paid that could not be booked"),
@@ -49,6 +49,7 @@ pub(crate) const ONCE_BROKEN: [(u64, &str); 32] = [
         "nobody was asked about a session whose payment was paid back in two ways, one of which came to nothing",
     ),
     (1_112_981, "a session that a person let stand was called off when it was heard of late that it had been booked"),
+    (1_402_797, "a refund that was told of again had settled when that was told last"),
 ];
 
 const HOUR: u64 = 3_600_000;

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use crate::model::account::Account;
 use crate::model::booking::Booking;
-use crate::model::case::Case;
+use crate::model::case::{Case, CaseKind, CaseStatus};
 use crate::model::event::{Event, Source};
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
 use crate::model::money::Money;
-use crate::model::payment::Payment;
+use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin};
 use crate::model::run::Run;
 use crate::model::time::Timestamp;
@@ -182,6 +182,13 @@ fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestam
     let held_back: i64 = conn.prepare_cached(HELD_BACK)?.query_row([payment.id.0], |found| found.get(0))?;
     if held_back > 0 && !is_out(Mutant::ShareChecks) {
         return Err(Error::Illegal(format!("{} is refunded or disputed: its share is not moved", payment.id)));
+    }
+    // The check may be days old by now.
+    let is_open =
+        |case: &Case| case.is_about_customer() && case.status == CaseStatus::Open && case.kind != CaseKind::Disputed;
+    let undecided = payment.status != PaymentStatus::Booked || cases_of(conn, payment.id)?.iter().any(is_open);
+    if undecided && !is_out(Mutant::ShareChecks) {
+        return Err(Error::Illegal(format!("{} is not settled: its share is not moved", payment.id)));
     }
     let Some(payment_intent) = &payment.payment_intent else {
         return Err(Error::Illegal(format!("{} was free: there is no share", payment.id)));

@@ -431,8 +431,10 @@ fn open_failed(
 
 const STANDS: &str = "SELECT 1 FROM bookings WHERE payment_id = ?1 AND status IN ('pending', 'accepted', 'completed') AND host_absent = 0";
 
-/// A dispute says nothing of the session.
-const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' AND kind <> 'disputed'";
+/// A dispute says nothing of the session, nor does what is said of the mentor's share or of a run on which no money hangs.
+const HAS_OTHER_CASE: &str = "SELECT 1 FROM cases WHERE payment_id = ?1 AND status = 'open' \
+     AND kind NOT IN ('disputed', 'transfer_not_reversed', 'transfer_blocked', 'payout_failed') \
+     AND (amount IS NOT NULL OR kind NOT IN ('run_failed', 'run_cancelled'))";
 
 /// What is not as it should be at rest: so much, why, and what is to be done.
 struct Unaccounted {

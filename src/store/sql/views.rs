@@ -80,7 +80,7 @@ pub(super) fn backlog(conn: &Connection<'_>, now: Timestamp) -> Result<Backlog, 
 }
 
 /// Each with the condition that makes it one. A run that waits for days is not at work on a payment, and one that only looks is neither.
-const DISCREPANCIES: [(Unsettled, &str); 7] = [
+const DISCREPANCIES: [(Unsettled, &str); 8] = [
     (
         Unsettled::Abandoned,
         "p.status = 'paid' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.payment_id = p.id \
@@ -115,6 +115,10 @@ const DISCREPANCIES: [(Unsettled, &str); 7] = [
         "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status IN ('sent', 'pending') AND f.created_at < ?1)",
     ),
     (
+        Unsettled::RefundPending,
+        "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status = 'pending' AND f.created_at < ?1 - 10 * 86400000)",
+    ),
+    (
         Unsettled::ShareLeft,
         // In proportion; each refund may have been rounded.
         "p.id IN (SELECT f.payment_id FROM refunds f JOIN transfers t ON t.payment_id = f.payment_id \
@@ -125,7 +129,7 @@ const DISCREPANCIES: [(Unsettled, &str); 7] = [
          AND (SELECT sum(b.amount) * CAST(t.amount AS NUMERIC) - (t.reversed + count(*)) * CAST(q.amount AS NUMERIC) \
          FROM refunds b WHERE b.payment_id = q.id AND b.status IN ('pending', 'succeeded')) > 0) \
          AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.kind = 'transfer_not_reversed' AND (c.status = 'open' \
-         OR c.closed_at > (SELECT max(b.created_at) FROM refunds b WHERE b.payment_id = p.id AND b.status IN ('pending', 'succeeded'))))",
+         OR c.opened_at >= (SELECT max(b.created_at) FROM refunds b WHERE b.payment_id = p.id AND b.status IN ('pending', 'succeeded'))))",
     ),
     (
         Unsettled::ShareOwed,
@@ -146,7 +150,8 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id \
              AND '{what}' NOT IN ('share_left', 'share_owed')) \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
-             AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed')) ORDER BY p.id LIMIT ?2",
+             AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed') \
+             AND (c.amount IS NOT NULL OR c.kind NOT IN ('run_failed', 'run_cancelled'))) ORDER BY p.id LIMIT ?2",
             row::PAYMENT
         );
         let mut statement = conn.prepare_cached(&sql)?;

@@ -32,10 +32,11 @@ const OTHER_LIVE: &str =
     "SELECT uid FROM bookings WHERE payment_id = ?1 AND uid <> ?2 AND status IN ('pending', 'accepted', 'completed')";
 /// Cal.com numbers its bookings in the order in which they are made.
 const MADE_LATER: &str = "SELECT 1 FROM bookings WHERE replaces = ?1 AND uid <> ?2 AND cal_id > ?3";
-/// Never beside another that stands: the calendar's list tells later which of them does.
+/// Never beside another that stands: the calendar's list tells later which of them does. Of two, the one that was made last.
 const LINK_SUCCESSOR: &str = "UPDATE bookings SET payment_id = ?2 WHERE replaces = ?1 AND payment_id IS NULL \
      AND (status NOT IN ('pending', 'accepted', 'completed') OR NOT EXISTS (SELECT 1 FROM bookings o \
-     WHERE o.payment_id = ?2 AND o.status IN ('pending', 'accepted', 'completed'))) RETURNING uid";
+     WHERE o.status IN ('pending', 'accepted', 'completed') AND (o.payment_id = ?2 OR (o.replaces = ?1 AND o.payment_id IS NULL \
+     AND (o.cal_id, o.uid) > (bookings.cal_id, bookings.uid))))) RETURNING uid";
 const ABSENCE: &str = "UPDATE bookings SET host_absent = CASE WHEN ?2 = 1 THEN 1 ELSE host_absent END, \
      attendee_absent = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 >= absence_at THEN CAST(?3 AS BIGINT) ELSE attendee_absent END, \
      absence_at = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND ?4 > absence_at THEN ?4 ELSE absence_at END, updated_at = ?5 \
@@ -132,7 +133,7 @@ impl Scope {
 /// metadata, and so lay claim to somebody else's.
 fn fits(payment: &Payment, booking: &NewBooking) -> bool {
     let Some(order) = &payment.checkout else { return false };
-    let of_attendee = booking.attendees.iter().any(|one| one.email.eq_ignore_ascii_case(&order.attendee.email));
+    let of_attendee = booking.attendees.iter().any(|one| one.is_at(&order.attendee.email));
     booking.event_type_id.is_none_or(|id| id == order.event_type_id)
         && booking.start == order.start
         && (booking.attendees.is_empty() || of_attendee)

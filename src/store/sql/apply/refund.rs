@@ -9,6 +9,7 @@ use crate::model::money::Money;
 use crate::model::payment::PaymentFact;
 use crate::model::refund::{Refund, RefundFact, RefundOrigin, RefundStatus};
 use crate::mutant::{Mutant, is_out};
+use crate::store::Unsettled;
 use crate::store::change::{COMPARE_WORKFLOW, NewRun};
 use crate::store::error::Error;
 use crate::store::sql::apply::Scope;
@@ -81,12 +82,14 @@ impl Scope {
             return Ok(());
         }
         let settled = !matches!(status, RefundStatus::Intended | RefundStatus::Sent | RefundStatus::Pending);
+        // What is told again settled when it was told first.
+        let settled_at = known.settled_at.filter(|_| status == known.status).or(settled.then_some(self.now));
         conn.prepare_cached(LEARNED)?.execute(params![
             known.id.0,
             status.as_str(),
             stripe_refund_id,
             failure.map(row::to_json).transpose()?,
-            settled.then_some(self.now.0)
+            settled_at.map(|at| at.0)
         ])?;
         self.payment = Some(known.payment);
         self.weigh_refunds(conn, status)?;
@@ -180,6 +183,10 @@ impl Scope {
     /// What the refunds add up to decides where the payment stands.
     fn weigh_refunds(&mut self, conn: &Connection<'_>, newest: RefundStatus) -> Result<(), Error> {
         let payment = self.subject(conn)?;
+        if newest != RefundStatus::Pending {
+            let waited_for = format!("unaccounted/{}/{}", Unsettled::RefundPending, payment.session_id);
+            self.close_case(conn, &waited_for, "stripe has said what became of the refund")?;
+        }
         let (settled, held) = sums(conn, payment.id)?;
         let failed = || (!newest.holds_money()).then_some(PaymentFact::RefundFailed);
         if let Some(fact) = PaymentFact::of_refunds(settled, held, payment.amount.minor).or_else(failed) {

@@ -18,9 +18,9 @@ const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) =
 const KEEP_SHARE: &str = "UPDATE runs SET cancel_requested = 0 WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'queued' \
      AND cancel_requested = 1 AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || runs.id)";
 /// The run that was to move a share, where it has ended, nothing was moved, and nobody was asked about it.
-const KEPT_SHARE: &str = "SELECT id, CASE WHEN outcome IS NULL THEN 1 ELSE 0 END, \
+const KEPT_SHARE: &str = "SELECT id, outcome, \
      (SELECT count(*) FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'sent') FROM runs r \
-     WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND (state = 'cancelled' OR outcome = 'not_due') \
+     WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND (state = 'cancelled' OR outcome IN ('not_due', 'case_opened')) \
      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'made') \
      AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.payment_id = ?1 AND d.status = 'lost') \
      AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.run_id = r.id AND c.status = 'open')";
@@ -75,13 +75,13 @@ impl Scope {
         let share = order.share();
         let mut kept = conn.prepare_cached(KEPT_SHARE)?;
         let kept = kept.query_row(params![payment.id.0, TRANSFER_WORKFLOW], |found| {
-            Ok((RunId(found.get(0)?), found.get::<i64>(1)? > 0, found.get::<i64>(2)? > 0))
+            Ok((RunId(found.get(0)?), found.get::<Option<String>>(1)?, found.get::<i64>(2)? > 0))
         });
-        let Some((run, cancelled, asked)) = kept.optional()?.filter(|_| share.minor > 0) else { return Ok(()) };
-        let (ended, retry) = if cancelled {
-            ("was cancelled", format!("retry {run}, or "))
-        } else {
-            ("found it not due", String::new())
+        let Some((run, outcome, asked)) = kept.optional()?.filter(|_| share.minor > 0) else { return Ok(()) };
+        let (ended, retry) = match outcome.as_deref() {
+            None => ("was cancelled", format!("retry {run}, or ")),
+            Some("not_due") => ("found it not due", String::new()),
+            Some(_) => ("has waited in vain", String::new()),
         };
         let case = NewCase {
             kind: CaseKind::TransferBlocked,
