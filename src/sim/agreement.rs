@@ -1,6 +1,7 @@
 //! Whether the books and everybody else agree once all is at rest: the calendar, letters, analytics, the mentor's share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::dispute::DisputeStatus;
 use crate::model::mail::MailStatus;
@@ -14,17 +15,21 @@ use crate::sim::invariant::{Matter, Rules, made_for};
 use crate::sim::world::BEGINNING;
 use crate::workflow::transfer;
 
+/// Resend knows a letter's key for as long. No step is tried for longer; a person may have it tried again.
+const LETTER_KNOWN: Duration = Duration::from_hours(24);
+
 /// I3: what is counted is counted once.
 pub(super) fn counted_once(theirs: &Ledger, rules: &mut Rules) {
     let mut captures = BTreeSet::new();
     for capture in &theirs.posthog.events {
         rules.hold("I3", captures.insert(&capture.uuid), || format!("{} counts twice", capture.event));
     }
-    let mut letters = BTreeSet::new();
+    let mut letters = BTreeMap::new();
     for mail in &theirs.mail.mails {
         let letter = (&mail.idempotency_key, &mail.to, &mail.subject, &mail.html, &mail.text);
-        let is_first = letters.insert(letter);
-        rules.hold("I3", is_first, || format!("\"{}\" was sent to {:?} twice", mail.subject, mail.to));
+        let before = letters.insert(letter, mail.at);
+        let is_known = before.is_some_and(|before| mail.at.since(before) < LETTER_KNOWN);
+        rules.hold("I3", !is_known, || format!("\"{}\" was sent to {:?} twice", mail.subject, mail.to));
     }
 }
 

@@ -15,13 +15,13 @@ use crate::workflow::backfill::FIRST_TIME;
 impl Script {
     /// What this seed stands for.
     pub fn draw(seed: u64, scope: &Scope) -> Self {
-        match Turn::of(seed).filter(|_| scope.weather == Weather::Heavy && scope.payments > 0) {
-            None => Self::by_chance(seed, scope),
-            Some(turn) => {
-                let others = Scope { payments: scope.payments / 2, weather: Weather::Light, ..*scope };
-                turn.add_to(Self::by_chance(seed, &others), &Chance::of(!seed))
-            }
+        let turns = Turn::of(seed);
+        if turns.is_empty() || scope.weather != Weather::Heavy || scope.payments == 0 {
+            return Self::by_chance(seed, scope);
         }
+        let others = Scope { payments: scope.payments / 2, weather: Weather::Light, ..*scope };
+        let chance = Chance::of(!seed);
+        turns.into_iter().fold(Self::by_chance(seed, &others), |script, turn| turn.add_to(script, &chance))
     }
 
     fn by_chance(seed: u64, scope: &Scope) -> Self {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
 use crate::sim::script::{
-    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, first_operations,
-    refusal,
+    Act, Blow, Command, DOUBLED, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script,
+    first_operations, refusal,
 };
 
 /// Seeds before these are all drawn by chance: those that once broke a rule are to stay what they were.
@@ -63,6 +63,10 @@ pub(super) enum Story {
     PartIsSlow,
     /// Somebody books a second session for the same payment.
     BookedAgain,
+    /// The disk is full when a step is to be tried again.
+    DiskFull,
+    /// A dispute is lost.
+    DisputeLost,
 }
 
 const STORIES: [Story; 3] = [Story::RefundKeyForgotten, Story::ShareKeyForgotten, Story::RefundErrorKept];
@@ -76,15 +80,16 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    /// The turn of this seed, if it is of the round.
-    pub(super) fn of(seed: u64) -> Option<Self> {
+    /// The turns of this seed, if it is of a round: one, or two that are far from each other.
+    pub(super) fn of(seed: u64) -> Vec<Self> {
+        let nth = |all: &[Self], nth: u64| all.get(usize::try_from(nth).unwrap_or(0) % all.len()).copied();
         if seed >= SECOND_ROUND && seed % 6 == 3 {
-            let all = Self::second();
-            return usize::try_from(seed / 6 % all.len() as u64).ok().and_then(|nth| all.get(nth).copied());
+            return nth(&Self::second(seed), seed / 6).into_iter().collect();
         }
-        let nth = seed.checked_sub(FIRST).filter(|nth| nth.is_multiple_of(2))? / 2;
+        let Some(turn) = seed.checked_sub(FIRST).filter(|turn| turn.is_multiple_of(2)) else { return Vec::new() };
         let all = Self::all();
-        usize::try_from(nth % all.len() as u64).ok().and_then(|nth| all.get(nth).copied())
+        let across = (seed >= DOUBLED).then_some(all.len() as u64 / 2);
+        [Some(0), across].into_iter().flatten().filter_map(|further| nth(&all, turn / 2 + further)).collect()
     }
 
     fn all() -> Vec<Self> {
@@ -98,13 +103,14 @@ impl Turn {
     }
 
     /// What was thought of later.
-    fn second() -> Vec<Self> {
+    fn second(seed: u64) -> Vec<Self> {
         let (provider, operation) = READ_BACK;
         let faults = EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect });
         let crashes =
             CALLS.iter().flat_map(|&verb| WHEN.iter().map(move |&when| Self::Blow { when, verb, blow: "crash" }));
-        let stories = [Story::LetStand, Story::PartIsSlow, Story::BookedAgain];
-        faults.chain(crashes).chain(stories.map(Self::Story)).collect()
+        let stories = [Story::LetStand, Story::PartIsSlow, Story::BookedAgain, Story::DiskFull, Story::DisputeLost];
+        let stories = &stories[..if seed < DOUBLED { 3 } else { 5 }];
+        faults.chain(crashes).chain(stories.iter().copied().map(Self::Story)).collect()
     }
 
     /// The script with a story in which this happens.
@@ -236,6 +242,15 @@ impl Told<'_> {
             Story::BookedAgain => {
                 let again = Act::Happen(self.purchase.number, Deed::BookedAgain);
                 self.items.push(Item { at: self.at + HOUR, act: again });
+            }
+            Story::DiskFull => {
+                self.faulty(Fault::new(Provider::Cal, Effect::HangBefore).on("bookings.create").times(1));
+                self.items.push(Item { at: self.at + 5000, act: Act::DiskFull(MINUTE) });
+            }
+            Story::DisputeLost => {
+                for (after, deed) in [(10 * MINUTE, Deed::Disputed), (HOUR, Deed::DisputeLost)] {
+                    self.items.push(Item { at: self.at + after, act: Act::Happen(self.purchase.number, deed) });
+                }
             }
             Story::LetStand => {
                 self.script.sweep.refund_called_off = false;
