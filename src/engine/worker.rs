@@ -166,7 +166,7 @@ impl Worker {
                 permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
                 () = stop.cancelled() => return Ok(Duration::ZERO),
             };
-            // As long as there is something due, nobody else takes out what is over.
+            // This loop goes on for as long as something is due: what is over must not pile up meanwhile.
             while tasks.try_join_next().is_some() {}
             let (now, longest_wait) = (self.surroundings.clock.now(), self.surroundings.longest_wait);
             match self.surroundings.store.next_due().await? {

@@ -62,8 +62,13 @@ pub struct Person {
 impl Person {
     /// Whether this is their address.
     pub fn is_at(&self, address: &str) -> bool {
-        without_client(&self.email).eq_ignore_ascii_case(&without_client(address))
+        is_same_address(&self.email, address)
     }
+}
+
+/// Whether two addresses are one person's, whichever way Cal.com writes them.
+pub fn is_same_address(one: &str, other: &str) -> bool {
+    without_client(one).eq_ignore_ascii_case(&without_client(other))
 }
 
 /// How long the id of a platform client is.

@@ -154,6 +154,11 @@ impl Case {
         self.at_risk.is_some() && !self.kind.is_about_share()
     }
 
+    /// Whether a person has still to decide about the customer's money. A dispute is weighed for itself.
+    pub fn is_undecided(&self) -> bool {
+        self.is_about_customer() && self.status == CaseStatus::Open && self.kind != CaseKind::Disputed
+    }
+
     /// Whether it is about a run on which no money hangs.
     pub const fn is_beside_the_money(&self) -> bool {
         self.at_risk.is_none() && matches!(self.kind, CaseKind::RunFailed | CaseKind::RunCancelled)

@@ -73,6 +73,9 @@ pub struct CalBooking {
     /// Who hosts.
     #[serde(default)]
     pub hosts: Vec<Host>,
+    /// Who comes.
+    #[serde(default)]
+    pub attendees: Vec<Host>,
     /// What it was made with.
     #[serde(default)]
     pub metadata: BTreeMap<String, serde_json::Value>,

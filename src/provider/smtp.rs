@@ -114,6 +114,9 @@ fn failed(call: Call, error: &lettre::transport::smtp::Error, private: &[&str]) 
     } else if error.to_string().starts_with("Connection error") {
         // No name, no connection or no TLS: lettre has no predicate for it, and nothing was said yet.
         (FailureKind::Transient, "no_connection")
+    } else if error.is_client() {
+        // It has no TLS, or no way to log in that we know: nothing was handed over.
+        (FailureKind::Transient, "server_unfit")
     } else {
         // Lost somewhere between the greeting and the answer to the last dot.
         (FailureKind::Unknown, "connection_lost")

@@ -182,7 +182,7 @@ impl Cal {
         let found: Vec<&Booking> = match kind {
             Some(kind) => {
                 let first = (kind, after.unwrap_or(Timestamp(i64::MIN)), 0);
-                let of_kind = self.by_type.range(first..(kind + 1, Timestamp(i64::MIN), 0));
+                let of_kind = self.by_type.range(first..=(kind, Timestamp(i64::MAX), u64::MAX));
                 let span = of_kind.take_while(|(_, start, _)| before.is_none_or(|before| *start <= before));
                 span.filter_map(|(_, _, id)| self.bookings.get(id)).filter(fits).collect()
             }

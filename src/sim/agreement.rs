@@ -15,7 +15,7 @@ use crate::sim::invariant::{Matter, Rules, made_for};
 use crate::sim::world::BEGINNING;
 use crate::workflow::transfer;
 
-/// Resend knows a letter's key for as long. No step is tried for longer; a person may have it tried again.
+/// Resend knows a letter's key for as long. No step is tried for longer but where it was paused, or a person has it tried again.
 const LETTER_KNOWN: Duration = Duration::from_hours(24);
 
 /// I3: what is counted is counted once.

@@ -46,7 +46,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// How long a client may take for its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of what it is answered.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many connections are held at once, if the process may open so many files; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 1024;
 /// At most every fourth descriptor is a client's: providers and the database need theirs.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::ctx::Step;
-use crate::model::booking::{BookingStatus, NewBooking, Person};
+use crate::model::booking::{BookingStatus, NewBooking, Person, is_same_address};
 use crate::model::case::{CaseKind, NewCase};
 use crate::model::checkout::Checkout;
 use crate::model::failure::Failure;
@@ -40,7 +40,11 @@ pub(super) async fn find_any(cal: &Cal, order: &Checkout) -> Result<Option<Made>
     }
     let found = cal.bookings(order.event_type_id, order.start).await?;
     let ours = |booking: &CalBooking| {
-        booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
+        let mut known = booking.attendees.iter().filter_map(|attendee| attendee.email.as_deref()).peekable();
+        // Anybody can write somebody else's payment into the metadata.
+        let of_attendee =
+            known.peek().is_none() || known.any(|address| is_same_address(address, &order.attendee.email));
+        of_attendee && booking.metadata.get(PAYMENT).and_then(serde_json::Value::as_str) == Some(order.reference())
     };
     let mut called_off = None;
     for first in found.into_iter().filter(ours) {

@@ -188,8 +188,6 @@ impl ProcessCheckout {
 
     /// Where the payment stands is what the refunds add up to, also those that others made.
     async fn status_after(&self, step: &Step<'_>, refunded: bool) -> Result<(), Failure> {
-        // Also where nobody knows whether it is paid back: Stripe may have made what it did not answer.
-        step.also(self.late_check(step.now()));
         if !refunded {
             step.also(Change::Learn(PaymentFact::CaseOpened));
             return Ok(());
@@ -200,6 +198,7 @@ impl ProcessCheckout {
         if let Some(fact) = PaymentFact::of_refunds(settled, accepted, payment.amount.minor) {
             step.also(Change::Learn(fact));
         }
+        step.also(self.late_check(step.now()));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::model::payment::Payment;
 use crate::model::refund::{Refund, RefundOrigin};
 use crate::model::time::Timestamp;
 use crate::store::Story;
-use crate::store::change::Change;
+use crate::store::change::{CHECKOUT_WORKFLOW, Change};
 use crate::workflow::{Means, booking, letter, refund, refund_payment, settle, transfer};
 
 /// Which refund.
@@ -43,7 +43,11 @@ impl Workflow for TellOfRefund {
             if is_given_up(&story, refund) {
                 step.also(refund_payment::carry_on(refund, calls_off(&story, refund)));
             }
+            let live: Vec<&Booking> = story.bookings.iter().filter(|booking| booking.facts.status.is_live()).collect();
+            let look = settle::look(&payment, !live.is_empty());
             if refund.origin != RefundOrigin::Stripe {
+                // Whoever gave it up did not come to look for what Cal.com may still make of the request.
+                look.filter(|_| has_given_up(&story)).into_iter().for_each(|look| step.also(look));
                 return Ok(());
             }
             let letter = letter::refund_made(&payment, &input.refund, refund.amount, refund.status, None);
@@ -54,10 +58,7 @@ impl Workflow for TellOfRefund {
                 return Ok(());
             }
             step.also(Change::Cancel { workflow: transfer::NAME });
-            let live: Vec<&Booking> = story.bookings.iter().filter(|booking| booking.facts.status.is_live()).collect();
-            if let Some(look) = settle::look(&payment, !live.is_empty()) {
-                step.also(look);
-            }
+            look.into_iter().for_each(|look| step.also(look));
             let standing = live.iter().find_map(|booking| still_booked(&payment, booking, refund, step.now()));
             if let Some(case) = standing {
                 step.also(Change::OpenCase(case));
@@ -72,6 +73,12 @@ impl Workflow for TellOfRefund {
 /// Whether an operator's refund was given up that Stripe has made all the same: what was to come after it is still to be done.
 fn is_given_up(story: &Story, refund: &Refund) -> bool {
     refund_payment::last_run(story, refund).is_some_and(refund_payment::has_given_up)
+}
+
+/// Whether the checkout did not come to know that it was paid back.
+fn has_given_up(story: &Story) -> bool {
+    let mut checkouts = story.runs.iter().map(|(run, _)| run).filter(|run| run.workflow == CHECKOUT_WORKFLOW);
+    checkouts.any(refund_payment::has_given_up)
 }
 
 fn calls_off(story: &Story, refund: &Refund) -> bool {

@@ -66,7 +66,12 @@ pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run>
 pub(super) fn is_called_off(story: &Story) -> bool {
     let came_through = |act: &&Act| back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id));
     let last = story.acts.iter().filter(|act| act.verb == Verb::Refund).filter(came_through).max_by_key(|act| act.id);
-    last.is_some_and(|act| act.calls_off() && !ordered_run(story, act).is_some_and(has_given_up))
+    let after_all = |act: &Act| {
+        let late = format!("late/{}", act.after["refund"].as_str().unwrap_or_default());
+        let called_off = |run: &Run| run.key == late && run.outcome.as_deref() == Some(CALLED_OFF);
+        story.runs.iter().any(|(run, _)| run.workflow == REFUND_WORKFLOW && called_off(run))
+    };
+    last.is_some_and(|act| act.calls_off() && (!ordered_run(story, act).is_some_and(has_given_up) || after_all(act)))
 }
 
 /// The run that carries out what a person ordered.
@@ -106,6 +111,7 @@ pub(super) fn has_given_up(run: &Run) -> bool {
 }
 
 const CASE_OPENED: &str = "case_opened";
+const CALLED_OFF: &str = "refunded_and_called_off";
 
 /// Pays back.
 pub struct RefundPayment(pub Arc<Means>);
@@ -224,7 +230,7 @@ impl RefundPayment {
                 return Ok(CASE_OPENED);
             }
         }
-        Ok("refunded_and_called_off")
+        Ok(CALLED_OFF)
     }
 }
 

@@ -127,7 +127,7 @@ impl TransferToMentor {
             PaymentStatus::Paid | PaymentStatus::Attention => return wait("a case about the payment is open"),
             status => return never(&format!("the payment is {status}")),
         }
-        if story.cases.iter().any(|case| case.is_about_customer() && is_open(case)) {
+        if story.cases.iter().any(Case::is_undecided) {
             return wait("a case about the payment is open");
         }
         if story.disputes.iter().any(|dispute| dispute.status == DisputeStatus::Lost) {
@@ -149,7 +149,9 @@ impl TransferToMentor {
             return wait("the mentor has not confirmed the session");
         }
         // Cal.com says so before it is settled what becomes of the money.
-        let is_missed = |run: &Run| run.workflow == HOST_NO_SHOW_WORKFLOW && run.key == booking.uid;
+        let is_missed = |run: &Run| {
+            run.workflow == HOST_NO_SHOW_WORKFLOW && (run.key == booking.uid || run.key == booking.cal_id.to_string())
+        };
         if story.runs.iter().any(|(run, _)| is_missed(run) && !run.state.is_terminal()) {
             return wait("the mentor did not come, and that is not settled yet");
         }
@@ -231,7 +233,17 @@ impl TransferToMentor {
 
     async fn find(&self, step: &Step<'_>, known: &Transfer, order: &Checkout) -> Result<Option<Moved>, Failure> {
         let all = self.0.providers.stripe.transfers_of(&format!("group_{}", order.reference())).await?;
-        let found = all.into_iter().find(|found| found.metadata.get(TRANSFER_REFERENCE) == Some(&known.reference));
+        let any = format!("{}/share/", order.reference());
+        let found = all.into_iter().find(|found| match found.metadata.get(TRANSFER_REFERENCE) {
+            Some(mark) if *mark == known.reference => true,
+            // Books that were put back count their wishes anew.
+            Some(mark) => {
+                known.status == TransferStatus::Intended
+                    && mark.starts_with(&any)
+                    && found.amount_reversed < known.amount.minor
+            }
+            None => false,
+        });
         Ok(found.filter(|_| !is_out(Mutant::ShareLookUp)).map(|found| made(step, &found, known)))
     }
 
@@ -260,11 +272,6 @@ fn made(step: &Step<'_>, found: &stripe::Transfer, known: &Transfer) -> Moved {
         destination: known.destination.clone(),
     });
     Moved::Made { transfer: found.id.clone() }
-}
-
-/// A dispute is weighed for itself.
-fn is_open(case: &Case) -> bool {
-    case.closed_at.is_none() && case.kind != CaseKind::Disputed
 }
 
 /// `asked` says that Stripe was asked and nobody knows what came of it.

@@ -113,23 +113,26 @@ async fn a_letter_that_cannot_be_sent_hides_nothing_that_money_hangs_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_share_is_not_moved_on_a_check_that_was_overtaken() {
-    let mut world = World::new();
-    let purchase = booked_for_later(&world).await;
-    let refused = Effect::Refuse { status: 401, code: "invalid_api_key".to_owned(), message: "no".to_owned() };
-    world.sandbox.inject(Fault::new(Provider::Stripe, refused).on("payment_intents.get"));
-    world.settle_share().await;
-    let run = world.runs_of("transfer-to-mentor").await.remove(0);
-    assert_eq!(run.state, RunState::Failed);
-    world.sandbox.clear_faults();
-    world.send_cal(&absent(&purchase, &first_of(&world))).await;
-    world.settle().await;
-    assert_eq!(world.payment().await.status, PaymentStatus::Attention);
-    world.operate(Deed::Retry { run: run.id, from: None }).await.unwrap();
-    world.pass(3 * DAY).await;
-    assert!(world.ledger().stripe.transfers.is_empty(), "a person has still to decide");
-    close(&world, Resolution::Booked).await;
-    world.settle_share().await;
-    assert_eq!(world.ledger().stripe.transfers.len(), 1);
+    // Before the share is wanted, and after that.
+    for operation in ["payment_intents.get", "transfers.list"] {
+        let mut world = World::new();
+        let purchase = booked_for_later(&world).await;
+        let refused = Effect::Refuse { status: 401, code: "invalid_api_key".to_owned(), message: "no".to_owned() };
+        world.sandbox.inject(Fault::new(Provider::Stripe, refused).on(operation));
+        world.settle_share().await;
+        let run = world.runs_of("transfer-to-mentor").await.remove(0);
+        assert_eq!(run.state, RunState::Failed, "{operation}");
+        world.sandbox.clear_faults();
+        world.send_cal(&absent(&purchase, &first_of(&world))).await;
+        world.settle().await;
+        assert_eq!(world.payment().await.status, PaymentStatus::Attention);
+        world.operate(Deed::Retry { run: run.id, from: None }).await.unwrap();
+        world.pass(3 * DAY).await;
+        assert!(world.ledger().stripe.transfers.is_empty(), "{operation}: a person has still to decide");
+        close(&world, Resolution::Booked).await;
+        world.settle_share().await;
+        assert_eq!(world.ledger().stripe.transfers.len(), 1, "{operation}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,6 +217,73 @@ async fn a_refund_that_stripe_does_not_carry_out_for_days_is_asked_about_until_i
     world.send(&settled.id("evt_told_again")).await;
     world.settle().await;
     assert_eq!(world.story().await.refunds[0].settled_at, settled_at, "it settled when that was told first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_that_stripe_does_not_carry_out_is_asked_about_whatever_becomes_of_another() {
+    let world = World::new();
+    let purchase = Event::paid("zoe+refund-pending@example.edu");
+    world.send(&purchase).await;
+    world.app.begin_schedules().await.unwrap();
+    world.settle().await;
+    let part = |id: &str, amount: i64| {
+        let mut part = sample("refund.updated_succeeded", &purchase).id(&format!("evt_{id}_{amount}"));
+        part.0["data"]["object"]["id"] = json!(id);
+        part.0["data"]["object"]["amount"] = json!(amount);
+        part
+    };
+    world.send(&part("re_paid", 1000)).await;
+    world.order_part(Some(1500), false).await.unwrap();
+    world.pass(12 * DAY).await;
+    let asked = async || {
+        let open = open_cases(&world).await;
+        open.iter().filter(|case| case.cause.starts_with("unaccounted/refund_pending/")).count()
+    };
+    assert_eq!(asked().await, 1);
+    world.send(&part("re_paid", 1000).id("evt_told_again")).await;
+    world.settle().await;
+    assert_eq!(asked().await, 1, "the other is still under way");
+    let mut settled = part("re_ours", 1500);
+    let ours = &world.ledger().stripe.refunds.iter().find(|refund| refund.amount == 1500).unwrap().clone();
+    settled.0["data"]["object"]["id"] = json!(ours.id);
+    settled.0["data"]["object"]["metadata"] = json!(ours.metadata);
+    world.send(&settled).await;
+    world.settle().await;
+    assert_eq!(asked().await, 0);
+    world.order_part(Some(2000), false).await.unwrap();
+    world.pass(12 * DAY).await;
+    assert_eq!(asked().await, 1, "the next is another matter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_an_operator_let_stand_after_its_refund_was_given_up_stands() {
+    let world = World::new();
+    let purchase = Event::paid("zoe+cal-refused@example.edu");
+    let no = Effect::Refuse { status: 402, code: "insufficient_funds".to_owned(), message: "no".to_owned() };
+    world.sandbox.inject(Fault::new(Provider::Stripe, no).on("refunds.create"));
+    world.send(&purchase).await;
+    world.settle().await;
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::RefundFailed]);
+    world.sandbox.clear_faults();
+    world.send_cal(&created(&purchase)).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Booked);
+    world.order_part(None, false).await.unwrap();
+    world.pass(3 * DAY).await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+    assert_eq!(world.ledger().cal.bookings[0].status, "accepted", "whoever paid back lets it take place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_who_has_the_slot_in_the_name_of_the_payment_does_not_have_it_booked() {
+    let world = World::new();
+    let purchase = Event::paid("zoe@example.edu");
+    let eve = json!([{ "name": "Eve", "email": "eve@example.com", "timeZone": "UTC" }]);
+    world.sandbox.observe(&created(&purchase).set("attendees", eve).body());
+    world.send(&purchase).await;
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+    assert_eq!(world.ledger().cal.bookings[0].status, "accepted", "it is not ours to call off");
 }
 
 #[tokio::test(start_paused = true)]

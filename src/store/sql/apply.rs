@@ -326,10 +326,8 @@ impl Scope {
     }
 
     fn close_case(&mut self, conn: &Connection<'_>, cause: &str, resolution: &str) -> Result<(), Error> {
-        match conn.prepare_cached(CLOSE_CASE)?.execute(params![cause, self.now.0, resolution])? {
-            0 => Ok(()),
-            _ => self.stands_after_all(conn),
-        }
+        conn.prepare_cached(CLOSE_CASE)?.execute(params![cause, self.now.0, resolution])?;
+        self.stands_after_all(conn)
     }
 
     fn put_mail(&mut self, conn: &Connection<'_>, mail: &NewMail) -> Result<(), Error> {

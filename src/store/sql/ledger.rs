@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::model::account::Account;
 use crate::model::booking::Booking;
-use crate::model::case::{Case, CaseKind, CaseStatus};
+use crate::model::case::Case;
 use crate::model::event::{Event, Source};
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
@@ -164,7 +164,8 @@ fn one<T>(
 }
 
 const CURSOR: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
-const LIVE_TRANSFER: &str = "SELECT id FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
+const LIVE_TRANSFER: &str =
+    "SELECT id, status <> 'intended' FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
 const HELD_BACK: &str = "SELECT (SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')) \
      + (SELECT count(*) FROM disputes WHERE payment_id = ?1 AND status IN ('open', 'lost'))";
 const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reference, \
@@ -173,22 +174,26 @@ const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, curren
 
 /// M9, decided in the same transaction that records the wish.
 fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
-    let live: Option<i64> =
-        conn.prepare_cached(LIVE_TRANSFER)?.query_row([intent.payment.0], |found| found.get(0)).optional()?;
-    if let Some(id) = live {
-        return read_transfer(conn, TransferId(id));
+    let live = conn
+        .prepare_cached(LIVE_TRANSFER)?
+        .query_row([intent.payment.0], |found| Ok((TransferId(found.get(0)?), found.get::<bool>(1)?)));
+    let live = live.optional()?;
+    if let Some((id, true)) = live {
+        return read_transfer(conn, id);
     }
     let payment = read_payment(conn, intent.payment)?;
     let held_back: i64 = conn.prepare_cached(HELD_BACK)?.query_row([payment.id.0], |found| found.get(0))?;
     if held_back > 0 && !is_out(Mutant::ShareChecks) {
         return Err(Error::Illegal(format!("{} is refunded or disputed: its share is not moved", payment.id)));
     }
-    // The check may be days old by now.
-    let is_open =
-        |case: &Case| case.is_about_customer() && case.status == CaseStatus::Open && case.kind != CaseKind::Disputed;
-    let undecided = payment.status != PaymentStatus::Booked || cases_of(conn, payment.id)?.iter().any(is_open);
+    // What was checked may be days old by now.
+    let undecided =
+        payment.status != PaymentStatus::Booked || cases_of(conn, payment.id)?.iter().any(Case::is_undecided);
     if undecided && !is_out(Mutant::ShareChecks) {
         return Err(Error::Illegal(format!("{} is not settled: its share is not moved", payment.id)));
+    }
+    if let Some((id, _)) = live {
+        return read_transfer(conn, id);
     }
     let Some(payment_intent) = &payment.payment_intent else {
         return Err(Error::Illegal(format!("{} was free: there is no share", payment.id)));

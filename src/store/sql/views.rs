@@ -116,7 +116,10 @@ const DISCREPANCIES: [(Unsettled, &str); 8] = [
     ),
     (
         Unsettled::RefundPending,
-        "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status = 'pending' AND f.created_at < ?1 - 10 * 86400000)",
+        "EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = p.id AND f.status = 'pending' \
+         AND coalesce(f.sent_at, f.created_at) < ?1 - 10 * 86400000 \
+         AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.cause LIKE 'unaccounted/refund_pending/%' \
+         AND (c.status = 'open' OR c.opened_at >= f.created_at)))",
     ),
     (
         Unsettled::ShareLeft,
@@ -148,7 +151,7 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
         let sql = format!(
             "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id \
-             AND '{what}' NOT IN ('share_left', 'share_owed')) \
+             AND '{what}' NOT IN ('refund_pending', 'share_left', 'share_owed')) \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
              AND c.kind NOT IN ('transfer_not_reversed', 'transfer_blocked', 'payout_failed') \
              AND (c.amount IS NOT NULL OR c.kind NOT IN ('run_failed', 'run_cancelled'))) ORDER BY p.id LIMIT ?2",

@@ -33,6 +33,11 @@ const ADOPT: &str = "INSERT INTO refunds (payment_id, ordinal, amount, currency,
 const SUMS: &str = "SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS BIGINT), \
      CAST(coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0) AS BIGINT) FROM refunds WHERE payment_id = ?1";
 
+/// What asks about refunds that Stripe does not carry out, once it has carried out all of them.
+const CLOSE_WAITING: &str = "UPDATE cases SET status = 'closed', closed_at = ?3, resolution = 'stripe has said what became of the refund' \
+     WHERE payment_id = ?1 AND status = 'open' AND substr(cause, 1, length(?2)) = ?2 \
+     AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = ?1 AND f.status = 'pending')";
+
 /// The sessions that stand, where the newest refund was made at Stripe.
 const LIVE_AT_STRIPE: &str = "SELECT b.uid, f.reference FROM bookings b JOIN refunds f ON f.payment_id = b.payment_id \
      WHERE b.payment_id = ?1 AND b.status IN ('pending', 'accepted', 'completed') AND b.host_absent = 0 AND f.origin = 'stripe' \
@@ -183,9 +188,9 @@ impl Scope {
     /// What the refunds add up to decides where the payment stands.
     fn weigh_refunds(&mut self, conn: &Connection<'_>, newest: RefundStatus) -> Result<(), Error> {
         let payment = self.subject(conn)?;
-        if newest != RefundStatus::Pending {
-            let waited_for = format!("unaccounted/{}/{}", Unsettled::RefundPending, payment.session_id);
-            self.close_case(conn, &waited_for, "stripe has said what became of the refund")?;
+        let waited_for = format!("unaccounted/{}/{}", Unsettled::RefundPending, payment.session_id);
+        if conn.prepare_cached(CLOSE_WAITING)?.execute(params![payment.id.0, waited_for, self.now.0])? > 0 {
+            self.stands_after_all(conn)?;
         }
         let (settled, held) = sums(conn, payment.id)?;
         let failed = || (!newest.holds_money()).then_some(PaymentFact::RefundFailed);
