@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
 use crate::sim::script::{
-    Act, Blow, Command, DOUBLED, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script,
+    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, TOGETHER,
     first_operations, refusal,
 };
 
@@ -80,7 +80,7 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    /// The turns of this seed, if it is of a round: one, or two that are far from each other.
+    /// The turns of this seed, if it is of a round: one, or three that are far from each other.
     pub(super) fn of(seed: u64) -> Vec<Self> {
         let nth = |all: &[Self], nth: u64| all.get(usize::try_from(nth).unwrap_or(0) % all.len()).copied();
         if seed >= SECOND_ROUND && seed % 6 == 3 {
@@ -88,8 +88,8 @@ impl Turn {
         }
         let Some(turn) = seed.checked_sub(FIRST).filter(|turn| turn.is_multiple_of(2)) else { return Vec::new() };
         let all = Self::all();
-        let across = (seed >= DOUBLED).then_some(all.len() as u64 / 2);
-        [Some(0), across].into_iter().flatten().filter_map(|further| nth(&all, turn / 2 + further)).collect()
+        let (third, most) = (all.len() as u64 / 3, if seed < TOGETHER { 1 } else { 3 });
+        (0..most).filter_map(|further| nth(&all, turn / 2 + further * third)).collect()
     }
 
     fn all() -> Vec<Self> {
@@ -109,7 +109,7 @@ impl Turn {
         let crashes =
             CALLS.iter().flat_map(|&verb| WHEN.iter().map(move |&when| Self::Blow { when, verb, blow: "crash" }));
         let stories = [Story::LetStand, Story::PartIsSlow, Story::BookedAgain, Story::DiskFull, Story::DisputeLost];
-        let stories = &stories[..if seed < DOUBLED { 3 } else { 5 }];
+        let stories = &stories[..if seed < TOGETHER { 3 } else { 5 }];
         faults.chain(crashes).chain(stories.iter().copied().map(Self::Story)).collect()
     }
 

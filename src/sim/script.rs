@@ -32,8 +32,8 @@ pub(super) const LIVE_NEWS: u64 = 90_000;
 /// From this seed on several things become of one session: moved and called off, missed and refunded, one right after the other.
 pub(super) const MINGLED: u64 = 1_000_000;
 
-/// From this seed on two turns of the first round come in one history.
-pub(super) const DOUBLED: u64 = 2_000_000;
+/// From this seed on three turns of the first round come in one history.
+pub(super) const TOGETHER: u64 = 2_000_000;
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,7 +47,9 @@ impl Workflow for TellOfRefund {
             let look = settle::look(&payment, !live.is_empty());
             if refund.origin != RefundOrigin::Stripe {
                 // Whoever gave it up did not come to look for what Cal.com may still make of the request.
-                look.filter(|_| has_given_up(&story)).into_iter().for_each(|look| step.also(look));
+                if let Some(look) = look.filter(|_| has_given_up(&story)) {
+                    step.also(look);
+                }
                 return Ok(());
             }
             let letter = letter::refund_made(&payment, &input.refund, refund.amount, refund.status, None);
@@ -58,7 +60,9 @@ impl Workflow for TellOfRefund {
                 return Ok(());
             }
             step.also(Change::Cancel { workflow: transfer::NAME });
-            look.into_iter().for_each(|look| step.also(look));
+            if let Some(look) = look {
+                step.also(look);
+            }
             let standing = live.iter().find_map(|booking| still_booked(&payment, booking, refund, step.now()));
             if let Some(case) = standing {
                 step.also(Change::OpenCase(case));
