@@ -77,9 +77,11 @@ async fn play(db: PathBuf, log_file: Option<PathBuf>, stop: CancellationToken) -
     let (store, sandbox) = (Arc::clone(&playground.app.store), playground.sandbox.clone());
     let sender = Sender::new(&format!("http://{}", playground.listen), Secrets::sandbox(), Clock::System)?;
     let running = tokio::spawn(playground.run(stop.clone()));
+    // What fails because the server stops was interrupted.
     let performed = tokio::select! {
-        performed = perform(&store, &sender) => Some(performed),
+        biased;
         () = stop.cancelled() => None,
+        performed = perform(&store, &sender) => Some(performed),
     };
     // However it ended: nobody writes to the folder any more when it is removed.
     stop.cancel();
