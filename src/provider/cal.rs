@@ -72,10 +72,10 @@ pub struct CalBooking {
     pub meeting_url: Option<String>,
     /// Who hosts.
     #[serde(default)]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<Participant>,
     /// Who comes.
     #[serde(default)]
-    pub attendees: Vec<Host>,
+    pub attendees: Vec<Participant>,
     /// What it was made with.
     #[serde(default)]
     pub metadata: BTreeMap<String, serde_json::Value>,
@@ -98,9 +98,9 @@ struct Whereabouts {
     moved_to: Option<String>,
 }
 
-/// Who hosts a booking.
+/// Who hosts a booking, or comes to it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Host {
+pub struct Participant {
     /// Cal.com's number; of one who is gone it says `unknown`.
     #[serde(default, deserialize_with = "number")]
     pub id: Option<i64>,
@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn a_host_who_is_gone_has_no_number() {
-        let host = |id: &str| serde_json::from_str::<Host>(&format!(r#"{{"id":{id},"name":"unknown"}}"#)).unwrap().id;
+        let host =
+            |id: &str| serde_json::from_str::<Participant>(&format!(r#"{{"id":{id},"name":"unknown"}}"#)).unwrap().id;
         assert_eq!((host("7"), host(r#""unknown""#), host("null")), (Some(7), None, None));
     }
 

@@ -10,7 +10,6 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
-use crate::model::act::Act;
 use crate::model::booking::{Booking, BookingStatus, NewBooking, RESCHEDULED};
 use crate::model::capture::Capture;
 use crate::model::case::{Case, CaseKind, NewCase};
@@ -256,12 +255,8 @@ fn is_asked_about(story: &Story, uid: &str) -> bool {
 /// What is heard of after that was agreed on since. With it, whether it could not be called off, and they had to decide anew.
 fn ordered_off(story: &Story, uid: &str) -> Option<bool> {
     let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid)?.created_at;
-    let came_through = |act: &&Act| {
-        act.calls_off()
-            && refund_payment::back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id))
-    };
-    let mut orders =
-        story.acts.iter().filter(came_through).map(|act| (act.at, refund_payment::ordered_run(story, act)));
+    let came_through = story.acts.iter().filter(|act| act.calls_off() && refund_payment::came_through(story, act));
+    let mut orders = came_through.map(|act| (act.at, refund_payment::ordered_run(story, act)));
     let was_known = |(at, run): &(Timestamp, Option<&Run>)| {
         run.map_or(Some(*at), |run| run.finished_at).is_none_or(|until| known_at <= until)
     };

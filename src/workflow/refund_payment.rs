@@ -64,14 +64,19 @@ pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run>
 
 /// Whether whoever paid back last, through discuno, had the session called off with that, and was not asked about it anew since.
 pub(super) fn is_called_off(story: &Story) -> bool {
-    let came_through = |act: &&Act| back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id));
-    let last = story.acts.iter().filter(|act| act.verb == Verb::Refund).filter(came_through).max_by_key(|act| act.id);
+    let orders = story.acts.iter().filter(|act| act.verb == Verb::Refund && came_through(story, act));
+    let last = orders.max_by_key(|act| act.id);
     let after_all = |act: &Act| {
         let late = format!("late/{}", act.after["refund"].as_str().unwrap_or_default());
         let called_off = |run: &Run| run.key == late && run.outcome.as_deref() == Some(CALLED_OFF);
         story.runs.iter().any(|(run, _)| run.workflow == REFUND_WORKFLOW && called_off(run))
     };
     last.is_some_and(|act| act.calls_off() && (!ordered_run(story, act).is_some_and(has_given_up) || after_all(act)))
+}
+
+/// Whether what a person ordered is paid back, or on its way there.
+pub(super) fn came_through(story: &Story, act: &Act) -> bool {
+    back_or_under_way(story).any(|refund| act.after["refund"] == json!(refund.id))
 }
 
 /// The run that carries out what a person ordered.

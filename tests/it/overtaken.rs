@@ -27,6 +27,18 @@ const DAY: Duration = Duration::from_hours(24);
 /// As Cal.com keeps the address of a managed user.
 const MANAGED: &str = "zoe+cal-lost+cal-managed+clw7k2f3p000108l4h2v9a1bc@example.edu";
 
+/// Stripe says that it has carried out our refund of so much.
+fn settled(world: &World, purchase: &Event, amount: i64) -> Event {
+    let refunds = world.ledger().stripe.refunds;
+    let ours = refunds.iter().find(|refund| refund.amount == amount).unwrap();
+    let mut settled = sample("refund.updated_succeeded", purchase).id(&format!("evt_settled_{amount}"));
+    let object = &mut settled.0["data"]["object"];
+    object["id"] = json!(ours.id);
+    object["amount"] = json!(amount);
+    object["metadata"] = json!(ours.metadata);
+    settled
+}
+
 /// Lets time pass until the session is over, and so much longer.
 async fn pass_the_session(world: &World, longer: Duration) {
     let end = world.story().await.bookings[0].facts.end;
@@ -205,10 +217,7 @@ async fn a_refund_that_stripe_does_not_carry_out_for_days_is_asked_about_until_i
     world.pass(3 * DAY).await;
     let open = open_cases(&world).await;
     assert!(open.len() == 1 && open[0].cause.starts_with("unaccounted/refund_pending/"), "{open:?}");
-    let refund = &world.ledger().stripe.refunds[0];
-    let mut settled = sample("refund.updated_succeeded", &purchase);
-    settled.0["data"]["object"]["id"] = json!(refund.id);
-    settled.0["data"]["object"]["metadata"] = json!(refund.metadata);
+    let settled = settled(&world, &purchase, 5000);
     world.send(&settled).await;
     world.settle().await;
     assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
@@ -243,11 +252,7 @@ async fn a_refund_that_stripe_does_not_carry_out_is_asked_about_whatever_becomes
     world.send(&part("re_paid", 1000).id("evt_told_again")).await;
     world.settle().await;
     assert_eq!(asked().await, 1, "the other is still under way");
-    let mut settled = part("re_ours", 1500);
-    let ours = &world.ledger().stripe.refunds.iter().find(|refund| refund.amount == 1500).unwrap().clone();
-    settled.0["data"]["object"]["id"] = json!(ours.id);
-    settled.0["data"]["object"]["metadata"] = json!(ours.metadata);
-    world.send(&settled).await;
+    world.send(&settled(&world, &purchase, 1500)).await;
     world.settle().await;
     assert_eq!(asked().await, 0);
     world.order_part(Some(2000), false).await.unwrap();
