@@ -117,6 +117,11 @@ impl Monitor {
         Self { clock, read, at: Instant::now(), unsettled: Duration::ZERO }
     }
 
+    /// It read `then` before, when nobody watched.
+    pub fn has_read(&mut self, then: Timestamp) {
+        self.read = self.read.max(then);
+    }
+
     /// By how much the clock was set back since [`settled`](Self::settled).
     pub fn step_back(&mut self) -> Option<Duration> {
         // The steady clock before and after the other: a process that stands still in between has not seen it set back.

@@ -67,6 +67,12 @@ impl Worker {
 
         let mut changes = this.surroundings.store.changes();
         let mut monitor = Monitor::new(this.surroundings.clock.clone());
+        match this.surroundings.store.recorded_ahead(this.surroundings.clock.now()).await {
+            Ok(ahead) => ahead.into_iter().for_each(|ahead| monitor.has_read(ahead)),
+            Err(error) => {
+                tracing::error!(tag = "Worker", event = "clock_not_compared", critical = true, error = %error);
+            }
+        }
         while !stop.is_cancelled() {
             changes.mark_unchanged();
             let wait = match this.look(&mut monitor, &mut tasks, &stop).await {
@@ -163,8 +169,8 @@ impl Worker {
         loop {
             let permit = tokio::select! {
                 biased;
-                permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
                 () = stop.cancelled() => return Ok(Duration::ZERO),
+                permit = Arc::clone(&self.permits).acquire_owned() => permit.map_err(|_| Error::Closed)?,
             };
             // This loop goes on for as long as something is due: what is over must not pile up meanwhile.
             while tasks.try_join_next().is_some() {}
@@ -200,7 +206,8 @@ impl Worker {
             outcome = drive(&self.surroundings, &self.registry, claimed, deadline) => outcome,
             () = lost.cancelled() => Err(Error::LeaseLost),
         };
-        self.held().remove(&lease.run);
+        // Whoever has claimed the run again meanwhile, in this worker too, keeps its own lease.
+        self.held().retain(|_, held| held.lease != lease);
         drop(permit);
         match outcome {
             Ok(()) => {}

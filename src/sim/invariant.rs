@@ -14,7 +14,7 @@ use crate::model::event::Disposition;
 use crate::model::id::EventId;
 use crate::model::payment::{Payment, PaymentStatus};
 use crate::model::refund::RefundOrigin;
-use crate::model::run::RunState;
+use crate::model::run::{Run, RunState};
 use crate::model::time::Timestamp;
 use crate::sandbox::fault::Effect;
 use crate::sandbox::ledger::{Booking, Exchange, Ledger, PaymentIntent, Refund, Transfer};
@@ -345,7 +345,12 @@ fn is_left(story: &Story) -> bool {
 fn has_called_off(story: &Story) -> bool {
     let came_through = |act: &&act::Act| {
         let run = story.runs.iter().map(|(run, _)| run).find(|run| act.after["run"] == run.id.to_string());
-        let given_up = run.is_some_and(|run| run.outcome.as_deref() == Some("case_opened"));
+        let is_given_up = |run: &Run| {
+            matches!(run.state, RunState::Failed | RunState::Cancelled) || run.outcome.as_deref() == Some("case_opened")
+        };
+        let late = format!("late/{}", act.after["refund"].as_str().unwrap_or_default());
+        let carried_on = || story.runs.iter().any(|(run, _)| run.key == late && !is_given_up(run));
+        let given_up = run.is_some_and(is_given_up) && !carried_on();
         let ended = run.and_then(|run| run.finished_at).unwrap_or(act.at);
         // Nor what was agreed on after that.
         let agreed_on = story.bookings.iter().any(|booking| booking.created_at > ended);

@@ -272,6 +272,9 @@ impl<W: Watch> Queue for Watched<W> {
     async fn prunable(&self, before: Timestamp) -> Result<u32, Error> {
         self.read(self.inner.prunable(before)).await
     }
+    async fn recorded_ahead(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.read(self.inner.recorded_ahead(now)).await
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
         self.read(self.inner.next_due()).await
     }

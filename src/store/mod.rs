@@ -21,6 +21,7 @@ use crate::model::event::{Event, Source};
 use crate::model::id::{ActId, CaseId, EventId, MailId, PaymentId, RefundId, RunId, TransferId};
 use crate::model::lease::Lease;
 use crate::model::mail::Mail;
+use crate::model::money::Money;
 use crate::model::pause::Pause;
 use crate::model::payment::Payment;
 use crate::model::refund::Refund;
@@ -176,6 +177,9 @@ pub trait Queue: Send + Sync {
     /// time of day waits for it; it may be looked at once before.
     async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error>;
 
+    /// What the clock read that was ahead of `now` when it last recorded anything of what still waits; none if it was not ahead.
+    async fn recorded_ahead(&self, now: Timestamp) -> Result<Option<Timestamp>, Error>;
+
     /// When the next run is due; none if there is nothing to wait for.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
 
@@ -317,6 +321,8 @@ pub struct Discrepancy {
     pub payment: Payment,
     /// Why.
     pub what: Unsettled,
+    /// How much of it: what is kept, or waits.
+    pub amount: Money,
 }
 
 /// How many runs stand where.

@@ -76,7 +76,7 @@ impl Means {
                 match payment.status {
                     PaymentStatus::Refunded | PaymentStatus::Refunding if standing => {
                         // Where it was to be called off, that holds for wherever it turns up.
-                        match last.filter(|_| !refund_payment::is_called_off(&story)) {
+                        match last.filter(|refund| !refund_payment::is_called_off(&story, refund)) {
                             Some(refund) if refund.origin == RefundOrigin::Operator => {}
                             Some(refund) if refund.origin == RefundOrigin::Stripe && stood => {
                                 let case = refund_news::still_booked(&payment, &known.booking, refund, step.now());

@@ -10,6 +10,7 @@ use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
 use crate::ingress::cal;
+use crate::model::act::Act;
 use crate::model::booking::{Booking, BookingStatus, NewBooking, RESCHEDULED};
 use crate::model::capture::Capture;
 use crate::model::case::{Case, CaseKind, NewCase};
@@ -18,8 +19,6 @@ use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
-use crate::model::run::Run;
-use crate::model::time::Timestamp;
 use crate::store::change::{Change, PaymentKey, REFUND_WORKFLOW};
 use crate::store::{Story, Unsettled};
 use crate::workflow::calendar::{News, about};
@@ -255,13 +254,12 @@ fn is_asked_about(story: &Story, uid: &str) -> bool {
 /// What is heard of after that was agreed on since. With it, whether it could not be called off, and they had to decide anew.
 fn ordered_off(story: &Story, uid: &str) -> Option<bool> {
     let known_at = story.bookings.iter().find(|booking| booking.facts.uid == uid)?.created_at;
-    let came_through = story.acts.iter().filter(|act| act.calls_off() && refund_payment::came_through(story, act));
-    let mut orders = came_through.map(|act| (act.at, refund_payment::ordered_run(story, act)));
-    let was_known = |(at, run): &(Timestamp, Option<&Run>)| {
-        run.map_or(Some(*at), |run| run.finished_at).is_none_or(|until| known_at <= until)
+    let was_known = |act: &&Act| {
+        let run = refund_payment::ordered_run(story, act);
+        run.map_or(Some(act.at), |run| run.finished_at).is_none_or(|until| known_at <= until)
     };
-    let (_, run) = orders.find(was_known)?;
-    Some(run.is_some_and(refund_payment::has_given_up))
+    let mut orders = story.acts.iter().filter(|act| act.calls_off() && refund_payment::came_through(story, act));
+    Some(refund_payment::has_left_it_standing(story, orders.find(was_known)?))
 }
 
 /// Whether Cal.com has another session for this payment, which takes the place of the one that is gone: a second one was not the

@@ -71,9 +71,9 @@ fn follow(found: &Discrepancy, slot: Slot) -> Vec<Change> {
     let case = NewCase {
         kind,
         cause: format!("unaccounted/{}/{}", found.what, payment.session_id),
-        summary: format!("{} {what}", payment.amount),
+        summary: format!("{} {what}", found.amount),
         detail: format!("{}: compare Stripe and Cal.com, then refund, book or close this", payment.session_id),
-        at_risk: Some(payment.amount),
+        at_risk: Some(found.amount),
     };
     vec![about, Change::OpenCase(case)]
 }

@@ -17,7 +17,7 @@ use crate::model::mail::NewMail;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::refund::{Refund, RefundOrigin, RefundStatus};
-use crate::model::run::Run;
+use crate::model::run::{Run, RunState};
 use crate::mutant::{Mutant, is_out};
 use crate::store::Story;
 use crate::store::change::{CHECKOUT_WORKFLOW, Change, NewRun, REFUND_WORKFLOW, RefundIntent};
@@ -62,16 +62,23 @@ pub(super) fn last_run<'a>(story: &'a Story, refund: &Refund) -> Option<&'a Run>
     ordered_run(story, last)
 }
 
-/// Whether whoever paid back last, through discuno, had the session called off with that, and was not asked about it anew since.
-pub(super) fn is_called_off(story: &Story) -> bool {
-    let orders = story.acts.iter().filter(|act| act.verb == Verb::Refund && came_through(story, act));
-    let last = orders.max_by_key(|act| act.id);
-    let after_all = |act: &Act| {
-        let late = format!("late/{}", act.after["refund"].as_str().unwrap_or_default());
-        let called_off = |run: &Run| run.key == late && run.outcome.as_deref() == Some(CALLED_OFF);
-        story.runs.iter().any(|(run, _)| run.workflow == REFUND_WORKFLOW && called_off(run))
+/// Whether `refund`, the last one, was ordered by a person who had the session called off with that, and was not asked about it anew since.
+pub(super) fn is_called_off(story: &Story, refund: &Refund) -> bool {
+    let last = orders(story, refund).max_by_key(|act| act.id);
+    let asked_anew = |act: &Act| {
+        let run = ordered_run(story, act).map(|run| run.id);
+        has_left_it_standing(story, act) && story.cases.iter().any(|case| case.run == run && case.is_about_customer())
     };
-    last.is_some_and(|act| act.calls_off() && (!ordered_run(story, act).is_some_and(has_given_up) || after_all(act)))
+    last.is_some_and(|act| act.calls_off() && came_through(story, act) && !asked_anew(act))
+}
+
+/// Whether the run that was to call the session off with the money has ended without that, so that it is for a person to decide anew.
+pub(super) fn has_left_it_standing(story: &Story, act: &Act) -> bool {
+    let gave_up = |run: &Run| matches!(run.state, RunState::Failed | RunState::Cancelled) || has_given_up(run);
+    let late = format!("late/{}", act.after["refund"].as_str().unwrap_or_default());
+    let after_all = |run: &Run| run.key == late && run.outcome.as_deref() == Some(CALLED_OFF);
+    ordered_run(story, act).is_some_and(gave_up)
+        && !story.runs.iter().any(|(run, _)| run.workflow == REFUND_WORKFLOW && after_all(run))
 }
 
 /// Whether what a person ordered is paid back, or on its way there.

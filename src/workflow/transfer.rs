@@ -16,18 +16,19 @@ use crate::model::dispute::DisputeStatus;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::idempotency::{Key, resting};
 use crate::model::payment::PaymentStatus;
-use crate::model::run::Run;
 use crate::model::time::Timestamp;
 use crate::model::transfer::{Transfer, TransferStatus, not_moved};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::stripe::{self, TRANSFER_REFERENCE, TransferRequest};
-use crate::store::change::{Change, NewRun, TRANSFER_WORKFLOW, TransferIntent};
+use crate::store::change::{COMPARE_WORKFLOW, Change, NewRun, REFUND_WORKFLOW, TRANSFER_WORKFLOW, TransferIntent};
 use crate::store::error::Error;
 use crate::workflow::{Means, letter};
 
 /// The workflow's name.
 pub const NAME: &str = TRANSFER_WORKFLOW;
 
+/// Runs of these may yet find that the money goes back: Cal.com says that a session was missed before that is settled.
+const SETTLING: [&str; 3] = [HOST_NO_SHOW_WORKFLOW, COMPARE_WORKFLOW, REFUND_WORKFLOW];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What cannot be moved for as many days needs a person.
 const MOST_DAYS: u32 = 30;
@@ -148,12 +149,8 @@ impl TransferToMentor {
         if booking.status == BookingStatus::Pending && !took_place {
             return wait("the mentor has not confirmed the session");
         }
-        // Cal.com says so before it is settled what becomes of the money.
-        let is_missed = |run: &Run| {
-            run.workflow == HOST_NO_SHOW_WORKFLOW && (run.key == booking.uid || run.key == booking.cal_id.to_string())
-        };
-        if story.runs.iter().any(|(run, _)| is_missed(run) && !run.state.is_terminal()) {
-            return wait("the mentor did not come, and that is not settled yet");
+        if story.runs.iter().any(|(run, _)| SETTLING.contains(&run.workflow.as_str()) && !run.state.is_terminal()) {
+            return wait("it is not settled yet what becomes of the payment");
         }
         let due = order.paid_at.max(booking.end).plus(self.0.dispute_period);
         if step.now() < due {
@@ -179,6 +176,14 @@ impl TransferToMentor {
         if (disputed || charge.amount_refunded > 0) && !unseen {
             return Ok(Moved::NotYet { why: "stripe says that the charge is refunded or disputed".to_owned() });
         }
+        let read = self.0.payment_story(step.payment()?).await;
+        let (_, story) = read.map_err(|error| step.store_failure(error))?;
+        let asked = story.transfers.iter().find(|transfer| transfer.status == TransferStatus::Sent);
+        if let Some(asked) = asked
+            && let Some(moved) = self.read_back(step, asked, order).await?
+        {
+            return Ok(moved);
+        }
         let wanted = TransferIntent {
             payment: step.payment()?,
             amount: order.share(),
@@ -193,10 +198,7 @@ impl TransferToMentor {
             TransferStatus::Made => {
                 return Ok(Moved::Made { transfer: transfer.stripe_transfer_id.unwrap_or_default() });
             }
-            TransferStatus::Sent => match self.read_back(step, &transfer, order).await? {
-                Some(moved) => return Ok(moved),
-                None => transfer.request.clone().unwrap_or_default(),
-            },
+            TransferStatus::Sent => transfer.request.clone().unwrap_or_default(),
             TransferStatus::Intended | TransferStatus::Failed => {
                 // Books that were put back to before it was moved do not know of it.
                 if let Some(moved) = self.find(step, &transfer, order).await? {

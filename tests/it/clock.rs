@@ -17,6 +17,28 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// By how much it is ahead.
 const AHEAD: i64 = 6 * 3_600_000;
 
+/// A purchase that waits for its next try.
+async fn waits_with_a_clock_that_is_ahead(world: &World) {
+    world.app.clock.set_ahead(AHEAD);
+    world.sandbox.inject(Fault::new(Provider::Cal, Effect::ErrorBefore { status: 503 }));
+    world.send(&Event::paid("zoe@example.edu")).await;
+    let waits = "SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE a.outcome = 'retry' AND r.state = 'queued'";
+    while world.books().count(waits) == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn is_booked_soon(world: &World) {
+    world.sandbox.clear_faults();
+    let start = Instant::now();
+    while world.payment().await.status != PaymentStatus::Booked {
+        assert!(start.elapsed() < HOUR / 6, "it waits for what the clock was ahead: {:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.settle().await;
+    world.assert_money_is_right("set back").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_makes_nobody_wait_for_what_it_was_ahead() {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -24,22 +46,9 @@ async fn a_clock_that_is_set_back_makes_nobody_wait_for_what_it_was_ahead() {
     let _logged = tracing::subscriber::set_default(subscriber_into(Arc::clone(&log), world.app.clock.clone()));
     // Beside a second one, whoever comes by a line first does not decide for its own thread alone that nobody wants to hear of it.
     let _second = Dispatch::new(NoSubscriber::new());
-    world.app.clock.set_ahead(AHEAD);
-    world.sandbox.inject(Fault::new(Provider::Cal, Effect::ErrorBefore { status: 503 }));
-    world.send(&Event::paid("zoe@example.edu")).await;
-    let start = Instant::now();
-    let waits = "SELECT count(*) FROM attempts a JOIN runs r ON r.id = a.run_id WHERE a.outcome = 'retry' AND r.state = 'queued'";
-    while world.books().count(waits) == 0 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    waits_with_a_clock_that_is_ahead(&world).await;
     world.app.clock.set_ahead(0);
-    world.sandbox.clear_faults();
-    while world.payment().await.status != PaymentStatus::Booked {
-        assert!(start.elapsed() < HOUR / 6, "it waits for what the clock was ahead: {:?}", start.elapsed());
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    world.settle().await;
-    world.assert_money_is_right("set back").await;
+    is_booked_soon(&world).await;
 
     let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
     let lines = text.lines().filter(|line| line.contains("clock_stepped_back"));
@@ -47,6 +56,16 @@ async fn a_clock_that_is_set_back_makes_nobody_wait_for_what_it_was_ahead() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     let step = lines[0]["stepMs"].as_i64().unwrap();
     assert!((AHEAD - 1000..=AHEAD).contains(&step), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_while_nobody_works_makes_nobody_wait_either() {
+    let mut world = World::new();
+    waits_with_a_clock_that_is_ahead(&world).await;
+    world.kill_worker();
+    world.app.clock.set_ahead(0);
+    world.work_over(world.providers());
+    is_booked_soon(&world).await;
 }
 
 #[tokio::test(start_paused = true)]

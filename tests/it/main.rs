@@ -4,6 +4,7 @@ mod alerts;
 mod api;
 mod app_events;
 mod bad_input;
+mod broken_off;
 mod calendar;
 mod canaries;
 mod checkout_faults;

@@ -28,6 +28,17 @@ const EARLIER: &str = "UPDATE runs SET due_at = CASE WHEN due_at - ?2 > ?1 THEN 
      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = runs.id AND a.ended_at > runs.due_at)";
 const SHORTER: &str = "UPDATE runs SET due_at = ?1 WHERE due_at > ?1 AND state = 'running'";
 
+/// What was moved back already counts no more.
+const AHEAD: &str = "SELECT max(at) FROM (SELECT a.ended_at AS at FROM runs r JOIN attempts a ON a.run_id = r.id \
+     WHERE r.due_at > ?1 AND a.ended_at > ?1 AND (r.state = 'running' OR a.ended_at <= r.due_at) \
+     UNION ALL SELECT created_at FROM runs WHERE due_at > ?1 AND created_at > ?1 AND (state = 'running' OR due_at <= created_at)) AS ahead";
+
+/// What a clock that was ahead of `now` read when it last recorded anything of what waits.
+pub(super) fn recorded_ahead(conn: &Connection<'_>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let ahead: Option<i64> = conn.prepare_cached(AHEAD)?.query_row([now.0], |found| found.get(0))?;
+    Ok(ahead.map(Timestamp))
+}
+
 /// What was to be tried again by a clock that has been set back by `step` is tried as soon as it was meant to.
 pub(super) fn clock_set_back(
     conn: &Connection<'_>,

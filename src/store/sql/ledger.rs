@@ -164,15 +164,17 @@ fn one<T>(
 }
 
 const CURSOR: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
-const LIVE_TRANSFER: &str =
-    "SELECT id, status <> 'intended' FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
+const LIVE_TRANSFER: &str = "SELECT id, status = 'made' FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
+/// As in `transfer::SETTLING`.
+const SETTLING: &str = "SELECT 1 FROM runs WHERE coalesce(payment_id, 0) = ?1 AND due_at IS NOT NULL \
+     AND workflow IN ('host-no-show', 'compare-booking', 'refund-payment')";
 const HELD_BACK: &str = "SELECT (SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')) \
      + (SELECT count(*) FROM disputes WHERE payment_id = ?1 AND status IN ('open', 'lost'))";
 const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reference, \
      created_at) SELECT ?1, ?2, ?3, ?4, 'workflow', 'intended', ?5 || '/share/' || (count(*) + 1), ?6 \
      FROM transfers WHERE payment_id = ?1 AND origin = 'workflow' RETURNING id";
 
-/// M9, decided in the same transaction that records the wish.
+/// M9, decided in the same transaction that records the wish; of one of which Stripe was asked and has nothing, anew.
 fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestamp) -> Result<Transfer, Error> {
     let live = conn
         .prepare_cached(LIVE_TRANSFER)?
@@ -187,8 +189,9 @@ fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestam
         return Err(Error::Illegal(format!("{} is refunded or disputed: its share is not moved", payment.id)));
     }
     // What was checked may be days old by now.
-    let undecided =
-        payment.status != PaymentStatus::Booked || cases_of(conn, payment.id)?.iter().any(Case::is_undecided);
+    let undecided = payment.status != PaymentStatus::Booked
+        || cases_of(conn, payment.id)?.iter().any(Case::is_undecided)
+        || conn.prepare_cached(SETTLING)?.exists([payment.id.0])?;
     if undecided && !is_out(Mutant::ShareChecks) {
         return Err(Error::Illegal(format!("{} is not settled: its share is not moved", payment.id)));
     }

@@ -160,7 +160,7 @@ impl<B: Backend> Queue for B {
 
     async fn finish(&self, lease: Lease, end: End, now: Timestamp) -> Result<(), Error> {
         self.in_transaction(move |conn| {
-            Held::decide(conn, lease, !matches!(end, End::Succeeded(_)))?;
+            Held::decide(conn, lease, true)?;
             let mut held = Held::check(conn, lease, now)?;
             finish(conn, lease.run, &held.workflow, &mut held.scope, &end)
         })
@@ -205,6 +205,10 @@ impl<B: Backend> Queue for B {
 
     async fn clock_set_back(&self, step: Duration, now: Timestamp, lease_end: Timestamp) -> Result<u64, Error> {
         self.in_transaction(move |conn| again::clock_set_back(conn, step, now, lease_end)).await
+    }
+
+    async fn recorded_ahead(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.in_snapshot(move |conn| again::recorded_ahead(conn, now)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
@@ -357,7 +361,9 @@ fn finish(conn: &Connection<'_>, run: RunId, workflow: &str, scope: &mut Scope, 
         End::Succeeded(outcome) => {
             conn.prepare_cached(FINISH)?.execute(params![run.0, "succeeded", outcome, None::<String>, now])?;
             let resolution = format!("retried, and ended as {outcome}");
-            conn.prepare_cached(CLOSE_RETRIED)?.execute(params![run.0, now, resolution, outcome])?;
+            if conn.prepare_cached(CLOSE_RETRIED)?.execute(params![run.0, now, resolution, outcome])? > 0 {
+                scope.stands_after_all(conn)?;
+            }
             Ok(())
         }
         End::Failed(failure) => {
@@ -449,7 +455,7 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unacco
     let unknown = ledger::unconfirmed_refunds(conn, payment)?;
     let is_told = conn.prepare_cached(HAS_OTHER_CASE)?.exists([payment.id.0])?;
     let why = match payment.status {
-        status if status.is_open() => "is taken and neither booked nor refunded",
+        PaymentStatus::Paid => "is taken and neither booked nor refunded",
         PaymentStatus::Attention if !stands && !is_told => "is taken and neither booked nor refunded",
         _ if !unknown.is_empty() => {
             let named: Vec<String> = unknown.iter().map(|refund| refund.id.to_string()).collect();
@@ -461,7 +467,7 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unacco
             }));
         }
         PaymentStatus::Booked if !stands => "is taken and no session stands for it",
-        PaymentStatus::Refunded if stands && !is_told => "was refunded and the session still stands",
+        status if status.is_paid_back() && stands && !is_told => "was refunded and the session still stands",
         _ => return Ok(None),
     };
     let to_do = "look for a session at Cal.com, then refund, call it off or retry the run";

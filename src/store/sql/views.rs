@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::model::event::Event;
 use crate::model::id::{CaseId, EventId, MailId, PaymentId, RunId};
+use crate::model::money::Money;
 use crate::model::takings::{Summary, Takings};
 use crate::model::time::Timestamp;
 use crate::store::error::Error;
@@ -95,10 +96,11 @@ const DISCREPANCIES: [(Unsettled, &str); 8] = [
          AND r.workflow IN ('booking-cancelled', 'booking-rejected', 'compare-booking', 'refund-payment') \
          AND (r.due_at IS NOT NULL OR r.outcome = 'left_by_policy')) \
          AND NOT EXISTS (SELECT 1 FROM refunds f JOIN acts a ON a.payment_id = f.payment_id \
-         LEFT JOIN runs r ON coalesce(r.payment_id, 0) = f.payment_id AND 'run_' || r.id = a.after ->> 'run' WHERE f.payment_id = p.id \
+         LEFT JOIN runs r ON coalesce(r.payment_id, 0) = f.payment_id AND ('run_' || r.id = a.after ->> 'run' \
+         OR r.workflow = 'refund-payment' AND r.key = 'late/' || (a.after ->> 'refund')) WHERE f.payment_id = p.id \
          AND f.origin = 'operator' AND f.status IN ('pending', 'succeeded') AND a.verb = 'refund' \
          AND CAST(a.after ->> 'cancel_booking' AS TEXT) IN ('1', 'true') \
-         AND coalesce(r.outcome, '') <> 'case_opened' \
+         AND (r.id IS NULL OR r.due_at IS NOT NULL OR r.outcome <> 'case_opened') \
          AND NOT EXISTS (SELECT 1 FROM bookings b WHERE b.payment_id = p.id AND b.created_at > coalesce(r.finished_at, a.at)))",
     ),
     (
@@ -145,11 +147,23 @@ const DISCREPANCIES: [(Unsettled, &str); 8] = [
     ),
 ];
 
+/// Of a payment `p`: what of it is not back, nor on its way.
+const KEPT: &str = "p.amount - (SELECT coalesce(CAST(sum(f.amount) AS BIGINT), 0) FROM refunds f WHERE f.payment_id = p.id \
+     AND f.status IN ('pending', 'succeeded'))";
+/// What Stripe has taken on and not carried out.
+const WAITS: &str =
+    "(SELECT CAST(sum(f.amount) AS BIGINT) FROM refunds f WHERE f.payment_id = p.id AND f.status = 'pending')";
+
 fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<Vec<Discrepancy>, Error> {
     let mut all = Vec::new();
     for (what, condition) in DISCREPANCIES {
+        let amount = match what {
+            Unsettled::RefundPending => WAITS,
+            Unsettled::Abandoned | Unsettled::NothingStands | Unsettled::Unconfirmed => KEPT,
+            _ => "p.amount",
+        };
         let sql = format!(
-            "SELECT {} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
+            "SELECT {}, {amount} FROM payments p WHERE p.updated_at < ?1 AND {condition} \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.cause = 'unaccounted/{what}/' || p.session_id \
              AND '{what}' NOT IN ('refund_pending', 'share_left', 'share_owed')) \
              AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.payment_id = p.id AND c.status = 'open' \
@@ -158,8 +172,13 @@ fn discrepancies(conn: &Connection<'_>, since: Timestamp, limit: u32) -> Result<
             row::PAYMENT
         );
         let mut statement = conn.prepare_cached(&sql)?;
-        for payment in statement.query_map(params![since.0, limit], row::payment)? {
-            all.push(Discrepancy { payment: payment?, what });
+        let found = statement.query_map(params![since.0, limit], |found| {
+            let payment = row::payment(found)?;
+            let amount = Money::new(found.get(11)?, payment.amount.currency);
+            Ok(Discrepancy { payment, what, amount })
+        })?;
+        for discrepancy in found {
+            all.push(discrepancy?);
         }
     }
     Ok(all)

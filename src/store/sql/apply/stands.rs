@@ -17,13 +17,17 @@ const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) =
 /// The same where its end still waits, as it does while the workflow is paused.
 const KEEP_SHARE: &str = "UPDATE runs SET cancel_requested = 0 WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'queued' \
      AND cancel_requested = 1 AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || runs.id)";
-/// The run that was to move a share, where it has ended, nothing was moved, and nobody was asked about it.
+/// The run that was to move a share, where it has ended, nothing was moved, and nobody was asked about it. What a person has settled while
+/// nothing else was open stays settled.
 const KEPT_SHARE: &str = "SELECT id, outcome, \
      (SELECT count(*) FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'sent') FROM runs r \
      WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND (state = 'cancelled' OR outcome IN ('not_due', 'case_opened')) \
      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'made') \
      AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.payment_id = ?1 AND d.status = 'lost') \
-     AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.run_id = r.id AND c.status = 'open')";
+     AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.run_id = r.id AND (c.status = 'open' OR c.kind = 'transfer_blocked' \
+     AND c.resolution NOT LIKE 'retried, %' AND NOT EXISTS (SELECT 1 FROM cases o WHERE o.payment_id = ?1 \
+     AND o.kind NOT IN ('transfer_blocked', 'transfer_not_reversed', 'payout_failed') \
+     AND o.opened_at <= c.closed_at AND (o.closed_at IS NULL OR o.closed_at > c.closed_at))))";
 
 impl Scope {
     /// Once nobody has to act any more, a session of which a person said that it takes place is settled like any other, and its
@@ -38,7 +42,7 @@ impl Scope {
         let mut open = cases.iter().filter(|case| case.status == CaseStatus::Open);
         let (refunds, left) = ledger::refunds_and_rest(conn, &payment)?;
         let stands = case::is_let_stand(&cases)
-            && open.all(|case| case.kind.is_about_share())
+            && open.all(|case| case.kind.is_about_share() || case.is_beside_the_money())
             && left.minor > 0
             && ledger::has_live_booking(conn, id)?
             && !refunds.iter().any(|refund| refund.status.is_unconfirmed());
