@@ -33,6 +33,12 @@ macro_rules! ids {
             }
         }
 
+        impl From<i64> for $name {
+            fn from(number: i64) -> Self {
+                Self(number)
+            }
+        }
+
         impl From<$name> for i64 {
             fn from(id: $name) -> Self {
                 id.0

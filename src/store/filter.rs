@@ -14,6 +14,9 @@ use crate::model::time::Timestamp;
 /// How long what should move on by itself is given.
 pub const STUCK: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
+/// How many rows a search looks at before it shows a page, at most: it goes on with the next.
+pub const LOOK: i64 = 10_000;
+
 /// Every condition that is given holds; those that mean nothing for a noun are refused by who builds it. Newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -54,6 +57,13 @@ impl Filter {
     #[must_use]
     pub fn for_role(self, role: Role) -> Self {
         Self { whole: !role.may(Role::Operator), ..self }
+    }
+
+    /// Ends a search after `look` rows from the place where it begins: a page is there at once, however much there is. `newest` is the
+    /// number of the newest row. What is on one payment is found by an index.
+    pub fn bound(&mut self, look: i64, newest: i64) {
+        let end = self.before.map_or(newest + 1, |before| before.min(newest + 1)).saturating_sub(look + 1);
+        self.above = (self.payment.is_none() && end > 0).then_some(end);
     }
 
     /// The newest of all.

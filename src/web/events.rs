@@ -4,9 +4,8 @@ use std::str::FromStr;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -32,14 +31,9 @@ type Answer = (StatusCode, Json<Value>);
 
 /// 200 with an id for each event, in order, once all are on disk. 400 with the ids of those before the first that is not
 /// an event: they are kept.
-pub(super) async fn receive(
-    State(web): State<Web>,
-    Path(key): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer {
+pub(super) async fn receive(State(web): State<Web>, Path(key): Path<String>, request: Request) -> Answer {
     let start = Instant::now();
-    let (taken, answer) = take(&web, &key, &headers, body, start).await;
+    let (taken, answer) = take(&web, &key, request, start).await;
     let Taken { new, again } = taken;
     let source = Source::App.as_str();
     web.metrics.answered(source, start.elapsed());
@@ -62,13 +56,7 @@ struct Taken {
 }
 
 /// What is kept now, and the answer.
-async fn take(
-    web: &Web,
-    key: &str,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-    start: Instant,
-) -> (Taken, Answer) {
+async fn take(web: &Web, key: &str, request: Request, start: Instant) -> (Taken, Answer) {
     if !web.any_event_key && web.event_keys.is_empty() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "no event key is configured: set INNGEST_EVENT_KEY");
     }
@@ -77,7 +65,9 @@ async fn take(
         web.metrics.signature_refused(Source::App, web.clock.now());
         return refusal(StatusCode::UNAUTHORIZED, "Event key not found");
     }
-    let body = match body {
+    // Read only now: of whoever has no key nothing is held in memory.
+    let headers = request.headers().clone();
+    let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };
@@ -89,7 +79,7 @@ async fn take(
     };
     let seed = headers.get("x-inngest-event-id-seed").and_then(|value| value.to_str().ok());
     let ids = Ids::new(seed, now, &web.entropy);
-    let told = kept_headers(headers);
+    let told = kept_headers(&headers);
 
     let (mut plans, mut refused) = (Vec::new(), None);
     for (index, raw) in events.iter().enumerate() {

@@ -1,7 +1,5 @@
 //! `POST /webhooks/…`: 200 once the event and all that it starts are on disk, never before.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
@@ -21,8 +19,6 @@ use crate::web::Web;
 use crate::web::headers::kept_headers;
 use crate::web::problem::Problem;
 
-/// How long a client may take for its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Stripe asks again by itself; this keeps other senders from asking at once.
 const RETRY_AFTER_SECS: u32 = 5;
 
@@ -138,14 +134,12 @@ fn apart(mut plan: Plan) -> (Plan, Option<Plan>) {
 }
 
 async fn read(request: Request<Body>) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than 1 MiB"))
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(status, "body_too_large", "the body is larger than 1 MiB")
         }
-        Ok(Err(rejection)) => Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", rejection.body_text())),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")),
-    }
+        _ => Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", rejection.body_text()),
+    })
 }
 
 /// Nothing is promised: the sender is to come again.

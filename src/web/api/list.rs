@@ -18,7 +18,7 @@ use crate::model::time::Timestamp;
 use crate::ops::reveal;
 use crate::ops::when::when;
 use crate::store::error::Error;
-use crate::store::filter::{Filter, STUCK};
+use crate::store::filter::{Filter, LOOK, STUCK};
 use crate::store::{Shared, Subject};
 use crate::web::admin::Admin;
 use crate::web::api::answer::{Answer, People};
@@ -31,11 +31,14 @@ pub(super) trait Row: Serialize + JsonSchema + Send + Sync + 'static {
     /// What the list is called.
     const LIST: &'static str;
     /// Our ids of it.
-    type Id: Copy + Display + FromStr + Into<i64> + JsonSchema + DeserializeOwned + Send;
+    type Id: Copy + Display + FromStr + Into<i64> + From<i64> + JsonSchema + DeserializeOwned + Send;
     /// What only this list can be asked for.
     type Wanted: JsonSchema + DeserializeOwned + Send;
 
     fn id(&self) -> Self::Id;
+
+    /// When it was made, as `since` and `until` have it.
+    fn made(&self) -> Timestamp;
 
     /// The payment it belongs to.
     fn payment(&self) -> Option<PaymentId>;
@@ -157,7 +160,7 @@ impl<R: Row> JsonSchema for Listing<R> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let rows: Value = json!({ "type": "array", "items": generator.subschema_for::<R>() });
         let mut next = generator.subschema_for::<Option<R::Id>>();
-        next.insert("description".to_owned(), json!("Where the next page begins, for `before`; null on the last."));
+        next.insert("description".to_owned(), json!("Where the next page begins, for `before`; null on the last. A page looks at 10,000 rows and may hold none."));
         json_schema!({ "type": "object", "properties": { R::LIST: rows, "next": next }, "required": [R::LIST, "next"] })
     }
 }
@@ -175,15 +178,29 @@ pub(super) async fn list<R: Row>(
 ) -> Result<Answer<Listing<R>>, Problem> {
     let now = admin.clock.now();
     let (reveal, limit) = (asked.common.reveal, asked.common.limit);
-    let filter = filter(&admin.store, asked, now).await?.for_role(identity.role);
+    let mut filter = filter(&admin.store, asked, now).await?.for_role(identity.role);
+    let newest = R::fetch(&admin.store, Filter::newest(1)).await?.first().map_or(0, |row| row.id().into());
+    filter.bound(LOOK, newest);
     // One more tells whether there is a next page.
     let mut rows = R::fetch(&admin.store, Filter { limit: limit + 1, ..filter.clone() }).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let shown = || reveal::shown(&filter, &rows.iter().map(|row| row.id().to_string()).collect::<Vec<_>>());
     let people = People::seen_by(&identity, &admin, reveal, R::LIST.to_owned(), filter.payment, shown).await?;
-    let next = rows.last().filter(|_| more).map(|last| last.id().to_string());
+    let last = rows.last().filter(|_| more).map(R::id);
+    let next = match (last, filter.above) {
+        (None, Some(end)) if !is_over::<R>(&admin.store, end + 1, filter.since).await? => Some(R::Id::from(end + 1)),
+        (last, _) => last,
+    };
+    let next = next.map(|id| id.to_string());
     Answer::new(&Listing { rows, next }, people)
+}
+
+/// Whether all rows before this one were made before `since`.
+async fn is_over<R: Row>(store: &Shared, before: i64, since: Option<Timestamp>) -> Result<bool, Problem> {
+    let Some(since) = since else { return Ok(false) };
+    let rows = R::fetch(store, Filter { before: Some(before), ..Filter::newest(1) }).await?;
+    Ok(rows.first().is_none_or(|row| row.made() < since))
 }
 
 /// How a single thing is shown.

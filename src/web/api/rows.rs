@@ -46,6 +46,10 @@ impl Row for PaymentLine {
         self.payment.id
     }
 
+    fn made(&self) -> Timestamp {
+        self.payment.created_at
+    }
+
     fn payment(&self) -> Option<PaymentId> {
         Some(self.payment.id)
     }
@@ -93,6 +97,10 @@ impl Row for Refund {
         self.id
     }
 
+    fn made(&self) -> Timestamp {
+        self.created_at
+    }
+
     fn payment(&self) -> Option<PaymentId> {
         Some(self.payment)
     }
@@ -134,6 +142,10 @@ impl Row for Booking {
 
     fn id(&self) -> BookingId {
         self.id
+    }
+
+    fn made(&self) -> Timestamp {
+        self.created_at
     }
 
     fn payment(&self) -> Option<PaymentId> {
@@ -182,6 +194,10 @@ impl Row for RunLine {
         self.run.id
     }
 
+    fn made(&self) -> Timestamp {
+        self.run.created_at
+    }
+
     fn payment(&self) -> Option<PaymentId> {
         self.run.payment
     }
@@ -223,6 +239,10 @@ impl Row for Event {
 
     fn id(&self) -> EventId {
         self.id
+    }
+
+    fn made(&self) -> Timestamp {
+        self.received_at
     }
 
     fn payment(&self) -> Option<PaymentId> {
@@ -269,6 +289,10 @@ impl Row for Case {
         self.id
     }
 
+    fn made(&self) -> Timestamp {
+        self.opened_at
+    }
+
     fn payment(&self) -> Option<PaymentId> {
         self.payment
     }
@@ -301,6 +325,10 @@ impl Row for Act {
 
     fn id(&self) -> ActId {
         self.id
+    }
+
+    fn made(&self) -> Timestamp {
+        self.at
     }
 
     fn payment(&self) -> Option<PaymentId> {

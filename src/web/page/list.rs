@@ -11,10 +11,10 @@ use axum::extract::rejection::QueryRejection;
 use crate::observe::mask;
 use crate::store::Shared;
 use crate::store::error::Error as StoreError;
-use crate::store::filter::Filter;
+use crate::store::filter::{Filter, LOOK};
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
-use crate::web::page::query::{LOOK, More, Query};
+use crate::web::page::query::{More, Query};
 use crate::web::page::{Failure, Page, Shell, text};
 use crate::web::shown;
 

@@ -83,6 +83,7 @@ pub(in crate::web) async fn ask(
     query: Result<Address<Query>, QueryRejection>,
     deed: Result<Address<Deed>, QueryRejection>,
 ) -> Result<Page<ManyPage>, Failure> {
+    identity.must(Role::Operator)?;
     let (Address(query), Address(Deed { deed })) = (query?, deed?);
     let many: Many = deed.parse().map_err(Failure::bad)?;
     let filter = query.filter(&admin.store, admin.clock.now()).await?;

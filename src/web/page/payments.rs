@@ -4,9 +4,9 @@ use crate::model::payment::PaymentStatus;
 use crate::observe::mask;
 use crate::store::Shared;
 use crate::store::error::Error;
-use crate::store::filter::{Filter, PaymentLine};
+use crate::store::filter::{Filter, LOOK, PaymentLine};
 use crate::web::page::list::{Cell, Field, Listed};
-use crate::web::page::query::{LOOK, Query};
+use crate::web::page::query::Query;
 use crate::web::shown;
 
 impl Listed for PaymentLine {

@@ -16,9 +16,6 @@ const MOST_ROWS: u32 = 1000;
 /// The word for every state, where a list shows some of them by itself.
 pub(in crate::web) const ANY: &str = "any";
 
-/// How many rows one search looks at.
-pub(in crate::web) const LOOK: i64 = 10_000;
-
 /// Where a list goes on.
 pub(in crate::web) struct More {
     /// Of the next page.
@@ -85,13 +82,11 @@ impl Query {
         })
     }
 
-    /// Ends a search at so many rows from the place where it begins: a page is there at once, however much there is.
-    /// `newest` is the id of the newest row. What is on one payment is found by an index.
+    /// Ends a search after `look` rows; `newest` is the id of the newest row.
     pub(in crate::web) fn bound(&self, filter: &mut Filter, look: i64, newest: Option<&str>) -> Result<(), Failure> {
-        let is_search = self.conditions().iter().any(|(name, _)| *name != "limit") && filter.payment.is_none();
-        let newest = newest.map(row_number).transpose()?.unwrap_or_default();
-        let end = filter.before.unwrap_or(newest + 1).saturating_sub(look + 1);
-        filter.above = (is_search && end > 0).then_some(end);
+        if self.conditions().iter().any(|(name, _)| *name != "limit") {
+            filter.bound(look, newest.map(row_number).transpose()?.unwrap_or_default());
+        }
         Ok(())
     }
 

@@ -5,12 +5,12 @@ use axum::extract::State;
 
 use crate::model::run::RunState;
 use crate::model::time::Timestamp;
-use crate::store::filter::{Filter, RunLine};
+use crate::store::filter::{Filter, LOOK, RunLine};
 use crate::store::hours::Counted;
 use crate::web::admin::Admin;
 use crate::web::auth::Identity;
 use crate::web::page::chart::Chart;
-use crate::web::page::query::{LOOK, More, Query};
+use crate::web::page::query::{More, Query};
 use crate::web::page::{Failure, Page, Shell, text};
 use crate::web::shown;
 

@@ -49,6 +49,30 @@ async fn every_list_has_its_rows_and_each_row_is_found_by_its_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_search_looks_at_so_many_rows_for_a_page_and_goes_on_with_the_next() {
+    let world = lively().await;
+    let far = "INSERT INTO runs (id, workflow, key, state, outcome, finished_at, created_at) \
+               VALUES (25000, 'far', 'far', 'succeeded', 'done', 0, 0)";
+    world.books().run(far).unwrap();
+    let client = Client::of(&world, Role::Viewer);
+    let search = "runs?workflow=process-checkout-side-effects";
+    let (mut pages, mut found) = (vec![client.get(search).await], Vec::new());
+    while let Some(next) = pages.last().unwrap()["next"].as_str() {
+        let page = client.get(&format!("{search}&before={next}")).await;
+        found.extend(ids(&page, "runs"));
+        pages.push(page);
+    }
+    assert_eq!(pages.len(), 3, "{pages:?}");
+    assert_eq!((ids(&pages[0], "runs").len(), pages[0]["next"].as_str()), (0, Some("run_15001")));
+    assert_eq!(found.len(), 1);
+    assert_eq!(client.get(&format!("{search}&payment=pay_1")).await["next"], Value::Null);
+    // What is older than that needs no look.
+    assert_eq!(client.get("runs?workflow=nothing&since=2099-01-01T00:00:00Z").await["next"], Value::Null);
+    let top = client.get("runs?before=run_9000000000000000000&limit=1").await;
+    assert_eq!(ids(&top, "runs"), ["run_25000"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_viewer_finds_people_by_whole_addresses_and_nobody_by_names_of_fields() {
     let world = lively().await;
     let (viewer, operator) = (Client::of(&world, Role::Viewer), Client::of(&world, Role::Operator));

@@ -46,6 +46,8 @@ async fn what_is_meant_is_shown_its_number_typed_and_then_each_is_done_and_noted
     let right = count.to_string();
     let viewer = Desk::of(&world, Role::Viewer);
     assert_eq!(viewer.post("/runs/act", &form(&right, &seen)).await.status, StatusCode::FORBIDDEN);
+    // How many are meant would tell whose address begins with what.
+    assert_eq!(viewer.get("/runs/act?deed=retry&customer=zo").await.status, StatusCode::FORBIDDEN);
     for (typed, seen) in [("", seen.as_str()), ("99", seen.as_str()), (right.as_str(), "run_1.0000000000000000")] {
         let refused = operator.post("/runs/act", &form(typed, seen)).await;
         assert_eq!(refused.status, StatusCode::CONFLICT, "{typed}");

@@ -140,17 +140,20 @@ async fn odd_requests_are_refused_and_harm_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_are_cut_off_and_nobody_waits_for_them() {
-    let deployment = Deployment::new().await;
+    let mut deployment = Deployment::new().await;
+    deployment.settings.insert("INNGEST_EVENT_KEY", "an-event-key".to_owned());
+    deployment.settings.insert("DISCUNO_ADMIN_TOKEN", "money:0123456789abcdef".to_owned());
     let serve = deployment.serve(&[]).await;
     let to = serve.address().unwrap();
     let head = "POST /webhooks/stripe HTTP/1.1\r\nhost: discuno\r\n";
-    // Says nothing; stops in its headers; stops in its body; never sends the end of its chunks.
-    let stops = [
-        String::new(),
-        head.to_owned(),
-        format!("{head}content-length: 100\r\n\r\n{{"),
-        format!("{head}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n"),
-    ];
+    // Says nothing; stops in its headers; stops in its body, or never sends the end of its chunks, wherever that goes.
+    let mut stops = vec![String::new(), head.to_owned()];
+    for path in ["/webhooks/stripe", "/e/an-event-key", "/login"] {
+        let form = "content-type: application/x-www-form-urlencoded";
+        let head = format!("POST {path} HTTP/1.1\r\nhost: discuno\r\n{form}\r\n");
+        stops.push(format!("{head}content-length: 100\r\n\r\n{{"));
+        stops.push(format!("{head}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n"));
+    }
     let slow = futures_util::future::join_all(stops.into_iter().map(|stop| async move {
         let (answer, closed) = asked(to, stop.clone().into_bytes(), OUTLASTS_ALL).await;
         assert!(closed, "{stop:?} is still there: {answer}");
