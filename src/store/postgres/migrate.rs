@@ -61,6 +61,7 @@ fn bring_up(session: &Session, money: &str) -> Result<(), Error> {
             session.batch("CREATE SCHEMA discuno")?;
         }
         session.batch(SCHEMA)?;
+        tracing::info!(tag = "Store", event = "database_made");
         meta::put(&conn, "schema", &VERSION.to_string())?;
     }
     upgrade(session)?;

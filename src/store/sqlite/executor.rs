@@ -1,6 +1,5 @@
 //! Runs closures on SQLite connections: grouped into commits by one writing thread, or inline for simulation.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
@@ -9,9 +8,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::observe::metrics::Metrics;
+use crate::store::BUSY_TIMEOUT;
 use crate::store::error::Error;
 use crate::store::sql;
 use crate::store::sql::job::{Job, spawn, submit};
+use crate::store::sqlite::turn::Turn;
 use crate::store::sqlite::{connection, migrate};
 
 /// At most this many jobs share one commit.
@@ -201,8 +202,8 @@ fn checkpoint(conn: &Connection, asked: &mpsc::Receiver<()>) {
 struct Group {
     path: PathBuf,
     conn: Connection,
-    /// Taken before each transaction, since SQLite's own wait for its lock is unfair between processes.
-    turn: Option<File>,
+    /// Taken before each transaction.
+    turn: Option<Turn>,
     changes: Arc<watch::Sender<u64>>,
     checkpoints: mpsc::SyncSender<()>,
     metrics: Metrics,
@@ -216,7 +217,7 @@ impl Group {
         checkpoints: mpsc::SyncSender<()>,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        let (conn, turn) = (connection::writer(path)?, connection::lock_file(path));
+        let (conn, turn) = (connection::writer(path)?, Turn::at(path)?);
         Ok(Self { path: path.to_owned(), conn, turn, changes, checkpoints, metrics, jobs_since_checkpoint: 0 })
     }
 
@@ -224,15 +225,17 @@ impl Group {
         while let Ok(first) = jobs.recv() {
             let mut group = vec![first];
             group.extend(jobs.try_iter().take(GROUP - 1));
-            if let Some(turn) = &self.turn {
-                // Without the lock file the commit is merely unfair.
-                let _ = turn.lock();
+            if self.turn.as_ref().is_some_and(|turn| !turn.take(BUSY_TIMEOUT)) {
+                for job in group {
+                    job.answer(Err(Error::Busy));
+                }
+                continue;
             }
             let start = Instant::now();
             let outcome = self.transact(&mut group);
             self.metrics.committed(u32::try_from(group.len()).unwrap_or(u32::MAX), start.elapsed());
             if let Some(turn) = &self.turn {
-                let _ = turn.unlock();
+                turn.pass();
             }
             if outcome.is_ok() {
                 self.changes.send_modify(|count| *count += 1);

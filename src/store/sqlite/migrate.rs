@@ -38,6 +38,7 @@ pub(super) fn run(conn: &Connection, keep: impl FnOnce(i64) -> Result<(), Error>
 fn bring_up(conn: &Connection, keep: impl FnOnce(i64) -> Result<(), Error>) -> Result<(), Error> {
     if is_blank(conn)? {
         conn.execute_batch(SCHEMA)?;
+        tracing::info!(tag = "Store", event = "database_made", file = conn.path());
         return Ok(conn.pragma_update(None, "user_version", VERSION)?);
     }
     check_known(conn)?;

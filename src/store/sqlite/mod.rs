@@ -17,6 +17,7 @@ mod executor;
 pub mod file;
 mod migrate;
 mod network;
+mod turn;
 
 pub use crate::store::sqlite::executor::Mode;
 

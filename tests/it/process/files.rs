@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt, chown};
 
 use crate::support::cluster::is_without_files;
-use crate::support::process::{Deployment, PATIENCE, until};
+use crate::support::process::{Deployment, PATIENCE, checkout, until};
 
 /// Somebody who is not root.
 const SOMEBODY: u32 = 65_532;
@@ -91,4 +91,21 @@ async fn a_backup_that_is_not_there_is_no_such_thing() {
     let deployment = Deployment::new().await;
     let (status, _, said) = deployment.ran(&["db", "restore", "nope.db", "--yes"]);
     assert!(status == Some(3) && said.contains("nope.db"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_ever_for_a_process_that_stands_still_while_it_writes() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&[]).await;
+    let to = serve.address().unwrap();
+    let turn = File::open(format!("{}.lock", deployment.db.display())).unwrap();
+    turn.lock().unwrap();
+    let refused = tokio::time::timeout(PATIENCE, deployment.pay(to, &checkout(0, ""))).await.unwrap().unwrap();
+    assert_eq!(refused.status, 503, "{}", refused.json());
+    serve.until_logged("webhook_not_stored").await;
+    turn.unlock().unwrap();
+    assert_eq!(deployment.pay(to, &checkout(0, "")).await.unwrap().status, 200);
 }
