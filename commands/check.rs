@@ -1,9 +1,10 @@
 //! `discuno check`: whether everything is as it has to be before real money comes in.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use discuno::app::{App, Parts};
-use discuno::config::{Config, Problem};
+use discuno::config::{Config, ENV_FILE, Mode, Problem};
 use discuno::observe::{self, trace};
 use discuno::ops::probe::{self, Probe};
 use discuno::ops::readiness;
@@ -102,6 +103,9 @@ async fn probe_all(config: Config, offline: bool) -> anyhow::Result<Vec<Probe>> 
             Err(error) => (false, format!("{} cannot be written, or not be put aside: {error}", file.display())),
         };
         probes.push(Probe { what: "log".to_owned(), ok, said });
+    }
+    if config.mode == Mode::Live {
+        probes.extend(probe::kept_to_itself(Path::new(ENV_FILE)));
     }
     let app = if config.server.is_some() || config.db.exists() {
         match App::existing(config.clone(), Parts::system()) {

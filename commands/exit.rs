@@ -38,8 +38,6 @@ pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
         Ok(Exit::Pending) => ExitCode::from(8),
         Ok(Exit::Findings) => ExitCode::from(9),
         Ok(Exit::Interrupted) => ExitCode::from(130),
-        // Whoever reads our output has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let status = status(&error);
             tell(status, code(&error), &format!("{error:#}"));
@@ -95,11 +93,6 @@ pub(crate) fn code(error: &anyhow::Error) -> &'static str {
 /// Whether the caller reads documents: then an error is one too, on a line of its own.
 pub(crate) fn wants_documents() -> bool {
     std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json" || word == "--ndjson")
-}
-
-/// Whether whoever reads our output has gone.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Nobody has said yes.

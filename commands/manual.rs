@@ -1,12 +1,11 @@
 //! `discuno completions` and `discuno man`: what the command line knows of itself.
 
-use std::io::Write;
-
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::Cli;
 use crate::exit::Exit;
+use crate::output;
 
 /// Print the completions of a shell
 #[derive(clap::Args)]
@@ -28,7 +27,7 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "discuno", &mut script);
-    std::io::stdout().lock().write_all(&script)?;
+    output::data(&script)?;
     Ok(Exit::Done)
 }
 
@@ -45,6 +44,6 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Exit> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    std::io::stdout().lock().write_all(&page)?;
+    output::data(&page)?;
     Ok(Exit::Done)
 }

@@ -1,12 +1,11 @@
 //! `discuno show`: one story in the order of time.
 
-use std::io::Write;
-
 use discuno::app::{App, Parts};
 use discuno::model::event::Event;
 use discuno::ops::timeline::{Moment, timeline};
 use discuno::pauses::holding;
 use discuno::store::Story;
+use discuno::store::error::Error;
 use discuno::store::order::{Deed, Order};
 use serde_json::json;
 
@@ -89,10 +88,26 @@ async fn raw(app: &App, id: &str, story: &Story) -> anyhow::Result<Exit> {
     let named = |event: &&Event| event.id.to_string() == id || event.external_id == id;
     let one: Vec<&Event> = story.events.iter().filter(named).collect();
     let events = if one.is_empty() { story.events.iter().collect() } else { one };
+    let (mut shown, mut gone) = (0, Vec::new());
     for event in events {
-        let mut body = app.store.body(event.id).await?;
+        let mut body = match app.store.body(event.id).await {
+            Err(Error::NotFound(what)) => {
+                gone.push(what);
+                continue;
+            }
+            found => found?,
+        };
         body.push(b'\n');
-        std::io::stdout().lock().write_all(&body)?;
+        output::data(&body)?;
+        shown += 1;
+    }
+    if shown == 0
+        && let Some(what) = gone.pop()
+    {
+        return Err(Error::NotFound(what).into());
+    }
+    for what in gone {
+        output::note(&format!("pruned: {what}"));
     }
     Ok(Exit::Done)
 }

@@ -17,7 +17,7 @@ use discuno::logs::source::{Blocks, FileBlocks, Source, with_rotated};
 use discuno::ops::when::when;
 use serde_json::json;
 
-use crate::exit::{self, Exit, Usage, is_broken_pipe};
+use crate::exit::{self, Exit, Usage};
 use crate::logs::context::Context;
 use crate::logs::pager::Out;
 use crate::logs::render::{Fields, Form, Render};
@@ -131,7 +131,12 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     match search(args) {
-        Err(error) if is_broken_pipe(&error) => Ok(Exit::Done),
+        // Whoever reads what is found has seen enough.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            Ok(Exit::Done)
+        }
         Err(error) => {
             exit::tell(2, exit::code(&error), &format!("{error:#}"));
             Ok(Exit::Unreadable)
@@ -147,9 +152,7 @@ fn search(args: &Args) -> anyhow::Result<Exit> {
     if matches!(job.want, Want::Lines) {
         job.lines(&sources)?;
     } else {
-        for source in &sources {
-            job.read(source, &mut |_| Ok(true))?;
-        }
+        job.read(&sources, &mut |_| Ok(true))?;
         job.print_counts()?;
     }
     job.tell_malformed();
@@ -181,6 +184,11 @@ impl Args {
             malformed: self.malformed,
         };
         Ok(asked.query().map_err(|error| Usage(error.to_string()))?)
+    }
+
+    /// How many lines are shown before and after each that matches.
+    fn around(&self) -> (usize, usize) {
+        (self.before.or(self.context).unwrap_or(0), self.after.or(self.context).unwrap_or(0))
     }
 
     fn want(&self, query: &mut Query) -> Want {
@@ -250,7 +258,6 @@ impl Job<'_> {
         let at_once = args.follow || !sources.iter().all(Source::is_at_hand);
         let mut out = Out::open(paged, at_once);
         let render = args.render();
-        let around = (args.before.or(args.context).unwrap_or(0), args.after.or(args.context).unwrap_or(0));
         let mut follow = match (args.follow, sources) {
             (false, _) => None,
             (true, [Source::File(path)]) => {
@@ -269,17 +276,13 @@ impl Job<'_> {
             }
             Ok(true)
         };
-        for source in sources {
-            if let Some(follow) = &follow {
-                if let Some(before) = follow.before()? {
-                    let report = scan(&before, &self.query, &self.want, &mut write)?;
-                    self.take(source, report);
-                }
-            } else if around == (0, 0) {
-                self.read(source, &mut write)?;
-            } else {
-                self.read_around(source, around, &mut write)?;
+        if let (Some(follow), [source]) = (&follow, sources) {
+            if let Some(before) = follow.before()? {
+                let report = scan(&before, &self.query, &self.want, &mut write)?;
+                self.take(source, report);
             }
+        } else {
+            self.read(sources, &mut write)?;
         }
         if let Some(last) = last {
             out.write(&render.lines(&last.all()))?;
@@ -294,19 +297,20 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn read(&mut self, source: &Source, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let Some(blocks) = self.open(source) else { return Ok(()) };
-        let report = scan(blocks.as_ref(), &self.query, &self.want, sink)?;
-        self.take(source, report);
-        Ok(())
-    }
-
-    /// With the lines around each: they are read one after the other.
-    fn read_around(&mut self, source: &Source, around: (usize, usize), sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let opened = source.open().map_err(|error| self.could_not(source, &error)).ok();
-        let Some(blocks) = opened else { return Ok(()) };
-        let report = Context::new(&self.query, around).read(blocks.as_ref(), sink)?;
-        self.take(source, report);
+    /// Reads each source. A log and what it was before are all opened before the first is read: while a person leafs through that, they
+    /// may be given other names.
+    fn read(&mut self, sources: &[Source], sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let together = if self.args.file.is_empty() { sources } else { &[] };
+        let mut opened = together.iter().map(|source| self.open(source)).collect::<Vec<_>>().into_iter();
+        for source in sources {
+            let Some(blocks) = opened.next().unwrap_or_else(|| self.open(source)) else { continue };
+            let report = match self.args.around() {
+                (0, 0) => scan(blocks.as_ref(), &self.query, &self.want, sink)?,
+                // They are read one after the other.
+                around => Context::new(&self.query, around).read(blocks.as_ref(), sink)?,
+            };
+            self.take(source, report);
+        }
         Ok(())
     }
 
@@ -320,7 +324,7 @@ impl Job<'_> {
 
     /// A source as blocks; none, and a message, where it cannot be opened.
     fn open(&mut self, source: &Source) -> Option<Box<dyn Blocks>> {
-        let opened = match self.indexed(source) {
+        let opened = match self.indexed(source).filter(|_| self.args.around() == (0, 0)) {
             Some(blocks) => Ok(blocks),
             None => source.open(),
         };

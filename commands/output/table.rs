@@ -1,13 +1,11 @@
 //! Tables: aligned and wrapped on a terminal, tab-separated lines in a pipe.
 
-use std::io::Write;
-
 use tabled::builder::Builder;
 use tabled::settings::object::{Columns, Rows};
 use tabled::settings::style::HorizontalLine;
 use tabled::settings::{Format, Style, Width};
 
-use crate::output::{is_terminal, note, plain};
+use crate::output::{data, is_terminal, line, note, plain};
 
 /// A column of single words is not made narrower than this to have another beside it: an id that is broken is of no use.
 const NARROW: usize = 28;
@@ -43,21 +41,20 @@ impl Table {
 
     /// To standard output, in the form that fits who reads it. Where columns are left out, standard error says so.
     pub(crate) fn print(&self) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
         if is_terminal() {
             let width = terminal_width();
             let widths = self.widths(width);
-            writeln!(out, "{}", self.aligned(&widths))?;
+            data(format!("{}\n", self.aligned(&widths)).as_bytes())?;
             if let Some(left_out) = self.left_out(&widths) {
                 note(&left_out);
             }
             return Ok(());
         }
-        for row in std::iter::once(&self.columns).chain(&self.rows) {
+        let rows = std::iter::once(&self.columns).chain(&self.rows).map(|row| {
             let cells: Vec<String> = row.iter().map(|cell| plain(cell).replace(['\t', '\n'], " ")).collect();
-            writeln!(out, "{}", cells.join("\t"))?;
-        }
-        Ok(())
+            cells.join("\t") + "\n"
+        });
+        data(rows.collect::<String>().as_bytes())
     }
 
     /// The same where no column may be left out: on a terminal that has no room for all, the last is told below the others.
@@ -67,13 +64,11 @@ impl Table {
         if !is_terminal() || whole <= terminal_width() {
             return self.print();
         }
-        let mut out = std::io::stdout().lock();
         for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
-            if let Some((last, others)) = cells.split_last() {
-                writeln!(out, "{}", others.join("  "))?;
+            if let Some((last, others)) = row.split_last() {
+                line(&others.join("  "))?;
                 if !last.is_empty() {
-                    writeln!(out, "    {last}")?;
+                    line(&format!("    {last}"))?;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::config::{Problem, Secret, Setting};
+use crate::config::{ENV_FILE, Problem, Secret, Setting};
 use crate::store::postgres::Address;
 
 /// Reads values by name, remembers their origin and collects everything that is wrong.
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
             let places = [
                 ("flag", self.flags.get(&name).cloned()),
                 ("environment", (self.environment)(&name)),
-                (".env", self.file.get(&name).cloned()),
+                (ENV_FILE, self.file.get(&name).cloned()),
             ];
             for (place, value) in places {
                 if let Some(value) = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()) {

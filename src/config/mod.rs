@@ -216,7 +216,8 @@ pub fn sandbox_environment(base: &Url, db: &Path, listen: SocketAddr) -> Vec<(&'
 impl Config {
     /// From the process: flags win over the environment, which wins over a `.env` file in the working directory.
     pub fn from_environment(flags: &BTreeMap<String, String>) -> Result<Self, Problems> {
-        let file = match dotenvy::dotenv_iter() {
+        // Not that of a directory above, which dotenvy would look for.
+        let file = match dotenvy::from_path_iter(ENV_FILE) {
             Ok(lines) => lines.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?,
             Err(error) if error.not_found() => BTreeMap::new(),
             Err(error) => return Err(unreadable(&error)),
@@ -408,6 +409,8 @@ impl Config {
     }
 }
 
+/// Settings that stand in the working directory.
+pub const ENV_FILE: &str = ".env";
 /// The secret by which `replay` signs for the sandbox as Stripe.
 pub const SANDBOX_STRIPE_SECRET: &str = "whsec_sandbox_throw_away";
 /// The same for events of connected accounts.
@@ -427,7 +430,7 @@ fn unreadable(error: &dotenvy::Error) -> Problems {
     } else {
         String::new()
     };
-    Problems(vec![Problem { name: ".env".to_owned(), message: format!("could not be read{at}") }])
+    Problems(vec![Problem { name: ENV_FILE.to_owned(), message: format!("could not be read{at}") }])
 }
 
 /// Whether `SMTP_URL` itself is set: the original's `AUTH_EMAIL_SERVER` stood beside Resend's key unused.

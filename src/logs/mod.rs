@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod count;
 pub mod follow;
+mod frames;
 pub mod index;
 pub mod json;
 pub mod marks;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::logs::frames::Frames;
+
 /// Searched in one go: small enough to stay in a core's own cache between the kernel's copy and the search.
 pub const BLOCK: u64 = 128 << 10;
 /// Where the kernel copies to it is the faster by a sixth.
@@ -268,10 +270,7 @@ impl Source {
         let live = !self.is_at_hand();
         let unpacked: Box<dyn Read + Send> = match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file))),
-            Some("zst") => {
-                let frames = ruzstd::decoding::StreamingDecoder::new(BufReader::with_capacity(1 << 18, file));
-                Box::new(frames.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?)
-            }
+            Some("zst") => Box::new(Frames::new(BufReader::with_capacity(1 << 18, file))?),
             _ if file.metadata()?.is_file() => return Ok(Box::new(FileBlocks::whole(file)?)),
             _ => Box::new(file),
         };

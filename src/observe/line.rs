@@ -6,6 +6,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use crate::model::time::Timestamp;
+use crate::observe::mask::steers;
 
 /// Ids stand first, in this order.
 const IDS: [&str; 7] = ["runId", "paymentId", "sessionId", "paymentIntentId", "eventId", "step", "attempt"];
@@ -136,9 +137,7 @@ fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}') =>
-            {
+            c if steers(c) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),

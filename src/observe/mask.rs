@@ -1,5 +1,7 @@
 //! People, shown so that they can be told apart and not be known.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 /// `zoe@example.edu` as `z•••@e•••`.
@@ -90,15 +92,31 @@ pub fn without_addresses(text: &str) -> String {
 /// shown as `\u{…}`.
 pub fn plain(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        let steers = (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if steers {
+        if steers(c) && c != '\n' {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
         out
     })
+}
+
+/// The same of JSON, which stays what it is: there they stand within strings, and are escaped as JSON has it.
+pub fn plain_json(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
+        if steers(c) && c != '\n' {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// Whether it is a control or bidirectional character.
+pub(super) fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

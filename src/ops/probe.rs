@@ -2,6 +2,8 @@
 //! exist, and a key that may not is refused before that is found out.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
@@ -108,6 +110,19 @@ pub async fn keys(providers: &Providers, now: Timestamp) -> Vec<Probe> {
         Some(Mailer::Smtp(smtp)) => found.push(Probe::of("smtp login", smtp.greet()).await),
     }
     found
+}
+
+/// Whether a file of settings, if it is there, is kept from the other users of this machine.
+pub fn kept_to_itself(file: &Path) -> Option<Probe> {
+    let mode = std::fs::metadata(file).ok()?.permissions().mode();
+    // None of the last three bits: others.
+    let (ok, name) = (mode.trailing_zeros() >= 3, file.display());
+    let said = if ok {
+        format!("{name} is kept from other users")
+    } else {
+        format!("every user of this machine can read {name}: chmod 600 {name}")
+    };
+    Some(Probe { what: "secrets".to_owned(), ok, said })
 }
 
 /// Whether anything answers there, and how far its clock is from ours.

@@ -221,7 +221,7 @@ async fn what_is_acknowledged_while_a_backup_is_put_back_is_in_one_of_the_two_fi
         let (store, stop) = (store.clone(), stop.clone());
         async move {
             let mut acknowledged = Vec::new();
-            while !stop.is_cancelled() {
+            while !stop.is_cancelled() || acknowledged.len() < 2 {
                 let id = format!("evt_{}", acknowledged.len());
                 store.ingest(plan(&id, vec![]), NOW).await.unwrap();
                 acknowledged.push(id);
@@ -261,6 +261,10 @@ async fn pruning_counts_first_and_keeps_what_money_hangs_on() {
     assert_eq!(number(&counted), number(&gone));
     assert_eq!(deployment.ran(&["payments"]).1.lines().count(), 3);
     assert_eq!(deployment.ran(&["show", "evt_process_1", "--raw"]).0, Some(3), "its bytes are gone");
+    deployment.play(&[checkout(1, "").id("evt_process_later")]).await;
+    let (status, bytes, said) = deployment.ran(&["show", "pi_process_1", "--raw"]);
+    assert_eq!((status, bytes.lines().count()), (Some(0), 1), "what there is: {said}");
+    assert!(bytes.contains("evt_process_later") && said.contains("pruned: body of ev_1"), "{said}");
     assert_eq!(deployment.ran(&["db", "check"]).0, Some(0));
     assert_eq!(deployment.ran(&["db", "migrate"]).0, Some(0));
 }

@@ -1,6 +1,6 @@
 //! `discuno logs`.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -103,8 +103,10 @@ async fn packed_rotated_and_piped_logs_are_read_like_plain_ones() {
     gz.write_all(LOG.as_bytes()).unwrap();
     gz.finish().unwrap();
     let zst = path.with_extension("zst");
-    let bytes = ruzstd::encoding::compress_to_vec(LOG.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
-    std::fs::write(&zst, bytes).unwrap();
+    let (day, next) = LOG.split_at(LOG.len() / 2);
+    let pack =
+        |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    std::fs::write(&zst, [pack(day), pack(next)].concat()).unwrap();
     for file in [&packed, &zst] {
         assert_eq!(search(&deployment, file, &["-c", "event=refund_failed"]).1.trim(), "2", "{}", file.display());
     }
@@ -117,6 +119,30 @@ async fn packed_rotated_and_piped_logs_are_read_like_plain_ones() {
     child.stdin.take().unwrap().write_all(LOG.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_rotated_while_somebody_reads_what_was_found_is_read_whole() {
+    let mut deployment = Deployment::new().await;
+    let path = deployment.db.with_file_name("discuno.log");
+    let old = |number: u8| path.with_extension(format!("log.{number}"));
+    let many = "{\"event\":\"first\"}\n".repeat(200_000);
+    std::fs::write(old(2), many).unwrap();
+    std::fs::write(old(1), "{\"event\":\"second\"}\n").unwrap();
+    std::fs::write(&path, "{\"event\":\"third\"}\n").unwrap();
+    deployment.settings.insert("DISCUNO_LOG_FILE", path.display().to_string());
+    let mut child = deployment.command(&["logs"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut found = child.stdout.take().unwrap();
+    let mut begun = [0; 1];
+    found.read_exact(&mut begun).unwrap();
+    for (from, to) in [(old(2), old(3)), (old(1), old(2)), (path.clone(), old(1))] {
+        std::fs::rename(from, to).unwrap();
+    }
+    let mut rest = String::new();
+    found.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    let last: Vec<&str> = rest.lines().skip(199_999).collect();
+    assert_eq!(last, ["{\"event\":\"first\"}", "{\"event\":\"second\"}", "{\"event\":\"third\"}"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 //! How commands end.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::cluster::is_without_files;
@@ -14,6 +17,18 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
         let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{args:?}: {}, {said}", output.status);
+    }
+}
+
+#[tokio::test]
+async fn what_was_found_decides_how_a_command_ends_whoever_reads_it() {
+    let mut deployment = Deployment::new().await;
+    deployment.settings.remove("X_CAL_ID");
+    for args in [&["check", "--offline"][..], &["check", "--offline", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(9), "{args:?}");
     }
 }
 
@@ -44,6 +59,38 @@ async fn looking_at_a_database_that_is_not_there_makes_none() {
     let output = deployment.command(&["show", "pay_7"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(std::fs::read(&deployment.db).unwrap(), b"not a database, and somebody else's");
+}
+
+#[tokio::test]
+async fn a_database_that_is_begun_is_told_of_and_one_that_is_there_is_not() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = Deployment::new().await;
+    let first = deployment.worker().await;
+    first.until_logged("database_made").await;
+    drop(first);
+    let second = deployment.worker().await;
+    assert_eq!(second.logged("database_made"), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn a_dot_env_counts_where_the_program_is_and_is_to_be_kept_from_other_users() {
+    let deployment = Deployment::new().await;
+    let here = deployment.db.parent().unwrap();
+    let (file, below) = (here.join(".env"), here.join("below"));
+    std::fs::create_dir(&below).unwrap();
+    std::fs::write(&file, "STRIPE_SECRET_KEY=sk_live_of_the_file\n").unwrap();
+    let check = |at: &Path, mode: u32| {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let mut command = deployment.command(&["check", "--offline"]);
+        command.env_remove("STRIPE_SECRET_KEY").env_remove("STRIPE_API_BASE").current_dir(at);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(check(here, 0o644).contains("secrets\tWRONG\tevery user of this machine can read .env: chmod 600 .env"));
+    assert!(check(here, 0o640).contains("secrets\tok\t"));
+    let elsewhere = check(&below, 0o644);
+    assert!(elsewhere.contains("STRIPE_SECRET_KEY\t-\tnot set") && !elsewhere.contains("secrets\t"), "{elsewhere}");
 }
 
 #[tokio::test]
