@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::sandbox::fault::{Effect, Fault, Provider};
 use crate::sim::draw::Chance;
 use crate::sim::script::{
-    Act, Blow, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, TOGETHER,
+    Act, Blow, CROWDED, Command, Deed, HOUR, Item, MINUTE, Paid, Purchase, READ_BACK, SECOND_ROUND, Script, TOGETHER,
     first_operations, refusal,
 };
 
@@ -67,6 +67,8 @@ pub(super) enum Story {
     DiskFull,
     /// A dispute is lost.
     DisputeLost,
+    /// Stripe has accepted a part that an operator pays back, and settles it hours later.
+    PartIsPending,
 }
 
 const STORIES: [Story; 3] = [Story::RefundKeyForgotten, Story::ShareKeyForgotten, Story::RefundErrorKept];
@@ -80,16 +82,22 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    /// The turns of this seed, if it is of a round: one, or three that are far from each other.
+    /// The turns of this seed, if it is of a round: one, or several that are far from each other.
     pub(super) fn of(seed: u64) -> Vec<Self> {
         let nth = |all: &[Self], nth: u64| all.get(usize::try_from(nth).unwrap_or(0) % all.len()).copied();
+        let (of_first, of_second) = match seed {
+            ..TOGETHER => (1, 1),
+            TOGETHER..CROWDED => (3, 1),
+            _ => (5, 2),
+        };
+        let far = |all: &[Self], from: u64, most: u64| -> Vec<Self> {
+            (0..most).filter_map(|further| nth(all, from + further * (all.len() as u64 / most))).collect()
+        };
         if seed >= SECOND_ROUND && seed % 6 == 3 {
-            return nth(&Self::second(seed), seed / 6).into_iter().collect();
+            return far(&Self::second(seed), seed / 6, of_second);
         }
-        let Some(turn) = seed.checked_sub(FIRST).filter(|turn| turn.is_multiple_of(2)) else { return Vec::new() };
-        let all = Self::all();
-        let (third, most) = (all.len() as u64 / 3, if seed < TOGETHER { 1 } else { 3 });
-        (0..most).filter_map(|further| nth(&all, turn / 2 + further * third)).collect()
+        let turn = seed.checked_sub(FIRST).filter(|turn| turn.is_multiple_of(2));
+        turn.map_or_else(Vec::new, |turn| far(&Self::all(), turn / 2, of_first))
     }
 
     fn all() -> Vec<Self> {
@@ -108,8 +116,20 @@ impl Turn {
         let faults = EFFECTS.iter().map(move |&effect| Self::Fault { provider, operation, effect });
         let crashes =
             CALLS.iter().flat_map(|&verb| WHEN.iter().map(move |&when| Self::Blow { when, verb, blow: "crash" }));
-        let stories = [Story::LetStand, Story::PartIsSlow, Story::BookedAgain, Story::DiskFull, Story::DisputeLost];
-        let stories = &stories[..if seed < TOGETHER { 3 } else { 5 }];
+        let stories = [
+            Story::LetStand,
+            Story::PartIsSlow,
+            Story::BookedAgain,
+            Story::DiskFull,
+            Story::DisputeLost,
+            Story::PartIsPending,
+        ];
+        let known = match seed {
+            ..TOGETHER => 3,
+            TOGETHER..CROWDED => 5,
+            _ => stories.len(),
+        };
+        let stories = &stories[..known];
         faults.chain(crashes).chain(stories.iter().copied().map(Self::Story)).collect()
     }
 
@@ -238,6 +258,12 @@ impl Told<'_> {
                 let slow = Effect::Slow { millis: 20 * MINUTE };
                 self.faulty(Fault::new(Provider::Stripe, slow).on("refunds.create").times(1));
                 self.order(10 * MINUTE, Command::RefundPart { amount: 1500, cancel_booking: false });
+            }
+            Story::PartIsPending => {
+                self.purchase.tags.push("refund-pending");
+                self.order(10 * MINUTE, Command::RefundPart { amount: 1500, cancel_booking: false });
+                let settles = Act::Happen(self.purchase.number, Deed::RefundSettles);
+                self.items.push(Item { at: self.at + 3 * HOUR, act: settles });
             }
             Story::BookedAgain => {
                 let again = Act::Happen(self.purchase.number, Deed::BookedAgain);

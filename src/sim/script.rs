@@ -35,6 +35,9 @@ pub(super) const MINGLED: u64 = 1_000_000;
 /// From this seed on three turns of the first round come in one history.
 pub(super) const TOGETHER: u64 = 2_000_000;
 
+/// From this seed on five do, and two of the second round.
+pub(super) const CROWDED: u64 = 3_000_000;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
