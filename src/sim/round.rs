@@ -67,7 +67,7 @@ pub(super) enum Story {
     DiskFull,
     /// A dispute is lost.
     DisputeLost,
-    /// Stripe has accepted a part that an operator pays back, and settles it hours later.
+    /// Stripe has accepted a part that an operator pays back, and does not settle it.
     PartIsPending,
 }
 
@@ -262,8 +262,6 @@ impl Told<'_> {
             Story::PartIsPending => {
                 self.purchase.tags.push("refund-pending");
                 self.order(10 * MINUTE, Command::RefundPart { amount: 1500, cancel_booking: false });
-                let settles = Act::Happen(self.purchase.number, Deed::RefundSettles);
-                self.items.push(Item { at: self.at + 3 * HOUR, act: settles });
             }
             Story::BookedAgain => {
                 let again = Act::Happen(self.purchase.number, Deed::BookedAgain);
