@@ -235,7 +235,10 @@ fn restore(
     if !from.is_file() {
         return Err(StoreError::NotFound(format!("such backup: {}", from.display())).into());
     }
-    let found = file::check(from).with_context(|| format!("could not read {}", from.display()))?;
+    let found = match file::check(from) {
+        Err(StoreError::Corrupt(why)) => vec![why],
+        found => found.with_context(|| format!("could not read {}", from.display()))?,
+    };
     if let Some(first) = found.first() {
         anyhow::bail!("{} cannot be restored: {first}; nothing was changed", from.display());
     }

@@ -59,7 +59,9 @@ pub(crate) fn tell(status: u8, code: &str, message: &str) {
 /// What cannot be understood of the command line; or its help, which is no error.
 pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || !wants_documents() {
-        error.exit();
+        let status = u8::try_from(error.exit_code()).unwrap_or(2);
+        let unread = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+        return ExitCode::from(if status == 0 && unread { 1 } else { status });
     }
     tell(2, "usage", error.render().to_string().trim_end());
     ExitCode::from(2)

@@ -22,13 +22,13 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many seeds
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// Go on for so long, such as 60s or 1h
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     time: Option<Duration>,
     /// How many sessions are paid for in each
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     payments: u32,
     /// After how many hours nothing goes wrong any more
     #[arg(long, default_value_t = 48)]
@@ -40,8 +40,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "time", "crash_points"])]
     trace: Option<PathBuf>,
     /// How many threads [default: one for each core]
-    #[arg(long, value_name = "COUNT")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
     /// Take this safeguard out
     #[cfg(feature = "mutants")]
     #[arg(long)]
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn threads(args: &Args) -> usize {
-    args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
 fn crash_points(args: &Args) -> anyhow::Result<Exit> {

@@ -131,12 +131,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     match search(args) {
-        // Whoever reads what is found has seen enough.
-        Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
-        {
-            Ok(Exit::Done)
-        }
         Err(error) => {
             exit::tell(2, exit::code(&error), &format!("{error:#}"));
             Ok(Exit::Unreadable)
@@ -149,8 +143,12 @@ fn search(args: &Args) -> anyhow::Result<Exit> {
     let (mut query, sources) = (args.query()?, args.sources()?);
     let want = args.want(&mut query);
     let mut job = Job { args, query, want, report: Report::default(), unread: Vec::new() };
+    let mut seen_enough = false;
     if matches!(job.want, Want::Lines) {
-        job.lines(&sources)?;
+        seen_enough = match job.lines(&sources) {
+            Err(error) if is_of_a_closed_pipe(&error) => true,
+            read => read.map(|()| false)?,
+        };
     } else {
         job.read(&sources, &mut |_| Ok(true))?;
         job.print_counts()?;
@@ -161,9 +159,14 @@ fn search(args: &Args) -> anyhow::Result<Exit> {
     }
     Ok(match (job.unread.is_empty(), job.report.matched) {
         (false, _) => Exit::Unreadable,
-        (true, 0) => Exit::Unmatched,
+        (true, 0) if !seen_enough => Exit::Unmatched,
         (true, _) => Exit::Done,
     })
+}
+
+/// Whoever reads what is found has seen enough of it.
+fn is_of_a_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 impl Args {
@@ -260,6 +263,9 @@ impl Job<'_> {
         let render = args.render();
         let mut follow = match (args.follow, sources) {
             (false, _) => None,
+            (true, [source]) if source.is_packed() => {
+                return Err(Usage("--follow: nothing is appended to a file that is compressed".to_owned()).into());
+            }
             (true, [Source::File(path)]) => {
                 if !path.exists() {
                     output::note(&format!("discuno: {} is not there yet: waiting for it", path.display()));
@@ -349,7 +355,7 @@ impl Job<'_> {
         let (Source::File(path), Some((since, until)), false) = (source, self.query.span(), self.args.no_index) else {
             return None;
         };
-        if path.extension().is_some_and(|extension| extension == "gz" || extension == "zst") {
+        if source.is_packed() {
             return None;
         }
         let file = File::open(path).ok()?;

@@ -138,6 +138,9 @@ fn rename(value: &mut Value, key: &str, round: u64) {
 /// Sets `a.b.c=value` in an event; the value is JSON, or text where it is not.
 pub(crate) fn set(event: &mut Value, assignment: &str) -> anyhow::Result<()> {
     let (path, value) = assignment.split_once('=').context("--set takes path=value")?;
+    if path.split('.').any(str::is_empty) {
+        bail!("--set {assignment}: a name is missing in the path");
+    }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     let mut place = event;
     for key in path.split('.') {
@@ -195,7 +198,9 @@ mod tests {
         assert_eq!(event["data"]["object"]["amount_total"], 5000);
         assert_eq!(event["data"]["object"]["metadata"]["startTime"], "soon");
         assert!(set(&mut event, "created.x=1").is_err());
-        assert!(set(&mut event, "novalue").is_err());
+        for bad in ["novalue", "=1", ".=1", "data.=1", "data..id=1"] {
+            assert!(set(&mut event, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) mod scenes;
 mod stored;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+const HERE: &str = "http://127.0.0.1:8480";
 
 /// Send recorded events again, freshly signed, with their dates moved to now
 ///
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE|EVENT")]
     files: Vec<PathBuf>,
     /// The server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8480")]
+    #[arg(long, value_name = "URL", default_value = HERE)]
     to: String,
     /// Send everything N times, each time as other purchases
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -78,9 +79,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let known = args.files.iter().map(|name| name.to_str()?.parse().ok()).collect::<Option<Vec<EventId>>>();
-    if let Some(events) = known {
+    let events: Vec<EventId> = args.files.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    if !events.is_empty() {
+        args.only_of_the_database(events.len())?;
         return stored::run(&events, args.reason, &args.overrides).await;
+    }
+    if args.reason.is_some() {
+        return Err(Usage(
+            "--reason is kept with events of the database: files are sent as their sender would".to_owned(),
+        )
+        .into());
     }
     let config = Config::from_environment(&std::collections::BTreeMap::new())?;
     if config.mode == Mode::Live && !args.live {
@@ -127,6 +135,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     sent?;
     Ok(if tally.rejected == 0 { Exit::Done } else { Exit::Findings })
+}
+
+impl Args {
+    /// Events of the database are not sent: what says how to send files is not for them.
+    fn only_of_the_database(&self, events: usize) -> Result<(), Usage> {
+        if events < self.files.len() {
+            return Err(Usage(
+                "files are sent and events of the database are not: replay them one after the other".to_owned(),
+            ));
+        }
+        let of_files = [
+            ("--to", self.to != HERE),
+            ("--times", self.times > 1),
+            ("--rate", self.rate.is_some()),
+            ("--concurrency", self.concurrency > 1),
+            ("--duplicate", self.duplicate > 0),
+            ("--shuffle", self.shuffle),
+            ("--set", !self.set.is_empty()),
+            ("--keep-times", self.keep_times),
+            ("--live", self.live),
+        ];
+        match of_files.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                Err(Usage(format!("{option} is for files: an event of the database is understood anew as it is")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// An event as it will be sent.

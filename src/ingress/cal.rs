@@ -12,7 +12,7 @@ use crate::ingress::{Meaning, Rejected, sha256, text};
 use crate::model::booking::{BookingStatus, NewBooking, Person, RESCHEDULED};
 use crate::model::event::{Source, Via};
 use crate::model::time::Timestamp;
-use crate::store::change::{Change, NewEvent, NewRun, PaymentKey, Plan};
+use crate::store::change::{Change, HOST_NO_SHOW_WORKFLOW, NewEvent, NewRun, PaymentKey, Plan};
 
 /// The workflow that counts a booking, and undoes one that comes after its refund.
 pub const BOOKING_CREATED_WORKFLOW: &str = "booking-created";
@@ -26,8 +26,6 @@ pub const BOOKING_RESCHEDULED_WORKFLOW: &str = "booking-rescheduled";
 pub const MEETING_STARTED_WORKFLOW: &str = "meeting-started";
 /// The workflow that counts a session's end.
 pub const MEETING_ENDED_WORKFLOW: &str = "meeting-ended";
-/// The workflow that settles a session to which the mentor did not come.
-pub const HOST_NO_SHOW_WORKFLOW: &str = "host-no-show";
 /// What Cal.com sends once for a session to which the mentor did not come.
 pub const HOST_NO_SHOW: &str = "AFTER_HOSTS_CAL_VIDEO_NO_SHOW";
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::logs::query::Query;
 use crate::logs::scan::{Search, Want};
-use crate::logs::source::{Block, Blocks, FileBlocks};
+use crate::logs::source::{Block, Blocks, FileBlocks, is_packed};
 
 /// Read in one go.
 const SPAN: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub fn newest(files: &[PathBuf], query: &Query, bounds: Bounds) -> io::Result<Fo
     let began = Instant::now();
     let (mut found, mut held, mut block) = (Found::default(), 0, Block::default());
     for path in files.iter().rev() {
-        if path.extension().is_some_and(|extension| extension == "gz" || extension == "zst") {
+        if is_packed(path) {
             found.more = true;
             break;
         }

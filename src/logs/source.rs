@@ -263,6 +263,11 @@ impl Source {
         matches!(self, Self::File(path) if path.is_file())
     }
 
+    /// Whether it is compressed: it is read from its beginning alone, and nothing is appended to it.
+    pub fn is_packed(&self) -> bool {
+        matches!(self, Self::File(path) if is_packed(path))
+    }
+
     /// Opens it whole.
     pub fn open(&self) -> io::Result<Box<dyn Blocks>> {
         let Self::File(path) = self else { return Ok(Box::new(StreamBlocks::new(Box::new(io::stdin()), true))) };
@@ -276,6 +281,11 @@ impl Source {
         };
         Ok(Box::new(StreamBlocks::new(unpacked, live)))
     }
+}
+
+/// Whether a file is compressed, by its name.
+pub fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz" || extension == "zst")
 }
 
 /// A log file and what it was before it was rotated, the oldest first.

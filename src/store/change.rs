@@ -264,6 +264,13 @@ pub const REFUND_WORKFLOW: &str = "refund-payment";
 /// The workflow that compares a session with the payment that it is found to be of.
 pub const COMPARE_WORKFLOW: &str = "compare-booking";
 
+/// The workflow that settles a session to which the mentor did not come.
+pub const HOST_NO_SHOW_WORKFLOW: &str = "host-no-show";
+
+/// While a run of these is under way, it may yet be found that the money goes back: a session is said to be missed before that is
+/// settled.
+pub const SETTLING: [&str; 3] = [HOST_NO_SHOW_WORKFLOW, COMPARE_WORKFLOW, REFUND_WORKFLOW];
+
 /// The workflow that looks for a session that turns up after its payment was given up.
 pub const SETTLE_WORKFLOW: &str = "settle-check";
 

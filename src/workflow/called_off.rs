@@ -19,7 +19,7 @@ use crate::model::id::PaymentId;
 use crate::model::money::Money;
 use crate::model::payment::{Payment, PaymentFact, PaymentStatus};
 use crate::model::policy::Policy as SessionPolicy;
-use crate::store::change::{Change, PaymentKey, REFUND_WORKFLOW};
+use crate::store::change::{Change, HOST_NO_SHOW_WORKFLOW, PaymentKey, REFUND_WORKFLOW};
 use crate::store::{Story, Unsettled};
 use crate::workflow::calendar::{News, about};
 use crate::workflow::{Means, booking, refund_payment, track};
@@ -70,7 +70,7 @@ impl Workflow for BookingRejected {
 pub struct HostNoShow(pub Arc<Means>);
 
 impl Workflow for HostNoShow {
-    const NAME: &'static str = cal::HOST_NO_SHOW_WORKFLOW;
+    const NAME: &'static str = HOST_NO_SHOW_WORKFLOW;
     type Input = News;
 
     async fn run(&self, ctx: &Ctx, news: News) -> Result<Outcome, Failure> {

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::engine::ctx::{Ctx, Step};
 use crate::engine::policy::Policy;
 use crate::engine::registry::{Outcome, Workflow};
-use crate::ingress::cal::HOST_NO_SHOW_WORKFLOW;
 use crate::model::booking::{BookingStatus, NewBooking};
 use crate::model::case::{self, Case, CaseKind, NewCase};
 use crate::model::checkout::Checkout;
@@ -20,15 +19,13 @@ use crate::model::time::Timestamp;
 use crate::model::transfer::{Transfer, TransferStatus, not_moved};
 use crate::mutant::{Mutant, is_out};
 use crate::provider::stripe::{self, TRANSFER_REFERENCE, TransferRequest};
-use crate::store::change::{COMPARE_WORKFLOW, Change, NewRun, REFUND_WORKFLOW, TRANSFER_WORKFLOW, TransferIntent};
+use crate::store::change::{Change, NewRun, SETTLING, TRANSFER_WORKFLOW, TransferIntent};
 use crate::store::error::Error;
 use crate::workflow::{Means, letter};
 
 /// The workflow's name.
 pub const NAME: &str = TRANSFER_WORKFLOW;
 
-/// Runs of these may yet find that the money goes back: Cal.com says that a session was missed before that is settled.
-const SETTLING: [&str; 3] = [HOST_NO_SHOW_WORKFLOW, COMPARE_WORKFLOW, REFUND_WORKFLOW];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What cannot be moved for as many days needs a person.
 const MOST_DAYS: u32 = 30;

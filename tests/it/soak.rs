@@ -15,6 +15,8 @@ use crate::support::{money, newest, street::Street};
 /// As often as that while the other tests run too.
 const KILLS: u64 = 20;
 const PACE: Duration = Duration::from_millis(400);
+/// For each life of the process that is paid at.
+const PURCHASES: usize = 8;
 /// How long the processes may take to mend what the storm has left.
 const AFTERWARDS: Duration = Duration::from_secs(300);
 /// Two leases and a half: whoever is stopped for as long has lost what it held.
@@ -33,7 +35,7 @@ async fn nothing_is_lost_or_doubled_by_killing_and_stopping_three_processes_in_a
 
     let mut deployment = Deployment::new().await;
     deployment.settings.insert("DISCUNO_REFUND_CEILING", "100000".to_owned());
-    let street = Street::new(&deployment);
+    let street = Street::new(&deployment, PURCHASES);
     let storm = async {
         let mut company = Company::start(&deployment, &street).await;
         let chance = Entropy::seeded(seed);

@@ -17,7 +17,7 @@ use crate::model::time::Timestamp;
 use crate::model::transfer::Transfer;
 use crate::mutant::{Mutant, is_out};
 use crate::store::Ledger;
-use crate::store::change::{RefundIntent, TransferIntent};
+use crate::store::change::{RefundIntent, SETTLING, TransferIntent};
 use crate::store::error::Error;
 use crate::store::sql::column::params;
 use crate::store::sql::connection::{Connection, OptionalExtension, Read, Row};
@@ -165,9 +165,8 @@ fn one<T>(
 
 const CURSOR: &str = "SELECT complete_until FROM cursors WHERE source = ?1";
 const LIVE_TRANSFER: &str = "SELECT id, status = 'made' FROM transfers WHERE payment_id = ?1 AND status <> 'failed'";
-/// As in `transfer::SETTLING`.
-const SETTLING: &str = "SELECT 1 FROM runs WHERE coalesce(payment_id, 0) = ?1 AND due_at IS NOT NULL \
-     AND workflow IN ('host-no-show', 'compare-booking', 'refund-payment')";
+const UNDER_WAY: &str =
+    "SELECT 1 FROM runs WHERE coalesce(payment_id, 0) = ?1 AND due_at IS NOT NULL AND workflow = ?2";
 const HELD_BACK: &str = "SELECT (SELECT count(*) FROM refunds WHERE payment_id = ?1 AND status NOT IN ('failed', 'canceled')) \
      + (SELECT count(*) FROM disputes WHERE payment_id = ?1 AND status IN ('open', 'lost'))";
 const INSERT_TRANSFER: &str = "INSERT INTO transfers (payment_id, amount, currency, destination, origin, status, reference, \
@@ -189,9 +188,11 @@ fn intend_transfer(conn: &Connection<'_>, intent: &TransferIntent, now: Timestam
         return Err(Error::Illegal(format!("{} is refunded or disputed: its share is not moved", payment.id)));
     }
     // What was checked may be days old by now.
-    let undecided = payment.status != PaymentStatus::Booked
-        || cases_of(conn, payment.id)?.iter().any(Case::is_undecided)
-        || conn.prepare_cached(SETTLING)?.exists([payment.id.0])?;
+    let mut undecided =
+        payment.status != PaymentStatus::Booked || cases_of(conn, payment.id)?.iter().any(Case::is_undecided);
+    for workflow in SETTLING {
+        undecided |= conn.prepare_cached(UNDER_WAY)?.exists(params![payment.id.0, workflow])?;
+    }
     if undecided && !is_out(Mutant::ShareChecks) {
         return Err(Error::Illegal(format!("{} is not settled: its share is not moved", payment.id)));
     }

@@ -224,18 +224,20 @@ impl Group {
     fn serve(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
         while let Ok(first) = jobs.recv() {
             let mut group = vec![first];
-            group.extend(jobs.try_iter().take(GROUP - 1));
             if self.turn.as_ref().is_some_and(|turn| !turn.take(BUSY_TIMEOUT)) {
-                for job in group {
-                    job.answer(Err(Error::Busy));
-                }
+                refuse(group, jobs);
                 continue;
             }
+            group.extend(jobs.try_iter().take(GROUP - 1));
             let start = Instant::now();
             let outcome = self.transact(&mut group);
             self.metrics.committed(u32::try_from(group.len()).unwrap_or(u32::MAX), start.elapsed());
             if let Some(turn) = &self.turn {
                 turn.pass();
+            }
+            if matches!(outcome, Err(Error::Busy)) {
+                refuse(group, jobs);
+                continue;
             }
             if outcome.is_ok() {
                 self.changes.send_modify(|count| *count += 1);
@@ -280,6 +282,13 @@ impl Group {
                 tracing::error!(tag = "Store", event = "store_reopen_failed", critical = true, error = %error);
             }
         }
+    }
+}
+
+/// Nobody waits longer than once for whoever holds the lock: those that came meanwhile are refused with those that waited.
+fn refuse(waited: Vec<Box<dyn Job>>, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+    for job in waited.into_iter().chain(jobs.try_iter()) {
+        job.answer(Err(Error::Busy));
     }
 }
 

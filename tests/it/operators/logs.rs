@@ -161,6 +161,12 @@ async fn it_ends_as_grep_does() {
     let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
+    // Nor does that hide what could not be read.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = deployment.command(&["logs", "--file", "/nowhere", "--file", path.to_str().unwrap()]);
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,6 +244,18 @@ async fn what_is_appended_is_followed_through_rotation() {
     append("second");
     terminal.shows("n=second").await;
     assert!(!terminal.screen().contains("old"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_compressed_is_not_followed() {
+    let (deployment, path) = logged().await;
+    for ending in ["gz", "zst"] {
+        let packed = path.with_extension(ending);
+        std::fs::write(&packed, LOG).unwrap();
+        let (status, out, said) = search(&deployment, &packed, &["--follow"]);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{said}");
+        assert!(said.contains("--follow") && said.contains("compressed"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! How commands end.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -29,6 +29,16 @@ async fn what_was_found_decides_how_a_command_ends_whoever_reads_it() {
         drop(reader);
         let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         assert_eq!(output.status.code(), Some(9), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_that_cannot_be_written_is_a_failure() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let deployment = Deployment::new().await;
+    for args in [&["--help"][..], &["refund", "--help"], &["--version"]] {
+        assert_eq!(deployment.command(args).stdout(full()).status().unwrap().code(), Some(1), "{args:?}");
+        assert_eq!(deployment.ran(args).0, Some(0), "{args:?}");
     }
 }
 
@@ -135,13 +145,20 @@ fn fixture() -> String {
 async fn a_command_that_is_not_used_as_it_is_meant_exits_with_2_and_says_what_is_meant() {
     let deployment = Deployment::new().await;
     let fixture = fixture();
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 14] = [
         (&["sim", "--seeds", "5", "--trace", "trace.txt"], "--trace"),
         (&["sim", "--for", "1s", "--trace", "trace.txt"], "--trace"),
         (&["replay", &fixture, "--to", "banana"], "banana"),
         (&["replay", &fixture, "--to", "localhost:8480"], "http://"),
         (&["replay", &fixture, "--set", "foo"], "path=value"),
         (&["replay", &fixture, "--set", "type.foo=1"], "foo is not inside"),
+        (&["replay", &fixture, "--set", "=1"], "--set =1"),
+        (&["replay", &fixture, "--reason", "the fix is out"], "--reason"),
+        (&["replay", "ev_1", "--times", "3"], "--times"),
+        (&["replay", "ev_1", "--to", "http://127.0.0.1:1"], "--to"),
+        (&["replay", "ev_1", &fixture], "one after the other"),
+        (&["sim", "--seeds", "0"], "--seeds"),
+        (&["sim", "--payments", "0"], "--payments"),
         (&["audit", "--verb", "dance"], "replay"),
     ];
     drop(deployment.store());

@@ -10,8 +10,10 @@ use crate::support::process::{Deployment, PATIENCE, Process};
 use crate::support::{money, newest, street::Street};
 
 const KILLS: u64 = 50;
-/// Four clients pay on average this often each, which is about as many e-mails as the provider is asked to take.
+/// Four clients pay on average this often each.
 const PACE: Duration = Duration::from_millis(200);
+/// Purchases for each life of the process. The provider is asked to take five e-mails a second, and each purchase sends up to two.
+const PURCHASES: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_done_twice_when_the_process_is_killed_fifty_times() {
@@ -21,7 +23,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_done_twice_when_the_process_is
     println!("{context}");
 
     let deployment = Deployment::new().await;
-    let street = Street::new(&deployment);
+    let street = Street::new(&deployment, PURCHASES);
     let kills = async {
         let chance = Entropy::seeded(seed);
         for _ in 0..KILLS {
@@ -40,7 +42,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_done_twice_when_the_process_is
         last
     };
     let (_last, ()) = tokio::join!(kills, street.crowd(PACE, seed));
-    deployment.settled_in_a_hurry(2 * PATIENCE).await;
+    deployment.settled_in_a_hurry(4 * PATIENCE).await;
 
     let acknowledged = street.acknowledged();
     println!("{} of {} acknowledged", acknowledged.len(), street.begun());

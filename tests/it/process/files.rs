@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, chown};
 
+use discuno::store::BUSY_TIMEOUT;
+use tokio::time::Instant;
+
 use crate::support::cluster::is_without_files;
 use crate::support::process::{Deployment, PATIENCE, checkout, until};
 
@@ -108,4 +111,30 @@ async fn nobody_waits_for_ever_for_a_process_that_stands_still_while_it_writes()
     serve.until_logged("webhook_not_stored").await;
     turn.unlock().unwrap();
     assert_eq!(deployment.pay(to, &checkout(0, "")).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_others_wait_for_the_lock_is_refused_with_them() {
+    if is_without_files() {
+        return;
+    }
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&[]).await;
+    let to = serve.address().unwrap();
+    let turn = File::open(format!("{}.lock", deployment.db.display())).unwrap();
+    turn.lock().unwrap();
+    let inode = format!(":{} ", turn.metadata().unwrap().ino());
+    let is_waited_for = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("->") && line.contains(&inode))
+    };
+    let first = async { (deployment.pay(to, &checkout(0, "")).await.unwrap(), Instant::now()) };
+    let second = async {
+        until("the first waits", PATIENCE, async || is_waited_for()).await;
+        (deployment.pay(to, &checkout(1, "")).await.unwrap(), Instant::now())
+    };
+    let ((first, once), (second, then)) = tokio::join!(first, second);
+    assert_eq!((first.status, second.status), (503, 503));
+    assert!(then.duration_since(once) < BUSY_TIMEOUT, "it waited once more: {:?}", then.duration_since(once));
+    drop(turn);
 }

@@ -163,7 +163,11 @@ impl Deployment {
         let underway = format!("due_at IS NOT NULL AND workflow NOT IN ('{}')", WAIT_FOR_DAYS.join("', '"));
         let count = format!("SELECT count(*) FROM runs WHERE {underway}");
         while books.count(&count) > 0 {
-            assert!(Instant::now() < deadline, "not within {patience:?}: every run has ended");
+            if Instant::now() >= deadline {
+                let left = "SELECT count(*) || ' ' || workflow || ' ' || state || ' due ' || min(due_at) FROM runs";
+                let left = books.rows(&format!("{left} WHERE {underway} GROUP BY workflow, state"));
+                panic!("not within {patience:?}: every run has ended. At {}: {left:?}", Clock::System.now().0);
+            }
             let now = Clock::System.now().0;
             let waiting = format!("{underway} AND state = 'queued' AND due_at > {now} + 1000");
             books.run(&format!("UPDATE runs SET due_at = {now} WHERE {waiting}")).unwrap();

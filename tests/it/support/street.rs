@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use discuno::entropy::Entropy;
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::support::process::{Deployment, checkout, session};
 
@@ -18,18 +18,23 @@ const TAGS: [&str; 3] = ["", "+cal-refused", "+cal-refused+refund-refused"];
 pub(crate) struct Street<'a> {
     deployment: &'a Deployment,
     door: watch::Sender<Option<SocketAddr>>,
+    /// How many more may begin to pay before the door is opened again.
+    places: Semaphore,
+    /// So many more each time that it is.
+    each_time: usize,
     next: AtomicUsize,
-    closed: AtomicBool,
     acknowledged: Mutex<Vec<String>>,
 }
 
 impl<'a> Street<'a> {
-    pub(crate) fn new(deployment: &'a Deployment) -> Self {
+    /// With `each_time` purchases for each time that the door is opened: on a machine that takes long over it, not more of them.
+    pub(crate) fn new(deployment: &'a Deployment, each_time: usize) -> Self {
         Self {
             deployment,
             door: watch::Sender::new(None),
             next: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
+            places: Semaphore::new(0),
+            each_time,
             acknowledged: Mutex::default(),
         }
     }
@@ -37,11 +42,12 @@ impl<'a> Street<'a> {
     /// From now on people pay here.
     pub(crate) fn open_at(&self, address: Option<SocketAddr>) {
         self.door.send_replace(address);
+        self.places.add_permits(self.each_time);
     }
 
     /// Nobody begins to pay any more.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.places.close();
     }
 
     /// The sessions whose payment was answered 200.
@@ -63,7 +69,8 @@ impl<'a> Street<'a> {
     async fn walk(&self, pace: Duration, seed: u64) {
         let chance = Entropy::seeded(seed);
         let mut door = self.door.subscribe();
-        while !self.closed.load(Ordering::SeqCst) {
+        while let Ok(place) = self.places.acquire().await {
+            place.forget();
             let number = self.next.fetch_add(1, Ordering::SeqCst);
             let event = checkout(number, TAGS[number % TAGS.len()]);
             loop {
