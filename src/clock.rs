@@ -119,7 +119,11 @@ impl Monitor {
 
     /// It read `then` before, when nobody watched.
     pub fn has_read(&mut self, then: Timestamp) {
-        self.read = self.read.max(then);
+        let now = self.clock.now();
+        // What was recorded while that was found out is not ahead.
+        if then > now {
+            (self.read, self.at) = (then, Instant::now());
+        }
     }
 
     /// By how much the clock was set back since [`settled`](Self::settled).
@@ -163,6 +167,17 @@ mod tests {
         assert_eq!(after(&mut monitor, 60).await, Some(3_599), "nobody has dealt with it");
         monitor.settled();
         assert_eq!(after(&mut monitor, 60).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_recorded_meanwhile_is_not_ahead() {
+        let clock = Clock::starting_at(Timestamp(1_000_000_000));
+        let mut monitor = Monitor::new(clock.clone());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        monitor.has_read(Timestamp(1_000_004_000));
+        assert_eq!(monitor.step_back(), None);
+        monitor.has_read(Timestamp(1_000_065_000));
+        assert_eq!(monitor.step_back(), Some(Duration::from_secs(60)));
     }
 
     #[tokio::test(start_paused = true)]

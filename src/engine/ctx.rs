@@ -30,6 +30,8 @@ use crate::store::{Claimed, Onward, Shared};
 
 /// The most a single try may take: its calls have time-outs of their own, this ends what hangs in spite of them.
 const STEP_BUDGET: Duration = Duration::from_secs(120);
+/// How long to wait when the store cannot be read or written.
+pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the driver has to stop polling the workflow.
 #[derive(Debug)]
@@ -320,13 +322,32 @@ impl Ctx {
 
     /// Whether too little of the lease is left to begin a call under it.
     fn lease_is_thin(&self) -> bool {
-        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        deadline.saturating_duration_since(Instant::now()) < self.lease_length / 3
+        self.deadline().saturating_duration_since(Instant::now()) < self.lease_length / 3
+    }
+
+    fn deadline(&self) -> Instant {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes once more where the store had no time for it and wrote nothing, for as long as the run is held: whoever took it then
+    /// would do anew what was done.
+    pub(crate) async fn insist<T, F>(&self, write: impl Fn(Timestamp) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match write(self.clock.now()).await {
+                Err(Error::Busy | Error::Unreachable(_)) if Instant::now() < self.deadline() => {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn remember(&self, attempt: Attempt, changes: Vec<Change>) {
-        let (step, now) = (attempt.step.clone(), self.clock.now());
-        let outcome = self.store.record(self.lease, attempt.clone(), changes, now).await;
+        let step = attempt.step.clone();
+        let outcome = self.insist(|now| self.store.record(self.lease, attempt.clone(), changes.clone(), now)).await;
         match outcome {
             Ok(onward) => {
                 {

@@ -85,13 +85,13 @@ async fn advance(
             None => match ctx.take_stop() {
                 // It sleeps. Whoever wakes it too early, a clock that jumped back for one, has not stalled it.
                 Some(Stop::Suspend { attempt: None, due_at }) => {
-                    return store.put_back(lease, due_at, clock.now()).await.map(|()| None);
+                    return ctx.insist(|now| store.put_back(lease, due_at, now)).await.map(|()| None);
                 }
                 Some(Stop::Suspend { attempt, due_at }) => {
-                    return store.suspend(lease, attempt, due_at, clock.now()).await.map(|()| None);
+                    return ctx.insist(|now| store.suspend(lease, attempt.clone(), due_at, now)).await.map(|()| None);
                 }
                 Some(Stop::PutBack { due_at }) => {
-                    return store.put_back(lease, due_at, clock.now()).await.map(|()| None);
+                    return ctx.insist(|now| store.put_back(lease, due_at, now)).await.map(|()| None);
                 }
                 Some(Stop::Cancelled) => End::Cancelled,
                 // The program that recorded it may be at work beside this one, and is the one that goes on.
@@ -116,7 +116,7 @@ async fn advance(
         End::Failed(Failure::permanent("unknown_workflow", format!("this program has no workflow {}", run.workflow)))
     };
 
-    store.finish(lease, end.clone(), clock.now()).await?;
+    ctx.insist(|now| store.finish(lease, end.clone(), now)).await?;
     surroundings.metrics.run_ended(&run.workflow, end.state().as_str());
     log_end(&run, &end);
     Ok(Some(end))

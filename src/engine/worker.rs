@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Monitor;
-use crate::engine::ctx::Surroundings;
+use crate::engine::ctx::{STORE_PAUSE, Surroundings};
 use crate::engine::drive::drive;
 use crate::engine::registry::Registry;
 use crate::model::id::RunId;
@@ -22,8 +22,6 @@ use crate::store::error::Error;
 
 /// Until the next look where what is due was had by somebody else.
 const CROWDED: Duration = Duration::from_millis(100);
-/// How long to wait when the store cannot be read or written.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long runs in flight are given to reach a record when the worker is to stop.
 const DRAIN: Duration = Duration::from_secs(25);

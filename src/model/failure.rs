@@ -11,6 +11,9 @@ use crate::model::words;
 /// The code of a failure that says: the provider is down, and is left alone for a while.
 pub const BREAKER_OPEN: &str = "breaker_open";
 
+/// The code of a failure that says: so much is asked of the provider already that the call is to come again.
+pub const THROTTLED: &str = "throttled";
+
 /// The code of a failure that says: the provider refuses our key.
 pub const CREDENTIALS: &str = "credentials";
 
@@ -70,9 +73,9 @@ impl Failure {
         self.retry_after_ms.map(Duration::from_millis)
     }
 
-    /// Whether nothing was asked of the provider, since a person has stopped it or it is down. That is no try.
+    /// Whether nothing was asked of the provider, since a person has stopped it, it is down or others are before. That is no try.
     pub fn was_held_back(&self) -> bool {
-        matches!(self.code.as_str(), PAUSED | BREAKER_OPEN)
+        matches!(self.code.as_str(), PAUSED | BREAKER_OPEN | THROTTLED)
     }
 
     /// Whether the provider refuses our key: nothing of ours gets through until a person has mended it.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::model::failure::BREAKER_OPEN;
+use crate::model::failure::{BREAKER_OPEN, THROTTLED};
 use crate::model::pause::PAUSED;
 use crate::observe::metrics::Metrics;
 use crate::provider::ProviderName;
@@ -48,6 +48,9 @@ const COOL_DOWN: Duration = Duration::from_secs(15);
 /// refused too, and uses up a try.
 const LONGEST_BLOCK: Duration = Duration::from_secs(60);
 
+/// A call that would wait for longer gives way: whoever makes it holds a place in its worker that others need.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
+
 /// How often a run looks whether what it needs goes on.
 pub(super) const PAUSE_LOOK: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,8 @@ struct State {
     /// What the rate has left, and when that was so.
     tokens: f64,
     counted_at: Instant,
+    /// When the last of those that gave way is to come again.
+    last_turn: Instant,
     failures: u32,
     /// Down, and left alone until then.
     closed_until: Option<Instant>,
@@ -84,7 +89,8 @@ impl Gate {
     pub fn new(inner: Arc<dyn Transport>, limits: Limits) -> Self {
         let now = Instant::now();
         let tokens = f64::from(limits.burst);
-        let state = State { tokens, counted_at: now, failures: 0, closed_until: None, blocked_until: now };
+        let state =
+            State { tokens, counted_at: now, last_turn: now, failures: 0, closed_until: None, blocked_until: now };
         Self {
             inner,
             limits,
@@ -148,6 +154,15 @@ impl Gate {
         if state.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-state.tokens / rate) }
     }
 
+    /// How long until a call that gives way is to come again: as far apart as the rate lets them through.
+    fn later(&self) -> Duration {
+        let mut state = self.state();
+        let now = Instant::now();
+        let apart = self.limits.per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1));
+        state.last_turn = state.last_turn.max(now + LONGEST_TURN) + apart;
+        state.last_turn.saturating_duration_since(now)
+    }
+
     fn note(&self, outcome: &Result<Response, Error>) {
         let down = match outcome {
             Ok(answer) => answer.status.is_server_error(),
@@ -186,7 +201,9 @@ impl Transport for Gate {
             return Err(Error::Refused { code: PAUSED, retry_after: PAUSE_LOOK });
         }
         self.check_open()?;
-        let _place = self.places.acquire().await;
+        let Ok(_place) = tokio::time::timeout(LONGEST_TURN, self.places.acquire()).await else {
+            return Err(Error::Refused { code: THROTTLED, retry_after: self.later() });
+        };
         let turn = self.take_token();
         if !turn.is_zero() {
             tokio::time::sleep(turn).await;
@@ -223,6 +240,26 @@ mod tests {
             gate.send(request()).await.unwrap();
         }
         assert_eq!(start.elapsed().as_millis() / 100, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_would_wait_for_long_gives_way_and_comes_again_when_it_is_their_turn() {
+        let limits = Limits { concurrency: 5, per_second: Some(5), burst: 5, ..Limits::NONE };
+        let gate = Gate::new(Script::new([]), limits);
+        let start = Instant::now();
+        let calls = (0..100).map(async |_| {
+            let mut turned_away = 0;
+            while let Err(error) = gate.send(request()).await {
+                let Error::Refused { code: "throttled", retry_after } = error else { panic!("{error}") };
+                turned_away += 1;
+                tokio::time::sleep(retry_after).await;
+            }
+            turned_away
+        });
+        let turned_away = futures_util::future::join_all(calls).await;
+        assert_eq!(start.elapsed().as_secs(), 19, "five at once, and then five a second");
+        assert!(turned_away.iter().filter(|times| **times == 0).count() <= 20, "{turned_away:?}");
+        assert!(turned_away.iter().all(|times| *times < 4), "{turned_away:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use discuno::model::payment::PaymentStatus;
+use discuno::model::time::Timestamp;
 use discuno::observe::subscriber_into;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use serde_json::Value;
@@ -66,6 +67,23 @@ async fn a_clock_that_is_set_back_while_nobody_works_makes_nobody_wait_either() 
     world.app.clock.set_ahead(0);
     world.work_over(world.providers());
     is_booked_soon(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_longer_than_any_retry_says_nothing_of_a_clock_that_was_ahead() {
+    let world = World::new();
+    world.send(&Event::paid("zoe+cal-refused@example.edu")).await;
+    world.settle().await;
+    let latest =
+        "SELECT max(ended_at) FROM attempts WHERE run_id = (SELECT max(id) FROM runs WHERE workflow = 'settle-check')";
+    let latest = world.books().count(latest);
+    let the_day_before = Timestamp(latest).minus(24 * HOUR);
+    for (minutes, ahead) in [(59, true), (61, false)] {
+        let due = latest + minutes * 60_000;
+        world.books().run(&format!("UPDATE runs SET due_at = {due} WHERE workflow = 'settle-check'")).unwrap();
+        let found = world.app.store.recorded_ahead(the_day_before).await.unwrap();
+        assert_eq!(found, ahead.then_some(Timestamp(latest)), "{minutes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

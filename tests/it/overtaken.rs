@@ -93,6 +93,29 @@ async fn a_share_that_a_person_has_dealt_with_is_not_asked_about_when_a_later_di
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_that_was_settled_while_all_was_paid_back_is_asked_about_once_that_comes_to_nothing() {
+    let mut world = World::new();
+    let purchase = booked_for_later(&world).await;
+    let code = "insufficient_capabilities_for_transfer".to_owned();
+    let refused = Effect::Refuse { status: 400, code, message: "no".to_owned() };
+    world.sandbox.inject(Fault::new(Provider::Stripe, refused).on("transfers.create"));
+    world.settle_share().await;
+    world.order_part(None, false).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.payment().await.status, PaymentStatus::Refunded);
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::TransferBlocked]);
+    close(&world, Resolution::Refunded).await;
+    world.pass(DAY).await;
+    let mut failed = settled(&world, &purchase, 5000);
+    failed.0["data"]["object"]["status"] = json!("failed");
+    world.send(&failed).await;
+    world.settle().await;
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::RefundFailed]);
+    close(&world, Resolution::Booked).await;
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::TransferBlocked]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_that_came_to_nothing_calls_no_session_off_later() {
     let world = World::new();
     let purchase = Event::paid("zoe+refund-refused@example.edu");
@@ -162,14 +185,16 @@ async fn what_a_person_decides_holds_whatever_letter_cannot_be_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_cannot_be_sent_while_a_refund_is_on_its_way_is_no_matter_of_money() {
-    let world = World::new();
-    world.send(&Event::paid("zoe+mail-down+refund-pending@example.edu")).await;
-    world.settle().await;
-    world.order_refund().await;
-    world.pass(3 * DAY).await;
-    assert_eq!(world.payment().await.status, PaymentStatus::Refunding);
-    let open = open_cases(&world).await;
-    assert!(open.len() > 1 && open.iter().all(Case::is_beside_the_money), "{open:?}");
+    for cancel_booking in [true, false] {
+        let world = World::new();
+        world.send(&Event::paid("zoe+mail-down+refund-pending@example.edu")).await;
+        world.settle().await;
+        world.order_part(None, cancel_booking).await.unwrap();
+        world.pass(3 * DAY).await;
+        assert_eq!(world.payment().await.status, PaymentStatus::Refunding);
+        let open = open_cases(&world).await;
+        assert!(open.len() > 1 && open.iter().all(Case::is_beside_the_money), "{open:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

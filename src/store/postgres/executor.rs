@@ -5,7 +5,7 @@
 //! that would have to wait is taken back and leads the next group.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,7 +41,8 @@ const UNHEARD: &str =
 const TELL: &str = "SET LOCAL synchronous_commit = off; NOTIFY discuno_due";
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
-type Jobs = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;
+type Waiting = mpsc::Receiver<Box<dyn Job>>;
+type Jobs = Arc<Mutex<Waiting>>;
 
 /// The connections and who runs them.
 #[derive(Clone)]
@@ -114,7 +115,7 @@ impl Executor {
     }
 }
 
-fn read(address: &Address, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
+fn read(address: &Address, jobs: &Mutex<Waiting>) {
     let mut session = None;
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(address.pace().clock);
@@ -186,12 +187,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn serve(mut self, jobs: &Mutex<mpsc::Receiver<Box<dyn Job>>>) {
+    fn serve(mut self, jobs: &Mutex<Waiting>) {
         let mut postponed: VecDeque<Box<dyn Job>> = VecDeque::new();
         loop {
             let mut group: Vec<Box<dyn Job>> = postponed.pop_front().into_iter().collect();
             if group.is_empty() {
-                let waiting = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = self.stand_in_line(jobs);
                 let first = if self.owed { waiting.recv_timeout(TELLING) } else { waiting.recv().map_err(Into::into) };
                 match first {
                     Ok(first) => {
@@ -212,6 +213,17 @@ impl Writer {
                 self.carry_out(group, &mut postponed);
             }
         }
+    }
+
+    /// The queue, once no other thread waits for what comes next. That may take long: whoever is owed a word has it before.
+    fn stand_in_line<'a>(&mut self, jobs: &'a Mutex<Waiting>) -> MutexGuard<'a, Waiting> {
+        if self.owed && matches!(jobs.try_lock(), Err(TryLockError::WouldBlock)) {
+            std::thread::sleep(TELLING);
+            if self.settle().is_ok() {
+                self.tell();
+            }
+        }
+        jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// While the server owes its word on a commit, nothing is asked of it by this thread: the next one would wait as

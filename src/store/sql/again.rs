@@ -28,14 +28,15 @@ const EARLIER: &str = "UPDATE runs SET due_at = CASE WHEN due_at - ?2 > ?1 THEN 
      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = runs.id AND a.ended_at > runs.due_at)";
 const SHORTER: &str = "UPDATE runs SET due_at = ?1 WHERE due_at > ?1 AND state = 'running'";
 
-/// What was moved back already counts no more.
+/// What was moved back already counts no more, nor does what would not be.
 const AHEAD: &str = "SELECT max(at) FROM (SELECT a.ended_at AS at FROM runs r JOIN attempts a ON a.run_id = r.id \
-     WHERE r.due_at > ?1 AND a.ended_at > ?1 AND (r.state = 'running' OR a.ended_at <= r.due_at) \
+     WHERE r.due_at > ?1 AND a.ended_at > ?1 AND (r.state = 'running' OR r.due_at BETWEEN a.ended_at AND a.ended_at + ?2) \
      UNION ALL SELECT created_at FROM runs WHERE due_at > ?1 AND created_at > ?1 AND (state = 'running' OR due_at <= created_at)) AS ahead";
 
 /// What a clock that was ahead of `now` read when it last recorded anything of what waits.
 pub(super) fn recorded_ahead(conn: &Connection<'_>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-    let ahead: Option<i64> = conn.prepare_cached(AHEAD)?.query_row([now.0], |found| found.get(0))?;
+    let longest = i64::try_from(LONGEST_WAIT.as_millis()).unwrap_or(i64::MAX);
+    let ahead: Option<i64> = conn.prepare_cached(AHEAD)?.query_row([now.0, longest], |found| found.get(0))?;
     Ok(ahead.map(Timestamp))
 }
 

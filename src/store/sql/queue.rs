@@ -1,5 +1,6 @@
 //! Runs: claiming, remembering, ending. Every write of an executor names its token.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use crate::store::error::Error;
 use crate::store::sql::alerts::TELL_WORKFLOW;
 use crate::store::sql::apply::{ALERT_WORKFLOW, MAIL_WORKFLOW, Scope};
 use crate::store::sql::column::{Column, params};
-use crate::store::sql::connection::{Connection, OptionalExtension};
+use crate::store::sql::connection::{Connection, OptionalExtension, Row};
 use crate::store::sql::{Backend, again, ledger, row};
 use crate::store::{Claimed, Onward, Pruned, Queue};
 
@@ -34,10 +35,11 @@ const CLAIM: &str =
 const READ: &str = "SELECT r.id, r.workflow, r.key, r.state, r.due_at, r.token, r.stalls, r.payment_id, r.event_id, \
      r.cancel_requested, r.outcome, r.failure, r.created_at, r.finished_at, r.retries, coalesce(r.input, p.checkout, 'null') \
      FROM runs r LEFT JOIN payments p ON p.id = r.payment_id WHERE r.id IN";
-const JOURNAL: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure, a.retried FROM attempts a \
-     WHERE a.run_id = ?1 ORDER BY a.seq";
+const JOURNALS: &str = "SELECT a.step, a.number, a.started_at, a.ended_at, a.outcome, a.output, a.failure, a.retried, a.run_id \
+     FROM attempts a WHERE a.run_id IN";
 const HELD: &str = "SELECT payment_id, event_id, cancel_requested, workflow FROM runs WHERE id = ?1 AND token = ?2 AND state = 'running'";
-const RENEW: &str = "UPDATE runs SET due_at = ?3 WHERE id = ?1 AND token = ?2 AND state = 'running'";
+const STILL: &str = "SELECT id, token FROM runs WHERE state = 'running' AND id IN";
+const RENEW: &str = "UPDATE runs SET due_at = ?1 WHERE id IN";
 const REMEMBER: &str = "INSERT INTO attempts (run_id, seq, step, number, started_at, ended_at, outcome, output, failure) \
      VALUES (?1, (SELECT count(*) FROM attempts WHERE run_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const PROGRESS: &str = "UPDATE runs SET stalls = 0 WHERE id = ?1 AND stalls <> 0";
@@ -89,12 +91,21 @@ impl<B: Backend> Queue for B {
 
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<Vec<Lease>, Error> {
         self.in_transaction(move |conn| {
-            let mut statement = conn.prepare_cached(RENEW)?;
-            let mut lost = Vec::new();
-            for lease in &leases {
-                if statement.execute(params![lease.run.0, lease.token, until.0])? == 0 {
-                    lost.push(*lease);
-                }
+            let ids: Vec<i64> = leases.iter().map(|lease| lease.run.0).collect();
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let still = format!("{STILL} ({}) ORDER BY id{}", places(1, padded(&ids).len()), conn.for_update());
+            let still = conn
+                .prepare_cached(&still)?
+                .query_map(padded(&ids).as_slice(), |found| Ok((RunId(found.get(0)?), found.get::<i64>(1)?)))?
+                .collect::<Result<Vec<_>, _>>()?;
+            let (held, lost): (Vec<Lease>, _) =
+                leases.iter().partition(|lease| still.contains(&(lease.run, lease.token)));
+            let held = padded(&held.iter().map(|lease| lease.run.0).collect::<Vec<_>>());
+            if !held.is_empty() {
+                let renew = format!("{RENEW} ({})", places(2, held.len()));
+                conn.prepare_cached(&renew)?.execute([&[Column::Integer(until.0)], &held[..]].concat().as_slice())?;
             }
             Ok(lost)
         })
@@ -244,14 +255,18 @@ fn skip_held(conn: &Connection<'_>) -> &'static str {
     conn.pick("", " FOR NO KEY UPDATE SKIP LOCKED")
 }
 
-/// In two statements whatever their number: each is a way to the server and back.
+/// These ids, the last again and again up to a power of two, so that few statements are prepared.
+fn padded(ids: &[i64]) -> Vec<Column<'static>> {
+    let last = ids.last().into_iter().cycle();
+    ids.iter().chain(last).take(ids.len().next_power_of_two()).map(|id| Column::Integer(*id)).collect()
+}
+
+/// In three statements whatever their number: each is a way to the server and back.
 fn claim_all(conn: &Connection<'_>, owner: &str, ids: &[i64], until: Timestamp) -> Result<Vec<Claimed>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    // The last again and again up to a power of two, so that few statements are prepared.
-    let padded = ids.iter().chain(std::iter::repeat(&ids[ids.len() - 1])).take(ids.len().next_power_of_two());
-    let bound: Vec<Column<'_>> = padded.map(|id| Column::Integer(*id)).collect();
+    let bound = padded(ids);
     let with_owner = [&[Column::Text(owner), Column::Integer(until.0)], bound.as_slice()].concat();
     conn.prepare_cached(&format!("{CLAIM} ({})", places(3, bound.len())))?.execute(with_owner.as_slice())?;
     let read = format!("{READ} ({})", places(1, bound.len()));
@@ -259,10 +274,12 @@ fn claim_all(conn: &Connection<'_>, owner: &str, ids: &[i64], until: Timestamp) 
         .prepare_cached(&read)?
         .query_map(bound.as_slice(), |found| Ok((row::run(found)?, found.get::<String>(15)?)))?
         .collect::<Result<Vec<_>, _>>()?;
+    // A run that was never claimed before has tried nothing.
+    let known: Vec<i64> = runs.iter().filter(|(run, _)| run.token > 1).map(|(run, _)| run.id.0).collect();
+    let mut journals = journals(conn, &known)?;
     let claimed = runs.into_iter().map(|(run, input)| {
         let input = RawValue::from_string(input).map_err(|error| Error::Corrupt(error.to_string()))?;
-        // A run that was never claimed before has tried nothing.
-        let journal = if run.token == 1 { Vec::new() } else { journal(conn, run.id)? };
+        let journal = journals.remove(&run.id).unwrap_or_default();
         Ok(Claimed { lease: Lease { run: run.id, token: run.token, until }, run, input, journal })
     });
     let mut claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
@@ -276,7 +293,23 @@ fn places(first: usize, count: usize) -> String {
 }
 
 pub(super) fn journal(conn: &Connection<'_>, run: RunId) -> Result<Vec<Attempt>, Error> {
-    Ok(conn.prepare_cached(JOURNAL)?.query_map([run.0], row::attempt)?.collect::<Result<_, _>>()?)
+    Ok(journals(conn, &[run.0])?.remove(&run).unwrap_or_default())
+}
+
+/// What each of the runs has tried, in order.
+fn journals(conn: &Connection<'_>, ids: &[i64]) -> Result<BTreeMap<RunId, Vec<Attempt>>, Error> {
+    let mut journals: BTreeMap<RunId, Vec<Attempt>> = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(journals);
+    }
+    let bound = padded(ids);
+    let sql = format!("{JOURNALS} ({}) ORDER BY a.run_id, a.seq", places(1, bound.len()));
+    let read = |found: &Row<'_>| Ok((RunId(found.get(8)?), row::attempt(found)?));
+    for attempt in conn.prepare_cached(&sql)?.query_map(bound.as_slice(), read)? {
+        let (run, attempt) = attempt?;
+        journals.entry(run).or_default().push(attempt);
+    }
+    Ok(journals)
 }
 
 /// What is known of a run whose lease still holds.
@@ -415,7 +448,11 @@ fn open_failed(
         return Ok(());
     }
     let payment = scope.payment.map(|id| ledger::read_payment(conn, id)).transpose()?;
-    let open = payment.map(|payment| unaccounted(conn, &payment)).transpose()?.flatten();
+    let mut open = payment.map(|payment| unaccounted(conn, &payment)).transpose()?.flatten();
+    // Whoever paid it back and let the session stand has decided so: no letter that cannot be sent asks again.
+    if BESIDE_THE_MONEY.contains(&workflow) {
+        open = open.filter(|open| !open.is_of_the_session);
+    }
     let said = format!("{}: {}", failure.code, failure.message);
     scope.open_case(
         conn,
@@ -447,6 +484,8 @@ struct Unaccounted {
     amount: Money,
     why: String,
     to_do: &'static str,
+    /// Whether it is the session that is left, and not the money.
+    is_of_the_session: bool,
 }
 
 /// What is not as it should be at rest, if anything: one live session, or the whole amount back.
@@ -464,14 +503,19 @@ fn unaccounted(conn: &Connection<'_>, payment: &Payment) -> Result<Option<Unacco
                 amount: Money::new(sum, payment.amount.currency),
                 why: format!("({}) was to be refunded and nobody knows whether it was", named.join(", ")),
                 to_do: "retry the run: it asks Stripe first, and pays nothing twice",
+                is_of_the_session: false,
             }));
         }
         PaymentStatus::Booked if !stands => "is taken and no session stands for it",
         status if status.is_paid_back() && stands && !is_told => "was refunded and the session still stands",
         _ => return Ok(None),
     };
-    let to_do = "look for a session at Cal.com, then refund, call it off or retry the run";
-    Ok(Some(Unaccounted { amount: payment.amount, why: why.to_owned(), to_do }))
+    Ok(Some(Unaccounted {
+        amount: payment.amount,
+        why: why.to_owned(),
+        to_do: "look for a session at Cal.com, then refund, call it off or retry the run",
+        is_of_the_session: payment.status.is_paid_back(),
+    }))
 }
 
 /// Where the customer's money is does not hang on these.
@@ -487,7 +531,7 @@ fn open_cancelled(conn: &Connection<'_>, run: RunId, scope: &mut Scope) -> Resul
         return Ok(());
     }
     let payment = ledger::read_payment(conn, payment)?;
-    let Some(Unaccounted { amount, why, to_do }) = unaccounted(conn, &payment)? else { return Ok(()) };
+    let Some(Unaccounted { amount, why, to_do, .. }) = unaccounted(conn, &payment)? else { return Ok(()) };
     scope.open_case(
         conn,
         NewCase {

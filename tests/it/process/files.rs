@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, chown};
 
+use discuno::sandbox::fault::{Effect, Fault, Provider};
 use discuno::store::BUSY_TIMEOUT;
 use tokio::time::Instant;
 
@@ -137,4 +138,28 @@ async fn whoever_comes_while_others_wait_for_the_lock_is_refused_with_them() {
     assert_eq!((first.status, second.status), (503, 503));
     assert!(then.duration_since(once) < BUSY_TIMEOUT, "it waited once more: {:?}", then.duration_since(once));
     drop(turn);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_recorded_once_the_lock_is_had_and_is_not_done_again() {
+    if is_without_files() {
+        return;
+    }
+    let mut deployment = Deployment::new().await;
+    deployment.settings.insert("DISCUNO_LEASE", "60s".to_owned());
+    let serve = deployment.serve(&["--worker"]).await;
+    let to = serve.address().unwrap();
+    // Both letters of a purchase are on their way for long enough.
+    let slow = Fault::new(Provider::Mail, Effect::Slow { millis: 3000 });
+    deployment.sandbox.inject(Fault { times: Some(2), ..slow });
+    assert_eq!(deployment.pay(to, &checkout(0, "")).await.unwrap().status, 200);
+    until("the letters are on their way", PATIENCE, async || deployment.sandbox.faults().is_empty()).await;
+    let turn = File::open(format!("{}.lock", deployment.db.display())).unwrap();
+    turn.lock().unwrap();
+    // Whoever was refused once has waited for as long as anybody does.
+    until("the letters are there", PATIENCE, async || deployment.sandbox.ledger().mail.mails.len() == 2).await;
+    assert_eq!(deployment.pay(to, &checkout(1, "")).await.unwrap().status, 503);
+    turn.unlock().unwrap();
+    deployment.settled().await;
+    assert_eq!(deployment.sandbox.ledger().mail.request_count, 2);
 }
