@@ -122,10 +122,36 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+    use proptest::prelude::{any, prop_assert, proptest};
+    use proptest::strategy::{Just, Strategy, Union};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// What is on the command line: a command, one of the options of any, something that a value could be, or anything.
+    fn word() -> impl Strategy<Value = String> {
+        let command = Cli::command();
+        let commands = command.get_subcommands().map(|command| command.get_name().to_owned());
+        let options = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let options = options.filter_map(|option| Some(format!("--{}", option.get_long()?)));
+        let values =
+            ["pay_1", "run_7", "ev_3", "case_2", "12.50", "-1", "2h", "2026-11-24", "a=b", "=", "--", "", "\u{202e}"];
+        let known: Vec<String> = commands.chain(options).chain(values.map(str::to_owned)).collect();
+        Union::new_weighted(vec![(9, Union::new(known.into_iter().map(Just)).boxed()), (1, any::<String>().boxed())])
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_on_the_command_line_is_understood_or_refused(words in proptest::collection::vec(word(), 0..8)) {
+            if let Err(error) = Cli::try_parse_from(std::iter::once("discuno".to_owned()).chain(words)) {
+                prop_assert!([0, 2].contains(&error.exit_code()));
+                prop_assert!(!error.render().to_string().is_empty());
+            }
+        }
     }
 }

@@ -277,8 +277,8 @@ impl Config {
         let settle_for = span(&mut read, "DISCUNO_SETTLE_FOR", "48h");
         let lease = span(&mut read, "DISCUNO_LEASE", "60s");
         let refund_ceiling = read.parsed::<u32>("DISCUNO_REFUND_CEILING", "20", "a whole number");
-        let concurrency = read.value("DISCUNO_CONCURRENCY", "64", "a whole number above zero", |text| {
-            text.parse::<usize>().ok().filter(|number| *number > 0)
+        let concurrency = read.value("DISCUNO_CONCURRENCY", "64", "a whole number from 1 to 4096", |text| {
+            text.parse::<usize>().ok().filter(|number| (1..=4096).contains(number))
         });
         let policy =
             |read: &mut Reader<'_>, name| read.value(name, "case", "refund, case or none", |text| text.parse().ok());

@@ -49,14 +49,18 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_spread_over_the_whole_range() {
-        let entropy = Entropy::seeded(1);
-        let (base, cap) = (Duration::from_secs(8), Duration::from_secs(8));
-        let mut quarters = [0; 4];
-        for _ in 0..4000 {
-            let millis = delay(base, cap, 1, None, &entropy).as_millis();
-            quarters[usize::try_from(millis / 2001).unwrap()] += 1;
+    fn waits_are_spread_evenly_over_the_whole_range() {
+        let (base, cap) = (Duration::from_secs(60), Duration::from_hours(1));
+        for (seed, tries) in [(1, 1), (2, 3), (3, 6), (4, 7), (5, 40)] {
+            let (entropy, width) = (Entropy::seeded(seed), ceiling(base, cap, tries).as_millis() / 16 + 1);
+            let mut counts = [0_i64; 16];
+            for _ in 0..16_000 {
+                let wait = delay(base, cap, tries, None, &entropy).as_millis();
+                counts[usize::try_from(wait / width).unwrap()] += 1;
+            }
+            // Of chance alone, one spread in a thousand is as far from even as 37.7 (chi-squared, 15 degrees of freedom).
+            let chi_squared_by_1000: i64 = counts.iter().map(|count| (count - 1000).pow(2)).sum();
+            assert!(chi_squared_by_1000 < 37_700, "{tries}: {counts:?}");
         }
-        assert!(quarters.iter().all(|&count| (850..1150).contains(&count)), "{quarters:?}");
     }
 }

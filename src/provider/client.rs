@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::model::failure::{CREDENTIALS, FailureKind};
+use crate::model::failure::{CREDENTIALS, FailureKind, THROTTLED};
 use crate::observe::metrics::Metrics;
 use crate::observe::trace::Span;
 use crate::provider::error::{Call, Error};
@@ -106,7 +106,7 @@ impl Client {
 }
 
 /// Codes that are ours, and few: any other counts as its kind.
-const COUNTED: [&str; 11] = [
+const COUNTED: [&str; 12] = [
     "breaker_open",
     "connection_lost",
     CREDENTIALS,
@@ -115,6 +115,7 @@ const COUNTED: [&str; 11] = [
     "quota",
     "rate_limited",
     "slot_taken",
+    THROTTLED,
     "timeout",
     "unreadable_answer",
     "unrecognised_refusal",

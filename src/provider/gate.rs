@@ -25,19 +25,26 @@ pub struct Limits {
     pub burst: u32,
     /// How long a 429 that does not say keeps every call away.
     pub block: Duration,
+    /// Whether a call that would wait for long comes again later instead: whoever makes it holds a place in its worker that others
+    /// need. Only where that is all that its run asks for: whoever has to look again first asks for more than before.
+    pub gives_way: bool,
 }
 
 impl Limits {
     /// Live accounts are allowed 100 calls a second, and 25 for each endpoint (docs.stripe.com/rate-limits).
-    pub const STRIPE: Self = Self { concurrency: 32, per_second: Some(20), burst: 20, block: Duration::ZERO };
+    pub const STRIPE: Self =
+        Self { concurrency: 32, per_second: Some(20), burst: 20, block: Duration::ZERO, gives_way: false };
     /// An OAuth client is allowed 500 calls a minute (cal.com/docs/api-reference/v2).
-    pub const CAL: Self = Self { concurrency: 16, per_second: Some(8), burst: 40, block: CAL_BLOCK };
+    pub const CAL: Self = Self { concurrency: 16, per_second: Some(8), burst: 40, block: CAL_BLOCK, gives_way: false };
     /// No limit is documented for ingestion.
-    pub const POSTHOG: Self = Self { concurrency: 32, per_second: Some(200), burst: 200, block: Duration::ZERO };
+    pub const POSTHOG: Self =
+        Self { concurrency: 32, per_second: Some(200), burst: 200, block: Duration::ZERO, gives_way: false };
     /// Five calls a second for each team (resend.com/docs).
-    pub const MAIL: Self = Self { concurrency: 5, per_second: Some(5), burst: 5, block: Duration::ZERO };
+    pub const MAIL: Self =
+        Self { concurrency: 5, per_second: Some(5), burst: 5, block: Duration::ZERO, gives_way: true };
     /// For the sandbox, which has none.
-    pub const NONE: Self = Self { concurrency: 1024, per_second: None, burst: 1, block: Duration::ZERO };
+    pub const NONE: Self =
+        Self { concurrency: 1024, per_second: None, burst: 1, block: Duration::ZERO, gives_way: false };
 }
 
 /// Failures in a row after which a provider counts as down.
@@ -48,7 +55,7 @@ const COOL_DOWN: Duration = Duration::from_secs(15);
 /// refused too, and uses up a try.
 const LONGEST_BLOCK: Duration = Duration::from_secs(60);
 
-/// A call that would wait for longer gives way: whoever makes it holds a place in its worker that others need.
+/// What a call waits for at most that gives way.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// How often a run looks whether what it needs goes on.
@@ -158,6 +165,8 @@ impl Gate {
     fn later(&self) -> Duration {
         let mut state = self.state();
         let now = Instant::now();
+        // If it was to try whether the provider is there again, another one does.
+        state.closed_until = state.closed_until.map(|until| until.min(now));
         let apart = self.limits.per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1));
         state.last_turn = state.last_turn.max(now + LONGEST_TURN) + apart;
         state.last_turn.saturating_duration_since(now)
@@ -201,7 +210,8 @@ impl Transport for Gate {
             return Err(Error::Refused { code: PAUSED, retry_after: PAUSE_LOOK });
         }
         self.check_open()?;
-        let Ok(_place) = tokio::time::timeout(LONGEST_TURN, self.places.acquire()).await else {
+        let patience = if self.limits.gives_way { LONGEST_TURN } else { Duration::MAX };
+        let Ok(_place) = tokio::time::timeout(patience, self.places.acquire()).await else {
             return Err(Error::Refused { code: THROTTLED, retry_after: self.later() });
         };
         let turn = self.take_token();
@@ -244,8 +254,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_would_wait_for_long_gives_way_and_comes_again_when_it_is_their_turn() {
-        let limits = Limits { concurrency: 5, per_second: Some(5), burst: 5, ..Limits::NONE };
-        let gate = Gate::new(Script::new([]), limits);
+        let gate = Gate::new(Script::new([]), Limits::MAIL);
         let start = Instant::now();
         let calls = (0..100).map(async |_| {
             let mut turned_away = 0;

@@ -418,5 +418,5 @@ pub trait Store: Inbox + Queue + Ledger + Operations + Lists + Views + Alerts {
 /// A store of any kind, shared.
 pub type Shared = Arc<dyn Store>;
 
-/// How long a verb waits for other processes before it says [`Error::Busy`].
+/// How long the verbs that wait together wait for other processes at most before they say [`Error::Busy`].
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

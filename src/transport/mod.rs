@@ -60,7 +60,7 @@ pub enum Error {
     /// Held back on this side, by a gate: nothing was sent.
     #[error("not sent: {code}, ask again in {} ms", retry_after.as_millis())]
     Refused {
-        /// A stable word for the cause: `breaker_open`, `paused`, `rate_limited`, `saturated`.
+        /// A stable word for the cause: `breaker_open`, `paused`, `throttled`.
         code: &'static str,
         /// When it is worth asking again.
         retry_after: Duration,

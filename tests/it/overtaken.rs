@@ -116,6 +116,21 @@ async fn a_share_that_was_settled_while_all_was_paid_back_is_asked_about_once_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_that_was_settled_beside_a_part_that_was_paid_back_is_not_asked_about_again() {
+    let mut world = World::new();
+    let purchase = booked_for_later(&world).await;
+    world.order_part(Some(1000), false).await.unwrap();
+    world.settle_share().await;
+    assert_eq!(kinds(&open_cases(&world).await), [CaseKind::TransferBlocked]);
+    close(&world, Resolution::SettledElsewhere).await;
+    for (status, created) in [("needs_response", 1_799_000_000), ("won", 1_799_900_000)] {
+        world.pass(DAY).await;
+        dispute(&world, &purchase, status, created).await;
+    }
+    assert_eq!(kinds(&open_cases(&world).await), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_that_came_to_nothing_calls_no_session_off_later() {
     let world = World::new();
     let purchase = Event::paid("zoe+refund-refused@example.edu");

@@ -9,8 +9,9 @@ use discuno::entropy::Entropy;
 use discuno::sandbox::fault::{Effect, Fault, Provider};
 use rustix::process::Signal;
 
-use crate::support::process::{Deployment, Process};
-use crate::support::{money, newest, street::Street};
+use crate::support::process::{Deployment, Process, checkout};
+use crate::support::street::{Street, TAGS};
+use crate::support::{money, newest};
 
 /// As often as that while the other tests run too.
 const KILLS: u64 = 20;
@@ -76,6 +77,63 @@ async fn nothing_is_lost_or_doubled_by_killing_and_stopping_three_processes_in_a
         acknowledged.len(),
         street.begun()
     );
+}
+
+/// Purchases of one round, which is some seconds long: so many letters may be sent in it.
+const ROUND: usize = 20;
+/// Rounds after which nothing is new to the process any more.
+const WARM: usize = 2;
+/// What the log of the database may come to in between, in bytes.
+const LONGEST_WAL: u64 = 64 << 20;
+/// What a process that has gone through many rounds may have more of, in KiB, than one half as old.
+const GROWTH: u64 = 8 << 10;
+
+/// What a process holds of its machine.
+#[derive(Debug)]
+struct Held {
+    files: usize,
+    threads: usize,
+    memory: u64,
+}
+
+fn held(process: &Process) -> Held {
+    let of = |name: &str| format!("/proc/{}/{name}", process.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(of("status")).unwrap();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    Held {
+        files: std::fs::read_dir(of("fd")).unwrap().count(),
+        threads: std::fs::read_dir(of("task")).unwrap().count(),
+        memory: memory.split_whitespace().next().unwrap().parse().unwrap(),
+    }
+}
+
+/// `DISCUNO_SOAK_ROUNDS` says for how long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_works_on_holds_no_more_than_before() {
+    let rounds = number("DISCUNO_SOAK_ROUNDS").map_or(WARM + 2, |rounds| usize::try_from(rounds).unwrap());
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&["--worker"]).await;
+    let to = serve.address().unwrap();
+    let mut held_after = Vec::new();
+    for round in 0..rounds {
+        let purchases = (round * ROUND..(round + 1) * ROUND).map(async |number| {
+            let answer = deployment.pay(to, &checkout(number, TAGS[number % TAGS.len()])).await.unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.json());
+        });
+        futures_util::future::join_all(purchases).await;
+        deployment.settled().await;
+        held_after.push(held(&serve));
+        let wal = std::fs::metadata(format!("{}-wal", deployment.db.display())).map_or(0, |file| file.len());
+        assert!(wal < LONGEST_WAL, "round {round}: {wal}");
+    }
+    let (warm, last) = (&held_after[WARM - 1], &held_after[rounds - 1]);
+    println!("after {WARM} rounds {warm:?}, after {rounds} {last:?}");
+    // Connections that are kept open come and go.
+    assert!(last.files <= warm.files + 16 && last.threads <= warm.threads + 4, "{held_after:?}");
+    if rounds >= 100 {
+        let grown = last.memory.saturating_sub(held_after[rounds / 2].memory);
+        assert!(grown < GROWTH, "{grown} KiB more than half as many rounds before: {held_after:?}");
+    }
 }
 
 /// One `serve` and two `worker`s.

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use discuno::entropy::Entropy;
+
 use crate::support::cluster::is_without_files;
-use crate::support::process::{Deployment, PATIENCE, until};
+use crate::support::process::{Deployment, PATIENCE, checkout, until};
 
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_failure() {
@@ -16,7 +18,8 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
         drop(reader);
         let output = deployment.command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{args:?}: {}, {said}", output.status);
+        let (as_ever, ..) = deployment.ran(args);
+        assert!(output.status.code() == as_ever && said.is_empty(), "{args:?}: {}, {said}", output.status);
     }
 }
 
@@ -170,6 +173,55 @@ async fn a_command_that_is_not_used_as_it_is_meant_exits_with_2_and_says_what_is
     assert!(!deployment.db.with_file_name("trace.txt").exists());
     let (_, help, _) = deployment.ran(&["audit", "--help"]);
     assert!(help.contains("replay") && help.contains("silence"), "{help}");
+}
+
+/// Words of a command line that acts, but for the one that agrees to it.
+const WORDS: [&str; 22] = [
+    "refund",
+    "retry",
+    "cancel",
+    "resolve",
+    "db",
+    "prune",
+    "restore",
+    "pay_1",
+    "run_1",
+    "case_1",
+    "pay_9",
+    "--amount",
+    "12.50",
+    "--cancel-booking",
+    "--json",
+    "--all",
+    "--as",
+    "refunded",
+    "--reason",
+    "because",
+    "--dry-run",
+    "--workflow",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_to_what_nobody_has_agreed_to_whatever_is_on_the_command_line() {
+    let seed = std::env::var("DISCUNO_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| Entropy::from_os().below(u64::MAX));
+    println!("DISCUNO_TEST_SEED={seed}");
+    let deployment = Deployment::new().await;
+    deployment.play(&[checkout(0, "+cal-refused+refund-refused"), checkout(1, "")]).await;
+    let books = deployment.books();
+    let done = "SELECT (SELECT count(*) FROM acts) || ' ' || (SELECT count(*) FROM refunds) || ' ' || (SELECT count(*) FROM runs) \
+                || ' ' || (SELECT count(*) FROM cases WHERE status = 'open') || ' ' || (SELECT count(*) FROM events)";
+    let before = books.rows(done);
+    let chance = Entropy::seeded(seed);
+    let pick = |from: &[&'static str]| from[usize::try_from(chance.below(from.len() as u64)).unwrap()];
+    for _ in 0..80 {
+        let first = pick(&WORDS[..4]);
+        let words: Vec<&str> = std::iter::once(first).chain((0..chance.below(5)).map(|_| pick(&WORDS))).collect();
+        let (status, _, said) = deployment.ran(&words);
+        let known = matches!(status, Some(0 | 1 | 2 | 3 | 5 | 6));
+        assert!(known && !said.contains("panicked"), "DISCUNO_TEST_SEED={seed}: {words:?}: {status:?} {said}");
+        assert_eq!(books.rows(done), before, "DISCUNO_TEST_SEED={seed}: {words:?}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

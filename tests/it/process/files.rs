@@ -126,7 +126,8 @@ async fn whoever_comes_while_others_wait_for_the_lock_is_refused_with_them() {
     turn.lock().unwrap();
     let inode = format!(":{} ", turn.metadata().unwrap().ino());
     let is_waited_for = || {
-        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        // Where the kernel does not say, they are likely to come one after the other all the same.
+        let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
         locks.lines().any(|line| line.contains("->") && line.contains(&inode))
     };
     let first = async { (deployment.pay(to, &checkout(0, "")).await.unwrap(), Instant::now()) };
@@ -136,7 +137,7 @@ async fn whoever_comes_while_others_wait_for_the_lock_is_refused_with_them() {
     };
     let ((first, once), (second, then)) = tokio::join!(first, second);
     assert_eq!((first.status, second.status), (503, 503));
-    assert!(then.duration_since(once) < BUSY_TIMEOUT, "it waited once more: {:?}", then.duration_since(once));
+    assert!(then.duration_since(once) < BUSY_TIMEOUT / 2, "it waited once more: {:?}", then.duration_since(once));
     drop(turn);
 }
 
@@ -158,7 +159,7 @@ async fn what_was_done_is_recorded_once_the_lock_is_had_and_is_not_done_again() 
     turn.lock().unwrap();
     // Whoever was refused once has waited for as long as anybody does.
     until("the letters are there", PATIENCE, async || deployment.sandbox.ledger().mail.mails.len() == 2).await;
-    assert_eq!(deployment.pay(to, &checkout(1, "")).await.unwrap().status, 503);
+    assert_eq!(deployment.pay(to, &checkout(0, "")).await.unwrap().status, 503);
     turn.unlock().unwrap();
     deployment.settled().await;
     assert_eq!(deployment.sandbox.ledger().mail.request_count, 2);

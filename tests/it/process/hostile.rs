@@ -1,9 +1,10 @@
 //! Clients that mean harm, against the real binary: slow, greedy, ambiguous, many.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use discuno::entropy::Entropy;
 use tokio::time::Instant;
 
 use crate::support::http;
@@ -100,6 +101,77 @@ async fn of_an_ambiguous_request_no_second_one_is_read() {
     });
     futures_util::future::join_all(all).await;
     assert_eq!(http_status(to, "/livez").await, 200);
+}
+
+/// Requests that are as they should be, to be spoilt.
+fn proper() -> Vec<Vec<u8>> {
+    let body = checkout(0, "").body();
+    let head = |path: &str, more: &str| format!("{path} HTTP/1.1\r\nhost: discuno\r\n{more}\r\n").into_bytes();
+    let signed = format!("stripe-signature: {}\r\ncontent-length: {}\r\n", signature(&body), body.len());
+    let form = "content-type: application/x-www-form-urlencoded\r\ncontent-length: 20\r\n";
+    vec![
+        [head("POST /webhooks/stripe", &signed), body].concat(),
+        [head("POST /webhooks/cal", "transfer-encoding: chunked\r\n"), b"2\r\n{}\r\n0\r\n\r\n".to_vec()].concat(),
+        [head("POST /e/key", "content-length: 2\r\nexpect: 100-continue\r\n"), b"[]".to_vec()].concat(),
+        [head("POST /login?to=%2Fruns", form), b"name=mia&password=1&".to_vec()].concat(),
+        head("GET /api/v1/payments?limit=3", "authorization: Bearer x\r\naccept: application/json\r\n"),
+        [head("GET /livez", ""), head("GET /readyz", "connection: close\r\n")].concat(),
+    ]
+}
+
+/// The same with a few bytes changed, left out, put in or said again.
+fn spoilt(mut request: Vec<u8>, chance: &Entropy) -> Vec<u8> {
+    let place = |length: usize| usize::try_from(chance.below(length as u64)).unwrap();
+    for _ in 0..=chance.below(6) {
+        let at = place(request.len().max(1)).min(request.len());
+        let until = (at + 1 + place(24)).min(request.len());
+        let any = u8::try_from(chance.below(256)).unwrap();
+        match chance.below(6) {
+            0 => request.insert(at, any),
+            1 => request.insert(at, b"\r\n:; \0%"[place(7)]),
+            2 => drop(request.drain(at..until)),
+            3 => request.truncate(at),
+            4 => request.splice(at..at, request[at..until].to_vec()).for_each(drop),
+            _ => request[at..until].fill(any),
+        }
+    }
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_bytes_come_they_are_answered_or_the_connection_is_closed() {
+    let seed = std::env::var("DISCUNO_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| Entropy::from_os().below(u64::MAX));
+    println!("DISCUNO_TEST_SEED={seed}");
+    let deployment = Deployment::new().await;
+    let serve = deployment.serve(&[]).await;
+    let to = serve.address().unwrap();
+    let before = peak(&serve);
+    let clients = (0..8).map(|client| {
+        tokio::task::spawn_blocking(move || {
+            let (chance, proper) = (Entropy::seeded(seed ^ client), proper());
+            for _ in 0..500 {
+                let request = spoilt(proper[usize::try_from(chance.below(6)).unwrap()].clone(), &chance);
+                let mut stream = TcpStream::connect(to).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                // It may close before it has taken all, and nothing comes after that.
+                let _ = stream.write_all(&request).and_then(|()| stream.shutdown(Shutdown::Write));
+                let mut answer = Vec::new();
+                let read = stream.read_to_end(&mut answer).map_err(|error| error.kind());
+                let ended = read.is_ok() || read == Err(ErrorKind::ConnectionReset);
+                assert!(ended, "DISCUNO_TEST_SEED={seed}: {read:?} of {:?}", String::from_utf8_lossy(&request));
+                let text = String::from_utf8_lossy(&answer);
+                assert!(!statuses(&text).contains(&500), "DISCUNO_TEST_SEED={seed}: {text}");
+            }
+        })
+    });
+    for client in futures_util::future::join_all(clients).await {
+        client.unwrap();
+    }
+    let grown = peak(&serve).saturating_sub(before);
+    assert!(grown < 48 * 1024, "{grown} KiB more than before");
+    assert_eq!(http_status(to, "/livez").await, 200);
+    assert!(!serve.everything_logged().contains("panicked"));
 }
 
 async fn http_status(to: SocketAddr, path: &'static str) -> u16 {

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::support::process::{Deployment, checkout, session};
 
 /// What becomes of every third purchase.
-const TAGS: [&str; 3] = ["", "+cal-refused", "+cal-refused+refund-refused"];
+pub(crate) const TAGS: [&str; 3] = ["", "+cal-refused", "+cal-refused+refund-refused"];
 
 /// Where people pay, whatever happens behind the door.
 pub(crate) struct Street<'a> {

@@ -18,7 +18,7 @@ const ENDED_SHARE: &str = "SELECT id FROM runs r WHERE coalesce(payment_id, 0) =
 const KEEP_SHARE: &str = "UPDATE runs SET cancel_requested = 0 WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND state = 'queued' \
      AND cancel_requested = 1 AND NOT EXISTS (SELECT 1 FROM acts a WHERE a.verb = 'cancel' AND a.subject = 'run_' || runs.id)";
 /// The run that was to move a share, where it has ended, nothing was moved, and nobody was asked about it. What a person has settled while
-/// nothing else was open, and nothing was paid back, stays settled.
+/// nothing else was open stays settled, unless a refund that stood then came to nothing later.
 const KEPT_SHARE: &str = "SELECT id, outcome, \
      (SELECT count(*) FROM transfers t WHERE t.payment_id = ?1 AND t.status = 'sent') FROM runs r \
      WHERE coalesce(payment_id, 0) = ?1 AND workflow = ?2 AND (state = 'cancelled' OR outcome IN ('not_due', 'case_opened')) \
@@ -28,8 +28,8 @@ const KEPT_SHARE: &str = "SELECT id, outcome, \
      AND c.resolution NOT LIKE 'retried, %' AND NOT EXISTS (SELECT 1 FROM cases o WHERE o.payment_id = ?1 \
      AND o.kind NOT IN ('transfer_blocked', 'transfer_not_reversed', 'payout_failed') \
      AND o.opened_at <= c.closed_at AND (o.closed_at IS NULL OR o.closed_at > c.closed_at)) \
-     AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = ?1 AND f.created_at <= c.closed_at \
-     AND (f.status NOT IN ('failed', 'canceled') OR f.settled_at > c.closed_at))))";
+     AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.payment_id = ?1 AND f.created_at <= c.closed_at AND f.settled_at > c.closed_at \
+     AND f.status IN ('failed', 'canceled'))))";
 
 impl Scope {
     /// Once nobody has to act any more, a session of which a person said that it takes place is settled like any other, and its
