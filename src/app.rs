@@ -22,7 +22,7 @@ use crate::ops::watch::{Limits, Watch};
 use crate::pauses::Pauses;
 use crate::provider::alert::AlertHook;
 use crate::provider::cal::Cal;
-use crate::provider::gate::{self, Gate, Valve};
+use crate::provider::gate::{self, Gate, Urgent, Valve};
 use crate::provider::mail::Mailer;
 use crate::provider::posthog::PostHog;
 use crate::provider::resend::Resend;
@@ -243,7 +243,7 @@ impl App {
         watched: Option<(&Arc<dyn Valve>, &Metrics)>,
         provider: ProviderName,
         limits: gate::Limits,
-    ) -> Arc<dyn Transport> {
+    ) -> Arc<Gate> {
         let limits = if config.sandboxed { gate::Limits::NONE } else { limits };
         let gate = Gate::new(Arc::clone(transport), limits);
         match watched {
@@ -305,24 +305,25 @@ impl App {
         let stripe_key = config.stripe.secret_key.as_ref().context("STRIPE_SECRET_KEY is not set")?;
         let cal_id = config.cal.client_id.clone().context("X_CAL_ID is not set")?;
         let cal_key = config.cal.secret_key.as_ref().context("X_CAL_SECRET_KEY is not set")?;
-        let mail = match (&config.mail.resend_key, &config.mail.smtp_url) {
-            (Some(key), _) => Some(Mailer::Resend(
-                Resend::new(
-                    gated(ProviderName::Resend, gate::Limits::MAIL),
-                    config.mail.resend_base.clone(),
-                    key.to_secret_string(),
-                )
-                .metered(metrics()),
-            )),
+        let (mail, alert_mail) = match (&config.mail.resend_key, &config.mail.smtp_url) {
+            (Some(key), _) => {
+                let gate = gated(ProviderName::Resend, gate::Limits::MAIL);
+                let resend = |by: Arc<dyn Transport>| {
+                    let resend = Resend::new(by, config.mail.resend_base.clone(), key.to_secret_string());
+                    Some(Mailer::Resend(resend.metered(metrics())))
+                };
+                (resend(gate.clone()), resend(Arc::new(Urgent(gate))))
+            }
             (None, Some(url)) => {
                 let smtp = Smtp::new(&url.to_secret_string()).context("SMTP_URL cannot be used")?;
                 let smtp = smtp.metered(metrics());
-                Some(Mailer::Smtp(match watched {
+                let smtp = Some(Mailer::Smtp(match watched {
                     Some((valve, _)) => smtp.with_valve(Arc::clone(valve)),
                     None => smtp,
-                }))
+                }));
+                (smtp.clone(), smtp)
             }
-            (None, None) => None,
+            (None, None) => (None, None),
         };
         Ok(Providers {
             stripe: Stripe::new(
@@ -349,6 +350,7 @@ impl App {
                 .metered(metrics())
             }),
             mail,
+            alert_mail,
             alert: config
                 .alert_webhook_url
                 .clone()

@@ -172,6 +172,25 @@ impl Gate {
         state.last_turn.saturating_duration_since(now)
     }
 
+    async fn pass(&self, request: Request, patience: Duration) -> Result<Response, Error> {
+        if let Some((provider, valve)) = &self.valve
+            && valve.is_paused(*provider).await
+        {
+            return Err(Error::Refused { code: PAUSED, retry_after: PAUSE_LOOK });
+        }
+        self.check_open()?;
+        let Ok(_place) = tokio::time::timeout(patience, self.places.acquire()).await else {
+            return Err(Error::Refused { code: THROTTLED, retry_after: self.later() });
+        };
+        let turn = self.take_token();
+        if !turn.is_zero() {
+            tokio::time::sleep(turn).await;
+        }
+        let outcome = self.inner.send(request).await;
+        self.note(&outcome);
+        outcome
+    }
+
     fn note(&self, outcome: &Result<Response, Error>) {
         let down = match outcome {
             Ok(answer) => answer.status.is_server_error(),
@@ -204,23 +223,17 @@ impl Gate {
 #[async_trait]
 impl Transport for Gate {
     async fn send(&self, request: Request) -> Result<Response, Error> {
-        if let Some((provider, valve)) = &self.valve
-            && valve.is_paused(*provider).await
-        {
-            return Err(Error::Refused { code: PAUSED, retry_after: PAUSE_LOOK });
-        }
-        self.check_open()?;
-        let patience = if self.limits.gives_way { LONGEST_TURN } else { Duration::MAX };
-        let Ok(_place) = tokio::time::timeout(patience, self.places.acquire()).await else {
-            return Err(Error::Refused { code: THROTTLED, retry_after: self.later() });
-        };
-        let turn = self.take_token();
-        if !turn.is_zero() {
-            tokio::time::sleep(turn).await;
-        }
-        let outcome = self.inner.send(request).await;
-        self.note(&outcome);
-        outcome
+        self.pass(request, if self.limits.gives_way { LONGEST_TURN } else { Duration::MAX }).await
+    }
+}
+
+/// The same gate for what is too urgent to give way: it is next once those before it have gone or given way.
+pub struct Urgent(pub Arc<Gate>);
+
+#[async_trait]
+impl Transport for Urgent {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        self.0.pass(request, Duration::MAX).await
     }
 }
 
@@ -254,8 +267,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_would_wait_for_long_gives_way_and_comes_again_when_it_is_their_turn() {
-        let gate = Gate::new(Script::new([]), Limits::MAIL);
+        let gate = Arc::new(Gate::new(Script::new([]), Limits::MAIL));
         let start = Instant::now();
+        let urgent = tokio::spawn({
+            let urgent = Urgent(Arc::clone(&gate));
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                urgent.send(request()).await.map(|_| Instant::now())
+            }
+        });
         let calls = (0..100).map(async |_| {
             let mut turned_away = 0;
             while let Err(error) = gate.send(request()).await {
@@ -267,6 +287,10 @@ mod tests {
         });
         let turned_away = futures_util::future::join_all(calls).await;
         assert_eq!(start.elapsed().as_secs(), 19, "five at once, and then five a second");
+        assert!(
+            urgent.await.unwrap().unwrap() < start + Duration::from_secs(3),
+            "what is urgent waits for none of them"
+        );
         assert!(turned_away.iter().filter(|times| **times == 0).count() <= 20, "{turned_away:?}");
         assert!(turned_away.iter().all(|times| *times < 4), "{turned_away:?}");
     }

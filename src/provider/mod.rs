@@ -52,6 +52,8 @@ pub struct Providers {
     pub posthog: Option<posthog::PostHog>,
     /// E-mail.
     pub mail: Option<mail::Mailer>,
+    /// The same for the people on call, whose e-mails do not wait behind all others.
+    pub alert_mail: Option<mail::Mailer>,
     /// The on-call channel.
     pub alert: Option<alert::AlertHook>,
 }

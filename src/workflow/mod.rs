@@ -77,7 +77,7 @@ pub struct Means {
 impl Means {
     /// Who sends e-mails to the people on call, and to whom.
     fn alert_mail(&self) -> Result<(&Mailer, &str), Failure> {
-        let configured = self.providers.mail.as_ref().zip(self.alert_email.as_deref());
+        let configured = self.providers.alert_mail.as_ref().zip(self.alert_email.as_deref());
         configured.ok_or_else(|| Failure::permanent("not_configured", "no alert e-mail is configured"))
     }
 
