@@ -7,10 +7,11 @@ use discuno::app::{App, Parts};
 use discuno::config::Problems;
 use discuno::ingress::stripe::TYPES;
 use discuno::model::event::Source;
-use discuno::ops::when::when;
+use discuno::ops::when::between;
 use discuno::provider::stripe::EventQuery;
 
 use crate::exit::Exit;
+use crate::lists::words;
 use crate::output::{self, Table};
 use crate::runtime::Overrides;
 
@@ -54,13 +55,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let app = App::existing(config, Parts::system())?;
     let now = app.clock.now();
+    words(&args.types, &TYPES)?;
     let types = if args.types.is_empty() { TYPES.map(str::to_owned).into() } else { args.types };
     let usual = now.minus(USUAL);
-    let since = match &args.since {
-        Some(since) => when(since, now)?,
+    let (since, until) = between(args.since.as_deref(), args.until.as_deref(), now)?;
+    let since = match since {
+        Some(since) => since,
         None => app.store.complete_until(Source::Stripe).await?.map_or(usual, |until| usual.min(until)),
     };
-    let query = EventQuery { since, until: args.until.map(|until| when(&until, now)).transpose()?, types };
+    let query = EventQuery { since, until, types };
     let means = app.means_over_http()?;
     let (mut found, mut new, mut after) = (0, 0, None);
     loop {

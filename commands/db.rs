@@ -235,6 +235,11 @@ fn restore(
     if !from.is_file() {
         return Err(StoreError::NotFound(format!("such backup: {}", from.display())).into());
     }
+    if db.exists() && std::fs::canonicalize(from)? == std::fs::canonicalize(db)? {
+        return Err(
+            StoreError::Illegal(format!("{} is the database itself: nothing was changed", from.display())).into()
+        );
+    }
     let found = match file::check(from) {
         Err(StoreError::Corrupt(why)) => vec![why],
         found => found.with_context(|| format!("could not read {}", from.display()))?,

@@ -7,7 +7,7 @@ use anyhow::Context;
 use discuno::sim::script::{Scope, Script, Weather};
 use discuno::sim::{Campaign, Tally, Violation, crash, excessive, missing, play, shrink};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::output;
 use crate::runtime::span;
 
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     mutant: Option<discuno::mutant::Mutant>,
     /// Instead of seeds: strike every way that a purchase can go at each commit and call, and the main ways at each two
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "time"])]
     crash_points: bool,
     /// Print every count
     #[arg(long)]
@@ -65,6 +65,9 @@ enum Faults {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
+    if args.time.is_some_and(|time| time.is_zero()) {
+        return Err(Usage("--for: no history is gone through in no time".to_owned()).into());
+    }
     let weather = match args.faults {
         Faults::None => Weather::Fair,
         Faults::Light => Weather::Light,

@@ -8,7 +8,7 @@ use discuno::model::pause::Pause;
 use discuno::model::payment::Payment;
 use discuno::model::run::Run;
 use discuno::ops::batch::{self, Became, Many};
-use discuno::ops::when::when;
+use discuno::ops::when::between;
 use discuno::store::filter::Filter;
 use discuno::store::order::{Deed, Order};
 use discuno::store::{Story, Subject};
@@ -78,10 +78,11 @@ impl Target {
         if self.all {
             let now = app.clock.now();
             words(self.workflow.as_slice(), &workflow::NAMES)?;
+            let (since, until) = between(self.since.as_deref(), self.until.as_deref(), now)?;
             let filter = Filter {
                 step: self.step.clone(),
-                since: self.since.as_deref().map(|text| when(text, now)).transpose()?,
-                until: self.until.as_deref().map(|text| when(text, now)).transpose()?,
+                since,
+                until,
                 status: states.iter().map(|&state| state.to_owned()).collect(),
                 workflow: self.workflow.clone(),
                 error: self.error.clone(),

@@ -9,7 +9,7 @@ use discuno::model::act::Act;
 use discuno::model::id::PaymentId;
 use discuno::model::time::Timestamp;
 use discuno::ops::reveal;
-use discuno::ops::when::when;
+use discuno::ops::when::between;
 use discuno::store::error::Error;
 use discuno::store::filter::{Filter, STUCK};
 use discuno::store::order::{Deed, Order};
@@ -110,8 +110,7 @@ pub(crate) async fn show<L: Line>(common: Common, mut filter: Filter, stuck: boo
     let open = if common.reveal { App::existing } else { App::looking };
     let app = open(config, Parts::system())?;
     let now = app.clock.now();
-    filter.since = common.since.as_deref().map(|text| when(text, now)).transpose()?;
-    filter.until = common.until.as_deref().map(|text| when(text, now)).transpose()?;
+    (filter.since, filter.until) = between(common.since.as_deref(), common.until.as_deref(), now)?;
     filter.stuck = stuck.then(|| now.minus(STUCK));
     filter.limit = common.limit;
     filter.before = common.before.as_deref().map(|id| row_number(id, L::PREFIX)).transpose()?;

@@ -14,7 +14,7 @@ use discuno::logs::index::{self, Index};
 use discuno::logs::query::Query;
 use discuno::logs::scan::{Report, Search, Sink, Want, scan};
 use discuno::logs::source::{Blocks, FileBlocks, Source, with_rotated};
-use discuno::ops::when::when;
+use discuno::ops::when::between;
 use serde_json::json;
 
 use crate::exit::{self, Exit, Usage};
@@ -171,7 +171,7 @@ fn is_of_a_closed_pipe(error: &anyhow::Error) -> bool {
 
 impl Args {
     fn query(&self) -> anyhow::Result<Query> {
-        let time = |text: &Option<String>| text.as_deref().map(|text| when(text, now())).transpose();
+        let (since, until) = between(self.since.as_deref(), self.until.as_deref(), now())?;
         let asked = Asked {
             words: self.words.clone(),
             event: self.event.clone(),
@@ -180,8 +180,8 @@ impl Args {
             run: self.run.clone(),
             payment: self.payment.clone(),
             session: self.session.clone(),
-            since: time(&self.since)?,
-            until: time(&self.until)?,
+            since,
+            until,
             patterns: self.regex.clone(),
             invert: self.invert,
             malformed: self.malformed,

@@ -41,6 +41,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
 }
 
 fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
+    // Some editors begin a file with a mark of its byte order.
+    let text = text.trim_start_matches('\u{feff}');
     let events: Vec<Value> = match serde_json::from_str(text) {
         Ok(Value::Array(events)) => events,
         Ok(event) => vec![event],
@@ -165,6 +167,7 @@ mod tests {
     #[test]
     fn one_event_a_list_and_lines_are_read_alike() {
         assert_eq!(parse(EVENT).unwrap().len(), 1);
+        assert_eq!(parse(&format!("\u{feff}{EVENT}")).unwrap().len(), 1);
         assert_eq!(parse(&format!("[{EVENT},{EVENT}]")).unwrap().len(), 2);
         assert_eq!(parse(&format!("{EVENT}\n\n{EVENT}\n")).unwrap().len(), 2);
         let cal = r#"{"triggerEvent":"PING","payload":{}}"#;

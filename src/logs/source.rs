@@ -276,7 +276,10 @@ impl Source {
         let unpacked: Box<dyn Read + Send> = match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file))),
             Some("zst") => Box::new(Frames::new(BufReader::with_capacity(1 << 18, file))?),
-            _ if file.metadata()?.is_file() => return Ok(Box::new(FileBlocks::whole(file)?)),
+            // What some file systems say is empty is read until it ends.
+            _ if file.metadata()?.is_file() && file.metadata()?.len() > 0 => {
+                return Ok(Box::new(FileBlocks::whole(file)?));
+            }
             _ => Box::new(file),
         };
         Ok(Box::new(StreamBlocks::new(unpacked, live)))

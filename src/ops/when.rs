@@ -8,13 +8,32 @@ use crate::model::time::Timestamp;
 
 /// `2h` or `3d` ago, `yesterday`, a date or time of this machine's zone, or an instant.
 pub fn when(text: &str, now: Timestamp) -> Result<Timestamp, NoTime> {
-    parse(text, now).ok_or_else(|| NoTime(text.to_owned()))
+    parse(text, now).ok_or_else(|| NoTime::Unread(text.to_owned()))
 }
 
-/// A text that is none of these.
+/// From when and until when, each if it is said.
+pub fn between(
+    since: Option<&str>,
+    until: Option<&str>,
+    now: Timestamp,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), NoTime> {
+    let read = |text: Option<&str>| text.map(|text| when(text, now)).transpose();
+    match (read(since)?, read(until)?) {
+        (Some(since), Some(until)) if until < since => Err(NoTime::Reversed(since, until)),
+        read => Ok(read),
+    }
+}
+
+/// A text that is none of these, or a span in which there is nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no time: 30m, 2h, 3d, yesterday, 2026-11-24, \"2026-11-24 15:00\" and 2026-11-24T15:00:00Z are")]
-pub struct NoTime(String);
+pub enum NoTime {
+    /// No time.
+    #[error("`{0}` is no time: 30m, 2h, 3d, yesterday, 2026-11-24, \"2026-11-24 15:00\" and 2026-11-24T15:00:00Z are")]
+    Unread(String),
+    /// From then until before.
+    #[error("nothing is since {0} and until {1}: the one is after the other")]
+    Reversed(Timestamp, Timestamp),
+}
 
 fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(at) = text.parse() {
@@ -53,5 +72,14 @@ mod tests {
         for text in ["", "soon", "2", "2026-13-01", "h"] {
             assert!(when(text, NOW).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_span_ends_after_it_begins() {
+        let hours = |hours: i64| Some(Timestamp(NOW.0 - hours * 3_600_000));
+        assert_eq!(between(Some("2h"), Some("1h"), NOW), Ok((hours(2), hours(1))));
+        assert_eq!(between(None, Some("1h"), NOW), Ok((None, hours(1))));
+        assert!(matches!(between(Some("1h"), Some("2h"), NOW), Err(NoTime::Reversed(..))));
+        assert!(matches!(between(Some("1h"), Some("soon"), NOW), Err(NoTime::Unread(..))));
     }
 }

@@ -65,7 +65,7 @@ impl Campaign {
                         {
                             break;
                         }
-                        let seed = self.first + nth;
+                        let seed = self.first.wrapping_add(nth);
                         let report = play(&Script::draw(seed, &self.scope));
                         mine.seeds += 1;
                         mine.coverage.merge(&report.coverage);

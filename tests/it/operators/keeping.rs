@@ -206,6 +206,9 @@ async fn a_damaged_or_foreign_file_is_found_and_not_restored() {
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains(".restoring")).collect();
     assert!(left.is_empty(), "{left:?}");
     std::fs::write(broken, b"SQLite format 3\0 and nothing of it").unwrap();
+    let itself = deployment.db.to_str().unwrap();
+    let (status, _, message) = deployment.ran(&["db", "restore", itself, "--yes"]);
+    assert!(status == Some(5) && message.contains("the database itself"), "{message}");
     let (status, _, message) = deployment.ran(&["db", "restore", broken, "--yes"]);
     assert!(status == Some(1) && message.contains("nothing was changed"), "{message}");
     assert!(!message.contains("discuno db restore"), "{message}");

@@ -247,6 +247,13 @@ async fn what_is_appended_is_followed_through_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_size_nobody_says_is_read_until_it_ends() {
+    let deployment = Deployment::new().await;
+    let (status, count, said) = search(&deployment, "/proc/self/status".as_ref(), &["Name:", "-c"]);
+    assert_eq!((status, count.trim()), (Some(0), "1"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_compressed_is_not_followed() {
     let (deployment, path) = logged().await;
     for ending in ["gz", "zst"] {

@@ -148,7 +148,7 @@ fn fixture() -> String {
 async fn a_command_that_is_not_used_as_it_is_meant_exits_with_2_and_says_what_is_meant() {
     let deployment = Deployment::new().await;
     let fixture = fixture();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["sim", "--seeds", "5", "--trace", "trace.txt"], "--trace"),
         (&["sim", "--for", "1s", "--trace", "trace.txt"], "--trace"),
         (&["replay", &fixture, "--to", "banana"], "banana"),
@@ -162,6 +162,12 @@ async fn a_command_that_is_not_used_as_it_is_meant_exits_with_2_and_says_what_is
         (&["replay", "ev_1", &fixture], "one after the other"),
         (&["sim", "--seeds", "0"], "--seeds"),
         (&["sim", "--payments", "0"], "--payments"),
+        (&["sim", "--for", "0s"], "--for"),
+        (&["sim", "--crash-points", "--seeds", "3"], "--crash-points"),
+        (&["backfill", "stripe", "--types", "checkout.session.complted"], "checkout.session.completed"),
+        (&["backfill", "stripe", "--since", "1h", "--until", "2h"], "one is after the other"),
+        (&["payments", "--since", "1d", "--until", "2d"], "one is after the other"),
+        (&["retry", "--all", "--since", "1d", "--until", "2d", "--yes"], "one is after the other"),
         (&["audit", "--verb", "dance"], "replay"),
     ];
     drop(deployment.store());
