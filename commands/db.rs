@@ -235,17 +235,17 @@ fn restore(
     if !from.is_file() {
         return Err(StoreError::NotFound(format!("such backup: {}", from.display())).into());
     }
-    if db.exists() && std::fs::canonicalize(from)? == std::fs::canonicalize(db)? {
-        return Err(
-            StoreError::Illegal(format!("{} is the database itself: nothing was changed", from.display())).into()
-        );
-    }
     let found = match file::check(from) {
         Err(StoreError::Corrupt(why)) => vec![why],
         found => found.with_context(|| format!("could not read {}", from.display()))?,
     };
     if let Some(first) = found.first() {
         anyhow::bail!("{} cannot be restored: {first}; nothing was changed", from.display());
+    }
+    if db.exists() && std::fs::canonicalize(from)? == std::fs::canonicalize(db)? {
+        return Err(
+            StoreError::Illegal(format!("{} is the database itself: nothing was changed", from.display())).into()
+        );
     }
     let kept = if db.exists() { ", which is kept beside it" } else { ", where nothing is yet" };
     output::note(&format!("{} takes the place of {}{kept}", from.display(), db.display()));
